@@ -1,0 +1,1 @@
+//! Foreign archives as streams of entries

@@ -1,0 +1,1 @@
+//! The build engine: sources, room, run, collect, pack, cache

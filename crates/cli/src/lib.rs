@@ -1,0 +1,1 @@
+//! The commands pkg, pkg-build and pkg-install

@@ -1,0 +1,1 @@
+//! Compression: sniff, decode within bounds, encode

@@ -1,0 +1,1 @@
+//! Bytes from elsewhere: http, file, apt

@@ -1,0 +1,1 @@
+//! The install database and the transactional installer

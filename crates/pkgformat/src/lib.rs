@@ -1,0 +1,1 @@
+//! The record format of packages: read, write, manifest, limits

@@ -1,0 +1,1 @@
+//! Between trees and packages: pack, unpack, ELF facts, the unpacked store

@@ -1,0 +1,1 @@
+//! Recipes: tree, grammar, hash, closure and order

@@ -1,0 +1,1 @@
+//! A clean room of Linux namespaces, used like std::process::Command

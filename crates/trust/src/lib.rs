@@ -1,0 +1,1 @@
+//! Keys, tiers, statements, signatures, decisions
