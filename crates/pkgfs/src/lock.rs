@@ -1,0 +1,83 @@
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
+use pkgtypes::{Mode, PkgPath};
+use rustix::fs::{FlockOperation, OFlags};
+use rustix::io::Errno;
+
+use crate::{Error, ErrorKind, Result, Root};
+
+/// What a lock keeps out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LockKind {
+    /// Everybody else.
+    Exclusive,
+    /// Those who want it exclusively.
+    Shared,
+}
+
+/// What to do while another process holds the lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    /// Nothing: an error that names the holder.
+    No,
+    /// Wait until it is free.
+    Yes,
+}
+
+/// A lock between processes that is held until this is dropped, or the process ends, however it ends.
+#[derive(Debug)]
+#[must_use = "the lock is given back when this is dropped"]
+pub struct Lock {
+    _file: File,
+}
+
+impl Root {
+    /// Takes the lock that the file at `path` stands for, and makes the file when it is missing. Whoever holds it
+    /// exclusively leaves his process id in it, for the message of those who come later.
+    ///
+    /// A reader needs no right to write: an existing file that can only be read serves as well.
+    ///
+    /// # Errors
+    /// As `openat(2)`; another process holds it and `wait` is [`Wait::No`].
+    pub fn lock(&self, path: &PkgPath, kind: LockKind, wait: Wait) -> Result<Lock> {
+        let (file, writable) = self.open_lock_file(path)?;
+        let operation = match (kind, wait) {
+            (LockKind::Exclusive, Wait::Yes) => FlockOperation::LockExclusive,
+            (LockKind::Exclusive, Wait::No) => FlockOperation::NonBlockingLockExclusive,
+            (LockKind::Shared, Wait::Yes) => FlockOperation::LockShared,
+            (LockKind::Shared, Wait::No) => FlockOperation::NonBlockingLockShared,
+        };
+        rustix::fs::flock(&file, operation).map_err(|errno| {
+            let error = Error::errno("lock", &self.path().join(path), errno);
+            if errno == Errno::WOULDBLOCK {
+                return error.with_kind(ErrorKind::Locked { holder: holder(&file) });
+            }
+            error
+        })?;
+        if writable && kind == LockKind::Exclusive {
+            // The id is a courtesy; a full disk must not keep anybody from the lock.
+            let _ = file.set_len(0);
+            let _ = file.write_all_at(format!("{}\n", std::process::id()).as_bytes(), 0);
+        }
+        Ok(Lock { _file: file })
+    }
+
+    fn open_lock_file(&self, path: &PkgPath) -> Result<(File, bool)> {
+        let place = self.at(path)?;
+        let writable = OFlags::RDWR | OFlags::CREATE | OFlags::NONBLOCK;
+        match place.open("open the lock", writable, Mode::from_raw(0o644)) {
+            Ok(file) => Ok((file, true)),
+            Err(error) if matches!(error.kind, ErrorKind::Denied | ErrorKind::ReadOnly) => {
+                Ok((place.open("open the lock", OFlags::RDONLY | OFlags::NONBLOCK, Mode::from_raw(0))?, false))
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn holder(file: &File) -> Option<u32> {
+    let mut text = [0; 16];
+    let length = file.read_at(&mut text, 0).ok()?;
+    std::str::from_utf8(&text[..length]).ok()?.trim_end().parse().ok()
+}
