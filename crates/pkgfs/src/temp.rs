@@ -100,11 +100,12 @@ pub struct TempFile {
     root: Root,
     path: PkgPath,
     target: PkgPath,
+    mode: Mode,
     file: Option<File>,
 }
 
 impl TempFile {
-    /// Makes the file beside `target`, with exactly this mode.
+    /// Makes the file beside `target`; it gets exactly this mode when it is kept, and is private until then.
     ///
     /// # Errors
     /// As `openat(2)`.
@@ -112,10 +113,7 @@ impl TempFile {
         let root = root.try_clone()?;
         let private = Mode::from_raw(0o600);
         let (path, file) = with_random_path(&root, target.parent().as_ref(), |path| root.create_file(path, private))?;
-        let temp = Self { root, path, target: target.clone(), file: Some(file) };
-        fd::set_mode(temp.file(), mode)
-            .map_err(|error| Error::new("set the mode of", temp.root.path().join(&temp.path), error))?;
-        Ok(temp)
+        Ok(Self { root, path, target: target.clone(), mode, file: Some(file) })
     }
 
     /// The file, open for reading and writing.
@@ -126,10 +124,12 @@ impl TempFile {
     /// Puts the file in the target's place, in one step.
     ///
     /// # Errors
-    /// As `fsync(2)` and `renameat(2)`; the target is as it was and the file removed, unless only the last sync failed.
+    /// As `fchmod(2)`, `fsync(2)` and `renameat(2)`; the target is as it was and the file removed, unless only the last sync failed.
     pub fn persist(mut self, durability: Durability) -> Result<()> {
+        let full = || self.root.path().join(&self.target);
+        // Not earlier: the kernel takes setid bits from a file that an ordinary user writes to.
+        fd::set_mode(self.file(), self.mode).map_err(|error| Error::new("set the mode of", full(), error))?;
         if durability == Durability::Synced {
-            let full = || self.root.path().join(&self.target);
             self.file().sync_all().map_err(|error| Error::new("sync the file", full(), error))?;
         }
         self.root.rename(&self.path, &self.target, Rename::Replace)?;
