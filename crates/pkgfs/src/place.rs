@@ -64,6 +64,12 @@ impl Place<'_> {
         self.base.join(self.path)
     }
 
+    /// Another name in the same open folder, without a look-up; `None` when `path` is in another folder.
+    pub fn sibling<'b>(&'b self, path: &'b PkgPath) -> Option<Place<'b>> {
+        let same = self.path.parent() == path.parent();
+        same.then(|| Place { base: self.base, folder: Folder::Borrowed(self.folder.as_fd()), path })
+    }
+
     fn error(&self, operation: &'static str) -> impl Fn(Errno) -> Error + '_ {
         move |errno| Error::errno(operation, &self.full_path(), errno)
     }

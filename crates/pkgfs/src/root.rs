@@ -143,6 +143,15 @@ impl Root {
         }
     }
 
+    /// What the tree's top itself is.
+    ///
+    /// # Errors
+    /// As `fstat(2)`.
+    pub fn stat_top(&self) -> Result<Stat> {
+        let stat = rustix::fs::fstat(&self.dir).map_err(|errno| Error::errno("look at", &self.path, errno))?;
+        Ok(stat.into())
+    }
+
     /// As [`Place::open_file`].
     ///
     /// # Errors

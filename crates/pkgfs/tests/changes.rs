@@ -233,3 +233,16 @@ proptest! {
         prop_assert_eq!(found, expected.into_iter().collect::<Vec<_>>());
     }
 }
+
+#[test]
+fn a_sibling_stands_in_the_same_folder_only() {
+    let (_scratch, root) = tree();
+    root.create_dir(&path("d"), mode(0o755)).unwrap();
+    root.write_file(&path("d/a"), mode(0o644), b"a", Durability::Atomic).unwrap();
+    let (a, b, elsewhere) = (path("d/a"), path("d/b"), path("b"));
+    let place = root.at(&a).unwrap();
+    place.rename(&place.sibling(&b).unwrap(), Rename::Replace).unwrap();
+    assert_eq!(read(&root, "d/b"), b"a");
+    assert!(place.sibling(&elsewhere).is_none());
+    assert_eq!(root.stat_top().unwrap().kind, FileKind::Dir);
+}
