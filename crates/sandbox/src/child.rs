@@ -1,0 +1,284 @@
+//! A running room.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal};
+
+use crate::sys::init::REPORT_LEN;
+use crate::sys::launch::Entered;
+use crate::sys::mountpoint::MadeDirectories;
+use crate::sys::raw;
+use crate::{Error, Exit, Limit, Limits, Outcome, Room, Stream, Usage, census};
+
+/// Between two looks at processes and memory.
+const SAMPLE: Duration = Duration::from_millis(250);
+
+/// The caller's ends of the program's output.
+#[derive(Debug, Default)]
+pub(crate) struct Output {
+    pub out: Option<File>,
+    pub err: Option<File>,
+}
+
+/// A running room. Dropping it ends everything inside; so does the end of the process that holds it, however it ends.
+#[derive(Debug)]
+#[must_use = "dropping a child ends the room"]
+pub struct Child {
+    pid: i32,
+    pidfd: OwnedFd,
+    output: Output,
+    /// Its closing, also by the kernel, ends the room.
+    _alive: OwnedFd,
+    status: OwnedFd,
+    limits: Limits,
+    begin: Instant,
+    reaped: bool,
+    terminal: bool,
+    _made: MadeDirectories,
+}
+
+impl Child {
+    pub(crate) fn new(entered: Entered, output: Output, alive: OwnedFd, status: OwnedFd, room: &Room, begin: Instant, made: MadeDirectories) -> Self {
+        let Entered { pid, pidfd } = entered;
+        let terminal = room.session == crate::Session::Keep;
+        Self { pid, pidfd, output, _alive: alive, status, limits: room.limits.clone(), begin, reaped: false, terminal, _made: made }
+    }
+
+    /// The host's process id of the room's init (process 1 inside); the program is process 2 inside.
+    pub fn id(&self) -> u32 {
+        self.pid.unsigned_abs()
+    }
+
+    /// Readable when everything in the room has ended.
+    pub fn pidfd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+
+    /// Takes the reading end of standard output, where that is a pipe; [`wait_with`](Self::wait_with) then does not see it.
+    pub fn take_stdout(&mut self) -> Option<File> {
+        self.output.out.take()
+    }
+
+    /// Takes the reading end of standard error, where that is a pipe; [`wait_with`](Self::wait_with) then does not see it.
+    pub fn take_stderr(&mut self) -> Option<File> {
+        self.output.err.take()
+    }
+
+    /// Ends everything in the room at once.
+    ///
+    /// # Errors
+    /// [`Error::Watch`]; a room that has ended already is no error.
+    pub fn kill(&self) -> Result<(), Error> {
+        match rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL) {
+            Ok(()) | Err(Errno::SRCH) => Ok(()),
+            Err(errno) => Err(Error::Watch { what: "ending the room", source: errno.into() }),
+        }
+    }
+
+    /// Waits for the end; output that goes into pipes is read and dropped.
+    ///
+    /// # Errors
+    /// [`Error::Watch`]; the room has been ended then.
+    pub fn wait(self) -> Result<Outcome, Error> {
+        self.wait_with(|_, _| Ok(()))
+    }
+
+    /// Waits for the end of the program, which ends the room, and hands every piece of output to `sink` as it comes. The
+    /// limits hold as long as this runs.
+    ///
+    /// The end is that of the processes, never that of the output: a program may close its output and go on, and what it left
+    /// running in the background is gone when this returns.
+    ///
+    /// # Errors
+    /// [`Error::Sink`] when `sink` failed and [`Error::Watch`]; the room has been ended then.
+    pub fn wait_with(mut self, mut sink: impl FnMut(Stream, &[u8]) -> std::io::Result<()>) -> Result<Outcome, Error> {
+        let mut watch = Watch { begin: self.begin, last_output: Instant::now(), last_sample: self.begin, seen: 0, cause: None };
+        loop {
+            let ready = self.poll(watch.timeout(&self.limits))?;
+            for (stream, readable) in [(Stream::Stdout, ready.out), (Stream::Stderr, ready.err)] {
+                if readable {
+                    self.pass_on(stream, &mut watch, &mut sink)?;
+                }
+            }
+            if ready.ended {
+                break;
+            }
+            if let Some(cause) = watch.reached(&self.limits, self.pid)? {
+                watch.cause = Some(cause);
+                self.kill()?;
+                self.poll_end()?;
+                break;
+            }
+        }
+        self.drain(&mut watch, &mut sink)?;
+        self.reap(watch.cause)
+    }
+
+    fn poll(&self, timeout: Option<Duration>) -> Result<Ready, Error> {
+        let mut fds = vec![PollFd::new(&self.pidfd, PollFlags::IN)];
+        fds.extend(self.output.out.iter().map(|file| PollFd::new(file, PollFlags::IN)));
+        fds.extend(self.output.err.iter().map(|file| PollFd::new(file, PollFlags::IN)));
+        let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
+        match poll(&mut fds, timeout.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(errno) => return Err(Error::Watch { what: "watching the room", source: errno.into() }),
+        }
+        let mut ready = fds.iter().map(|fd| !fd.revents().is_empty());
+        let ended = ready.next().unwrap_or(false);
+        let out = self.output.out.is_some() && ready.next().unwrap_or(false);
+        let err = self.output.err.is_some() && ready.next().unwrap_or(false);
+        Ok(Ready { ended, out, err })
+    }
+
+    fn poll_end(&self) -> Result<(), Error> {
+        let mut fds = [PollFd::new(&self.pidfd, PollFlags::IN)];
+        loop {
+            match poll(&mut fds, None) {
+                Ok(_) => return Ok(()),
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(Error::Watch { what: "waiting for the end of the room", source: errno.into() }),
+            }
+        }
+    }
+
+    /// Reads one piece of output; forgets the stream at its end.
+    fn pass_on(&mut self, stream: Stream, watch: &mut Watch, sink: &mut impl FnMut(Stream, &[u8]) -> std::io::Result<()>) -> Result<usize, Error> {
+        let place = match stream {
+            Stream::Stdout => &mut self.output.out,
+            Stream::Stderr => &mut self.output.err,
+        };
+        let Some(file) = place else { return Ok(0) };
+        let mut buffer = [0u8; 16 * 1024];
+        let count = match file.read(&mut buffer) {
+            Ok(count) => count,
+            Err(error) if matches!(error.kind(), std::io::ErrorKind::Interrupted | std::io::ErrorKind::WouldBlock) => return Ok(0),
+            Err(source) => return Err(Error::Watch { what: "reading the output of the room", source }),
+        };
+        if count == 0 {
+            *place = None;
+            return Ok(0);
+        }
+        watch.last_output = Instant::now();
+        let allowed = self.limits.log_bytes.map_or(u64::MAX, |most| most.saturating_sub(watch.seen));
+        let passed = usize::try_from(allowed).map_or(count, |allowed| count.min(allowed));
+        watch.seen = watch.seen.saturating_add(count as u64);
+        sink(stream, &buffer[..passed]).map_err(Error::Sink)?;
+        Ok(count)
+    }
+
+    /// Passes on what was still in the pipes when the room had ended.
+    fn drain(&mut self, watch: &mut Watch, sink: &mut impl FnMut(Stream, &[u8]) -> std::io::Result<()>) -> Result<(), Error> {
+        for file in [&self.output.out, &self.output.err].into_iter().flatten() {
+            // A process of the caller may still hold the other end: never wait for it.
+            rustix::io::ioctl_fionbio(file, true).map_err(|errno| Error::Watch { what: "reading the output of the room", source: errno.into() })?;
+        }
+        for stream in [Stream::Stdout, Stream::Stderr] {
+            while self.pass_on(stream, watch, sink)? > 0 {}
+        }
+        if watch.cause.is_none() && watch.over_log(&self.limits) {
+            watch.cause = Some(Limit::LogBytes);
+        }
+        Ok(())
+    }
+
+    fn reap(mut self, cause: Option<Limit>) -> Result<Outcome, Error> {
+        let init = raw::wait(self.pid).map_err(|errno| Error::Watch { what: "reaping the room", source: std::io::Error::from_raw_os_error(errno) })?;
+        self.reaped = true;
+        self.take_terminal_back();
+        let mut report = [0u8; REPORT_LEN];
+        let status = match rustix::io::read(&self.status, &mut report) {
+            Ok(REPORT_LEN) => i32::from_ne_bytes([report[0], report[1], report[2], report[3]]),
+            // Ended from outside: by us, or by the kernel for want of memory.
+            _ => init.status,
+        };
+        let exit = Exit::from_status(status);
+        let cause = cause.or_else(|| over_file_size(exit, &self.limits));
+        Ok(Outcome { exit, cause, usage: usage(&init.usage, self.begin.elapsed()) })
+    }
+
+    /// A shell with job control made its own process group the terminal's.
+    fn take_terminal_back(&self) {
+        if self.terminal {
+            let mask = raw::set_signal_mask(1 << (libc::SIGTTOU - 1));
+            // Fails when standard input is no terminal of ours: then there is nothing to take back.
+            let _ = rustix::termios::tcsetpgrp(rustix::stdio::stdin(), rustix::process::getpgrp());
+            raw::set_signal_mask(mask);
+        }
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        if !self.reaped {
+            let _ = rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL);
+            let _ = raw::wait(self.pid);
+            self.take_terminal_back();
+        }
+    }
+}
+
+/// The signal that the kernel sends for a file that grows beyond its limit, seen directly or as a shell passes it on.
+fn over_file_size(exit: Exit, limits: &Limits) -> Option<Limit> {
+    (limits.file_size.is_some() && exit.code() == Exit::Signal(libc::SIGXFSZ as u8).code()).then_some(Limit::FileSize)
+}
+
+fn usage(words: &[i64; 18], wall: Duration) -> Usage {
+    let time = |seconds: i64, micros: i64| Duration::from_secs(seconds.unsigned_abs()) + Duration::from_micros(micros.unsigned_abs());
+    Usage { wall, user: time(words[0], words[1]), system: time(words[2], words[3]), max_rss: words[4].unsigned_abs() * 1024 }
+}
+
+struct Ready {
+    ended: bool,
+    out: bool,
+    err: bool,
+}
+
+/// What has been seen of a running room.
+struct Watch {
+    begin: Instant,
+    last_output: Instant,
+    last_sample: Instant,
+    seen: u64,
+    cause: Option<Limit>,
+}
+
+impl Watch {
+    /// Until something is to be looked at even if nothing happens.
+    fn timeout(&self, limits: &Limits) -> Option<Duration> {
+        let left = |since: Instant, most: Option<Duration>| most.map(|most| most.saturating_sub(since.elapsed()));
+        let sample = (limits.processes.is_some() || limits.memory.is_some()).then_some(SAMPLE);
+        [left(self.begin, limits.wall), left(self.last_output, limits.silence), left(self.last_sample, sample)].into_iter().flatten().min()
+    }
+
+    fn over_log(&self, limits: &Limits) -> bool {
+        limits.log_bytes.is_some_and(|most| self.seen > most)
+    }
+
+    fn reached(&mut self, limits: &Limits, init: i32) -> Result<Option<Limit>, Error> {
+        if self.over_log(limits) {
+            return Ok(Some(Limit::LogBytes));
+        }
+        if limits.wall.is_some_and(|most| self.begin.elapsed() >= most) {
+            return Ok(Some(Limit::Wall));
+        }
+        if limits.silence.is_some_and(|most| self.last_output.elapsed() >= most) {
+            return Ok(Some(Limit::Silence));
+        }
+        if (limits.processes.is_some() || limits.memory.is_some()) && self.last_sample.elapsed() >= SAMPLE {
+            self.last_sample = Instant::now();
+            let census = census::take(Pid::from_raw(init));
+            if limits.processes.is_some_and(|most| census.tasks >= most) {
+                return Ok(Some(Limit::Processes));
+            }
+            if limits.memory.is_some_and(|most| census.resident > most) {
+                return Ok(Some(Limit::Memory));
+            }
+        }
+        Ok(None)
+    }
+}

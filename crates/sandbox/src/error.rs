@@ -1,0 +1,140 @@
+//! Why a room could not be made.
+
+use std::io;
+use std::path::PathBuf;
+
+/// Why a room could not be made or watched. How the program in it ended is never an error: see [`Outcome`](crate::Outcome).
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The description contradicts itself.
+    #[error("the room is described wrongly: {what}")]
+    Invalid {
+        /// What is wrong, and what would be right.
+        what: String,
+    },
+    /// The kernel refused a step of the set-up.
+    #[error("the room could not be made: {step}: {source}{}{}", Colon(detail), Hint(hint))]
+    Start {
+        /// The step, with the path concerned.
+        step: String,
+        /// The kernel's answer.
+        source: io::Error,
+        /// What the file system said, may be empty.
+        detail: String,
+        /// What to do, may be empty.
+        hint: String,
+    },
+    /// Everything was there except the program.
+    #[error("the program {} cannot be run in the room: {source}{}", program.display(), Hint(hint))]
+    Exec {
+        /// The program.
+        program: PathBuf,
+        /// The kernel's answer.
+        source: io::Error,
+        /// What to do, may be empty.
+        hint: String,
+    },
+    /// The running room could not be watched any longer; it was ended.
+    #[error("{what}: {source}")]
+    Watch {
+        /// What was tried.
+        what: &'static str,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// The sink for the output failed; the room was ended.
+    #[error("the output of the room could not be passed on: {0}")]
+    Sink(io::Error),
+}
+
+impl Error {
+    pub(crate) fn invalid(what: impl Into<String>) -> Self {
+        Self::Invalid { what: what.into() }
+    }
+
+    pub(crate) fn start(step: impl Into<String>, errno: i32) -> Self {
+        let step = step.into();
+        let hint = hint(&step, errno);
+        Self::Start { step, source: io::Error::from_raw_os_error(errno), detail: String::new(), hint }
+    }
+
+    /// The step that failed, where it was one of the set-up's.
+    pub fn step(&self) -> Option<&str> {
+        match self {
+            Self::Start { step, .. } => Some(step),
+            Self::Exec { .. } => Some("running the program"),
+            Self::Invalid { .. } | Self::Watch { .. } | Self::Sink(_) => None,
+        }
+    }
+
+    /// The kernel's error number, where there is one.
+    pub fn errno(&self) -> Option<i32> {
+        match self {
+            Self::Start { source, .. } | Self::Exec { source, .. } | Self::Watch { source, .. } | Self::Sink(source) => source.raw_os_error(),
+            Self::Invalid { .. } => None,
+        }
+    }
+}
+
+/// `text` after a colon, if there is any.
+struct Colon<'a>(&'a str);
+
+impl std::fmt::Display for Colon<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.0.is_empty() { Ok(()) } else { write!(f, ": {}", self.0) }
+    }
+}
+
+/// `text` in parentheses, if there is any.
+struct Hint<'a>(&'a str);
+
+impl std::fmt::Display for Hint<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.0.is_empty() { Ok(()) } else { write!(f, " ({})", self.0) }
+    }
+}
+
+/// Steps whose refusal has well-known reasons.
+pub(crate) const STEP_NAMESPACES: &str = "making the namespaces";
+pub(crate) const STEP_MAPS: &str = "mapping the user";
+pub(crate) const STEP_PROC: &str = "mounting /proc";
+pub(crate) const STEP_OVERLAY: &str = "mounting the overlay";
+pub(crate) const STEP_IDMAP: &str = "mapping the owners of";
+pub(crate) const STEP_PIVOT: &str = "changing the root";
+pub(crate) const STEP_INIT: &str = "starting the room's init";
+
+/// What an administrator can do about `errno` in `step`.
+fn hint(step: &str, errno: i32) -> String {
+    let text = match errno {
+        libc::ENOSPC | libc::EUSERS if step == STEP_NAMESPACES => {
+            "the sysctls user.max_user_namespaces, user.max_mnt_namespaces, user.max_pid_namespaces and user.max_net_namespaces limit \
+             this; 0 forbids it"
+        }
+        libc::EPERM | libc::EACCES if step == STEP_NAMESPACES => {
+            "user namespaces are blocked: set the sysctl kernel.unprivileged_userns_clone to 1 if it exists; in a container its seccomp \
+             profile must allow clone with namespaces; in a chroot they are never granted"
+        }
+        libc::ENOSYS | libc::EINVAL if step == STEP_NAMESPACES => "the kernel is built without one of the namespaces (CONFIG_USER_NS ..)",
+        libc::EPERM | libc::EACCES if step == STEP_MAPS => {
+            "set the sysctl kernel.apparmor_restrict_unprivileged_userns to 0, or give this program an AppArmor profile with the rule \
+             'userns,'; the program must also not be made undumpable"
+        }
+        libc::EPERM | libc::EACCES if step.starts_with("mounting") || step.starts_with("keeping mounts") => {
+            "where AppArmor restricts user namespaces, set the sysctl kernel.apparmor_restrict_unprivileged_userns to 0; in a container \
+             its own /proc must not be masked"
+        }
+        libc::EINVAL | libc::ENODEV if step == STEP_OVERLAY => {
+            "overlayfs in a user namespace with lowerdir+ needs Linux 6.8; an upper directory must not lie on an overlay or on NFS"
+        }
+        libc::EINVAL if step.starts_with(STEP_IDMAP) => {
+            "its file system cannot map owners (id-mapped mounts: ext4, xfs, btrfs, and tmpfs since Linux 6.3, can); use another \
+             directory, or run as an ordinary user"
+        }
+        libc::EINVAL if step == STEP_PIVOT => "the root of this machine is an initramfs, which cannot be left",
+        libc::EACCES if step == STEP_INIT => "the sysctl vm.memfd_noexec must not be 2",
+        libc::ENOSYS => "this kernel is too old: Linux 6.8 is needed",
+        _ => "",
+    };
+    text.to_owned()
+}

@@ -1,0 +1,149 @@
+//! Limits, and how a room ended.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Bounds of a room; `None` is no bound.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// From start to end.
+    pub wall: Option<Duration>,
+    /// Between two pieces of output (needs a pipe as standard output or error).
+    pub silence: Option<Duration>,
+    /// Bytes of standard output and error together (through pipes).
+    pub log_bytes: Option<u64>,
+    /// Processes and threads at once. The kernel refuses more; a room seen at the bound is ended.
+    pub processes: Option<u64>,
+    /// Bytes of memory: address space of each process (exact) and resident memory of all together (approximate: looked at
+    /// four times a second).
+    pub memory: Option<u64>,
+    /// Open files of each process.
+    pub open_files: Option<u64>,
+    /// Bytes of the largest file that can be written.
+    pub file_size: Option<u64>,
+}
+
+/// The limit that ended a room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Limit {
+    /// [`Limits::wall`].
+    Wall,
+    /// [`Limits::silence`].
+    Silence,
+    /// [`Limits::log_bytes`].
+    LogBytes,
+    /// [`Limits::processes`].
+    Processes,
+    /// [`Limits::memory`].
+    Memory,
+    /// [`Limits::file_size`].
+    FileSize,
+}
+
+impl std::fmt::Display for Limit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Wall => "the time limit",
+            Self::Silence => "the limit on time without output",
+            Self::LogBytes => "the limit on output",
+            Self::Processes => "the limit on processes",
+            Self::Memory => "the limit on memory",
+            Self::FileSize => "the limit on file size",
+        })
+    }
+}
+
+/// How the program itself ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Exit {
+    /// It exited with this status.
+    Code(u8),
+    /// This signal ended it.
+    Signal(u8),
+}
+
+impl Exit {
+    /// Reads a status word of wait(2).
+    pub(crate) fn from_status(status: i32) -> Self {
+        let signal = (status & 0x7f) as u8;
+        if signal == 0 { Self::Code((status >> 8) as u8) } else { Self::Signal(signal) }
+    }
+
+    /// Whether the status was 0.
+    pub fn success(self) -> bool {
+        self == Self::Code(0)
+    }
+
+    /// As shells number it: the status, or 128 and the signal.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Code(code) => code,
+            Self::Signal(signal) => 128 + signal,
+        }
+    }
+}
+
+impl std::fmt::Display for Exit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "exit status {code}"),
+            Self::Signal(signal) => write!(f, "signal {signal}"),
+        }
+    }
+}
+
+/// What everything in a room used together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// From spawn to the end.
+    pub wall: Duration,
+    /// Processor time in user mode.
+    pub user: Duration,
+    /// Processor time in the kernel.
+    pub system: Duration,
+    /// Largest resident memory of one process, bytes.
+    pub max_rss: u64,
+}
+
+/// How a room ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// The program's own end; signal 9 when a limit or [`Child::kill`](crate::Child::kill) ended it.
+    pub exit: Exit,
+    /// The limit that was reached, if one was.
+    pub cause: Option<Limit>,
+    /// What was used.
+    pub usage: Usage,
+}
+
+impl Outcome {
+    /// Whether the program exited with 0 and no limit was reached.
+    pub fn success(&self) -> bool {
+        self.exit.success() && self.cause.is_none()
+    }
+}
+
+/// Where a piece of output came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Stream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Exit;
+
+    #[test]
+    fn status_words_are_read_as_wait_defines_them() {
+        assert_eq!(Exit::from_status(0), Exit::Code(0));
+        assert_eq!(Exit::from_status(255 << 8), Exit::Code(255));
+        assert_eq!(Exit::from_status(9), Exit::Signal(9));
+        assert_eq!(Exit::from_status(0x80 | 6), Exit::Signal(6));
+        assert_eq!(Exit::Signal(15).code(), 143);
+    }
+}

@@ -1,0 +1,301 @@
+//! From a description to a running room.
+
+use std::ffi::{CString, OsStr, OsString};
+use std::fs::File;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use rustix::pipe::{PipeFlags, pipe_with};
+
+use crate::child::Output as ChildOutput;
+use crate::plan::{Caller, Plan, c_string, plan};
+use crate::sys::launch::{Become, EXEC, FIRST_STAGE, Launch, Payload, Refused, Rlimit, enter, stage_name};
+use crate::sys::{init, raw, userns};
+use crate::{Child, Error, Ids, Input, Net, Output, Profile, Program, Room, Session};
+
+/// CHOWN, DAC_OVERRIDE, FOWNER, FSETID, SETGID, SETUID, SETFCAP.
+const SCRIPT_CAPS: u64 = 1 << 0 | 1 << 1 | 1 << 3 | 1 << 4 | 1 << 6 | 1 << 7 | 1 << 31;
+
+/// NOROOT, NO_SETUID_FIXUP and NO_CAP_AMBIENT_RAISE with their locks, and the lock of KEEP_CAPS.
+const NO_CAPS_EVER: u32 = 0b1110_1111;
+
+fn started<T>(step: &str, result: Result<T, Errno>) -> Result<T, Error> {
+    result.map_err(|errno| Error::start(step, errno.raw_os_error()))
+}
+
+pub(crate) fn spawn(room: &Room) -> Result<Child, Error> {
+    let begin = Instant::now();
+    let (caller, user) = caller(room)?;
+    let Plan { steps, names, slots, made } = plan(room, &caller)?;
+    let mut io = Stdio::default();
+    let payload = payload(room, &caller, user, &mut io)?;
+    let (alive_read, alive) = started("making a pipe", pipe_with(PipeFlags::CLOEXEC))?;
+    let (status, status_write) = started("making a pipe", pipe_with(PipeFlags::CLOEXEC))?;
+    let launch = Launch {
+        namespaces: namespaces(room, &caller),
+        steps: &steps,
+        slots,
+        payload: &payload,
+        init_ambient: matches!(caller, Caller::User { .. }),
+        alive: &high(alive_read)?,
+        status: &high(status_write)?,
+    };
+    let entered = enter(&launch).map_err(|refused| explain(room, &names, refused))?;
+    Ok(Child::new(entered, io.child, alive, status, room, begin, made))
+}
+
+/// A copy whose number is not one of those that the init uses.
+fn high(fd: OwnedFd) -> Result<OwnedFd, Error> {
+    if fd.as_raw_fd() >= 10 { Ok(fd) } else { started("making a pipe", rustix::io::fcntl_dupfd_cloexec(&fd, 10)) }
+}
+
+fn namespaces(room: &Room, caller: &Caller) -> i32 {
+    let mut flags = libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWUTS | libc::CLONE_NEWIPC | libc::CLONE_NEWCGROUP;
+    if matches!(caller, Caller::User { .. }) {
+        flags |= libc::CLONE_NEWUSER;
+    }
+    if room.net != Net::Host {
+        flags |= libc::CLONE_NEWNET;
+    }
+    flags
+}
+
+fn explain(room: &Room, names: &[String], refused: Refused) -> Error {
+    match refused {
+        Refused::Early(step, errno) => Error::start(step, errno),
+        Refused::Setup(failure, _) if failure.step == EXEC => exec_error(room, failure.errno),
+        Refused::Setup(failure, text) => {
+            let name = names.get(failure.step as usize).map_or_else(|| stage_name(failure.step), String::as_str);
+            let name = if failure.step < FIRST_STAGE { name } else { stage_name(failure.step) };
+            let mut error = Error::start(name, failure.errno);
+            if let Error::Start { detail, .. } = &mut error {
+                *detail = text;
+            }
+            error
+        }
+    }
+}
+
+fn exec_error(room: &Room, errno: i32) -> Error {
+    let program = match &room.program {
+        Program::Path(path) => PathBuf::from(path),
+        Program::Bytes(_) => PathBuf::from("(script)"),
+    };
+    let hint = match (errno, &room.program) {
+        (libc::ENOENT, Program::Bytes(_)) => "the interpreter in its first line is missing in the room",
+        (libc::ENOENT, Program::Path(_)) => "the file, the interpreter in its first line, or its dynamic loader is missing in the room",
+        (libc::ENOEXEC, _) => "it is neither an executable for this machine nor a script with a #! line",
+        _ => "",
+    };
+    Error::Exec { program, source: std::io::Error::from_raw_os_error(errno), hint: hint.to_owned() }
+}
+
+/// Extents (first inside, first outside, count) of this process' own user map.
+fn own_map(kind: &str) -> Result<Vec<(u32, u32, u32)>, Error> {
+    let step = "reading the caller's user map";
+    let text = std::fs::read_to_string(format!("/proc/self/{kind}_map"))
+        .map_err(|error| Error::start(step, error.raw_os_error().unwrap_or(libc::EIO)))?;
+    Ok(text.lines().filter_map(|line| {
+        let mut words = line.split_ascii_whitespace().map(|word| word.parse::<u32>().ok());
+        Some((words.next()??, words.next()??, words.next()??))
+    }).collect())
+}
+
+/// Who makes the room and, for root, the user namespace of the program.
+fn caller(room: &Room) -> Result<(Caller, Option<OwnedFd>), Error> {
+    let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    if uid != 0 {
+        return Ok((Caller::User { uid, gid }, None));
+    }
+    let (uids, gids) = (own_map("uid")?, own_map("gid")?);
+    let covers = |map: &[(u32, u32, u32)]| map.iter().any(|(inside, _, count)| room.host_id.checked_sub(*inside).is_some_and(|offset| offset < *count));
+    // CHOWN, DAC_OVERRIDE, SETGID, SETUID, SETPCAP, NET_ADMIN, SYS_ADMIN
+    let needed = 1 << 0 | 1 << 1 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 12 | 1 << 21;
+    let (_, effective) = raw::capget().map_err(|errno| Error::start("reading the caller's capabilities", errno))?;
+    let able = effective & needed == needed;
+    if able && room.profile == Profile::Script {
+        let same = |map: &[(u32, u32, u32)]| map.iter().map(|(inside, _, count)| (*inside, *inside, *count)).collect::<Vec<_>>();
+        let user = user_namespace(&same(&uids), &same(&gids))?;
+        return Ok((Caller::Root { idmap: None }, Some(user)));
+    }
+    if able && covers(&uids) && covers(&gids) {
+        let Ids { uid, gid } = room.ids;
+        let to_root = [(0, room.host_id, 1)];
+        let user = user_namespace(&[(uid, room.host_id, 1)], &[(gid, room.host_id, 1)])?;
+        let idmap = user_namespace(&to_root, &to_root)?;
+        return Ok((Caller::Root { idmap: Some(idmap) }, Some(user)));
+    }
+    if uids.first() == Some(&(0, 0, u32::MAX)) {
+        let hint = "root needs CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_SETGID, CAP_SETUID, CAP_SETPCAP, CAP_NET_ADMIN and CAP_SYS_ADMIN to make a room \
+                    whose program is not root; without them run as an ordinary user";
+        let source = std::io::Error::from_raw_os_error(libc::EPERM);
+        return Err(Error::Start { step: crate::error::STEP_NAMESPACES.to_owned(), source, detail: String::new(), hint: hint.to_owned() });
+    }
+    Ok((Caller::User { uid, gid }, None))
+}
+
+fn user_namespace(uids: &[(u32, u32, u32)], gids: &[(u32, u32, u32)]) -> Result<OwnedFd, Error> {
+    userns::userns(uids, gids).map_err(|errno| Error::start(crate::error::STEP_MAPS, errno))
+}
+
+/// Descriptors opened for the program, and the caller's ends of its pipes.
+#[derive(Default)]
+struct Stdio {
+    kept: Vec<OwnedFd>,
+    child: ChildOutput,
+}
+
+impl Stdio {
+    fn keep(&mut self, fd: OwnedFd) -> RawFd {
+        let raw = fd.as_raw_fd();
+        self.kept.push(fd);
+        raw
+    }
+
+    fn null(&mut self) -> Result<RawFd, Error> {
+        let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty());
+        Ok(self.keep(started("opening /dev/null", null)?))
+    }
+
+    fn pipe(&mut self) -> Result<(File, RawFd), Error> {
+        let (read, write) = started("making a pipe", pipe_with(PipeFlags::CLOEXEC))?;
+        Ok((File::from(read), self.keep(write)))
+    }
+
+    fn input(&mut self, input: &Input) -> Result<RawFd, Error> {
+        match input {
+            Input::Null => self.null(),
+            Input::Inherit => Ok(0),
+            Input::Fd(fd) => Ok(*fd),
+            Input::Bytes(bytes) => Ok(self.keep(started("preparing the standard input", init::sealed("stdin", bytes))?)),
+        }
+    }
+
+    fn output(&mut self, output: Output, own: RawFd) -> Result<(Option<File>, RawFd), Error> {
+        match output {
+            Output::Null => Ok((None, self.null()?)),
+            Output::Inherit => Ok((None, own)),
+            Output::Fd(fd) => Ok((None, fd)),
+            Output::Pipe => self.pipe().map(|(file, fd)| (Some(file), fd)),
+        }
+    }
+}
+
+/// The program with all it gets. What `io` keeps must stay open until the room has been entered.
+fn payload(room: &Room, caller: &Caller, user: Option<OwnedFd>, io: &mut Stdio) -> Result<Payload, Error> {
+    let mut fds = descriptors(room, io)?;
+    let candidates = match &room.program {
+        Program::Path(path) => candidates(room, path)?,
+        Program::Bytes(bytes) => vec![program_bytes(room, bytes, &mut fds, io)?],
+    };
+    let arg0 = match (&room.arg0, &room.program) {
+        (Some(arg0), _) | (None, Program::Path(arg0)) => arg0.as_os_str(),
+        (None, Program::Bytes(_)) => OsStr::new("script"),
+    };
+    let argv = std::iter::once(arg0).chain(room.args.iter().map(OsString::as_os_str)).map(c_string).collect::<Result<_, _>>()?;
+    let envp = room.env.iter().map(|variable| environment(variable)).collect::<Result<_, _>>()?;
+    let script = room.profile == Profile::Script;
+    let ids = if script { Ids { uid: 0, gid: 0 } } else { room.ids };
+    if !room.cwd.is_absolute() {
+        return Err(Error::invalid(format!("the working directory {} must be absolute", room.cwd.display())));
+    }
+    Ok(Payload {
+        candidates,
+        argv,
+        envp,
+        cwd: c_string(&room.cwd)?,
+        fds,
+        new_session: room.session == Session::New,
+        rlimits: rlimits(room, caller)?,
+        r#become: user.map(|userns| Become { userns, uid: ids.uid, gid: ids.gid }),
+        keep_caps: if script { SCRIPT_CAPS } else { 0 },
+        securebits: if script { 0 } else { NO_CAPS_EVER },
+        landlock: landlock()?,
+        filter: if room.seccomp { crate::filter::deny_list() } else { Vec::new() },
+    })
+}
+
+fn environment((name, value): &(OsString, OsString)) -> Result<CString, Error> {
+    if name.is_empty() || name.as_bytes().contains(&b'=') {
+        return Err(Error::invalid(format!("{} is not the name of an environment variable", name.display())));
+    }
+    let mut whole = name.clone();
+    whole.push("=");
+    whole.push(value);
+    c_string(whole)
+}
+
+/// (caller's, program's) descriptors, sorted by the second.
+fn descriptors(room: &Room, io: &mut Stdio) -> Result<Vec<(RawFd, RawFd)>, Error> {
+    let input = io.input(&room.stdin)?;
+    let (out, out_fd) = io.output(room.stdout, 1)?;
+    let (err, err_fd) = io.output(room.stderr, 2)?;
+    io.child = ChildOutput { out, err };
+    let mut fds = vec![(input, 0), (out_fd, 1), (err_fd, 2)];
+    for fd in &room.fds {
+        if fd.target < 3 || fd.target > 1 << 16 || fds.iter().any(|(_, target)| *target == fd.target) {
+            return Err(Error::invalid(format!("the descriptor number {} is taken or out of range (3 to 65536)", fd.target)));
+        }
+        fds.push((fd.source, fd.target));
+    }
+    fds.sort_by_key(|(_, target)| *target);
+    Ok(fds)
+}
+
+/// Puts the program into sealed memory and returns the path that runs it.
+fn program_bytes(room: &Room, bytes: &[u8], fds: &mut Vec<(RawFd, RawFd)>, io: &mut Stdio) -> Result<CString, Error> {
+    if !room.proc {
+        return Err(Error::invalid("a program given as bytes is run through /proc, which the room has not"));
+    }
+    let source = io.keep(started("preparing the program", init::sealed("program", bytes))?);
+    let free = (3..).find(|number| fds.iter().all(|(_, target)| target != number));
+    let target = free.ok_or_else(|| Error::invalid("all descriptor numbers are taken"))?;
+    fds.push((source, target));
+    fds.sort_by_key(|(_, target)| *target);
+    c_string(format!("/proc/self/fd/{target}"))
+}
+
+/// The paths to try for a program, in turn.
+fn candidates(room: &Room, program: &OsStr) -> Result<Vec<CString>, Error> {
+    if program.is_empty() {
+        return Err(Error::invalid("no program is named"));
+    }
+    if program.as_bytes().contains(&b'/') {
+        return Ok(vec![c_string(program)?]);
+    }
+    let path = room.env.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value);
+    let Some(path) = path else {
+        return Err(Error::invalid(format!("{} has no slash and the room's environment no PATH", program.display())));
+    };
+    std::env::split_paths(path).map(|dir| c_string(if dir.as_os_str().is_empty() { Path::new(".").join(program) } else { dir.join(program) })).collect()
+}
+
+fn rlimits(room: &Room, caller: &Caller) -> Result<Vec<Rlimit>, Error> {
+    use rustix::process::{Resource, getrlimit};
+    // The init counts as a process of an ordinary caller's room.
+    let init = u64::from(matches!(caller, Caller::User { .. }));
+    let limits = &room.limits;
+    let wanted = [
+        (Resource::Core, libc::RLIMIT_CORE, Some(0)),
+        (Resource::Nproc, libc::RLIMIT_NPROC, limits.processes.map(|count| count.saturating_add(init))),
+        (Resource::As, libc::RLIMIT_AS, limits.memory),
+        (Resource::Nofile, libc::RLIMIT_NOFILE, limits.open_files),
+        (Resource::Fsize, libc::RLIMIT_FSIZE, limits.file_size),
+    ];
+    Ok(wanted.into_iter().filter_map(|(resource, number, value)| {
+        let most = getrlimit(resource).maximum.unwrap_or(u64::MAX);
+        value.map(|value| (number, value.min(most), value.min(most)))
+    }).collect())
+}
+
+/// The Landlock domain, where the kernel has scopes (ABI 6).
+fn landlock() -> Result<Option<OwnedFd>, Error> {
+    if raw::landlock_abi().unwrap_or(0) < 6 {
+        return Ok(None);
+    }
+    init::landlock_domain().map(Some).map_err(|errno| Error::start("making the Landlock domain", errno))
+}

@@ -1,0 +1,379 @@
+//! The two processes that become the room's init and the program.
+//!
+//! `enter` starts the first with vfork semantics in its new namespaces: it shares the caller's memory, does the steps, starts
+//! the second, and becomes the init by `execveat`, which lets the caller go on. The second waits until the init runs (from then
+//! on nothing in the room shares the caller's memory except itself), gives up every right, and becomes the program. It runs on
+//! a stack of its own and writes to nothing but that stack and the report. The end of both is seen as the end of the `done` pipe.
+
+use std::ffi::{CString, c_char, c_int, c_void};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+use super::raw::{self, Errno, Sys};
+use super::report::Report;
+use super::step::{Failure, Slots, Step};
+
+/// The first number that is a stage, not an index into the plan.
+pub(crate) const FIRST_STAGE: u32 = 0x1_0000;
+
+macro_rules! stages {
+    ($($name:ident = $offset:literal, $text:expr;)*) => {
+        $(pub(crate) const $name: u32 = FIRST_STAGE + $offset;)*
+        /// What was done in a stage.
+        pub(crate) fn stage_name(stage: u32) -> &'static str {
+            match stage { $($name => $text,)* _ => "an unknown step" }
+        }
+    };
+}
+
+stages! {
+    FORK = 1, "starting the program's process";
+    INIT = 2, crate::error::STEP_INIT;
+    WAIT_INIT = 3, "waiting for the room's init";
+    FDS = 4, "arranging the file descriptors";
+    SESSION = 5, "starting a session";
+    RLIMITS = 6, "setting the resource limits";
+    IDS = 7, "becoming the room's user";
+    CAPS = 8, "dropping the capabilities";
+    CWD = 9, "entering the working directory";
+    NO_NEW_PRIVS = 10, "giving up new privileges";
+    LANDLOCK = 11, "entering the Landlock domain";
+    SECCOMP = 12, "loading the system call filter";
+    EXEC = 13, "running the program";
+}
+
+/// The user the program becomes, when the caller is root.
+#[derive(Debug)]
+pub(crate) struct Become {
+    pub userns: OwnedFd,
+    pub uid: u32,
+    pub gid: u32,
+}
+
+/// A resource limit: number, soft, hard.
+pub(crate) type Rlimit = (u32, u64, u64);
+
+/// The program and all it gets.
+#[derive(Debug)]
+pub(crate) struct Payload {
+    /// Paths to try in turn.
+    pub candidates: Vec<CString>,
+    pub argv: Vec<CString>,
+    pub envp: Vec<CString>,
+    pub cwd: CString,
+    /// (caller's number, program's number), sorted by the second.
+    pub fds: Vec<(RawFd, RawFd)>,
+    pub new_session: bool,
+    pub rlimits: Vec<Rlimit>,
+    pub r#become: Option<Become>,
+    pub keep_caps: u64,
+    pub securebits: u32,
+    pub landlock: Option<OwnedFd>,
+    pub filter: Vec<u64>,
+}
+
+/// The room's set-up, complete before the first process of it exists.
+pub(crate) struct Launch<'a> {
+    pub namespaces: c_int,
+    pub steps: &'a [Step],
+    pub slots: usize,
+    pub payload: &'a Payload,
+    /// Kept by the init only, so that the program can neither trace it nor look into it.
+    pub init_ambient: bool,
+    /// Read end; hangs up when the caller dies.
+    pub alive: &'a OwnedFd,
+    /// Write end; the init reports there.
+    pub status: &'a OwnedFd,
+}
+
+/// A room that has been entered.
+pub(crate) struct Entered {
+    pub pid: i32,
+    pub pidfd: OwnedFd,
+}
+
+/// Why a room was not entered.
+pub(crate) enum Refused {
+    /// Before a process of it existed, at the named step.
+    Early(&'static str, Errno),
+    /// In one of its processes.
+    Setup(Failure, String),
+}
+
+/// Everything the two processes look at.
+struct Shared<'a> {
+    launch: &'a Launch<'a>,
+    slots: Slots,
+    report: Report,
+    argv: Vec<*const c_char>,
+    envp: Vec<*const c_char>,
+    moved: Vec<std::sync::atomic::AtomicI32>,
+    init: RawFd,
+    ready: (RawFd, RawFd),
+    done: RawFd,
+    second_stack: *mut c_void,
+}
+
+/// Memory for the stack of one process, with a page below it that nothing may touch.
+struct Stack {
+    base: *mut c_void,
+}
+
+const STACK: usize = 256 * 1024;
+const GUARD: usize = 64 * 1024;
+
+impl Stack {
+    fn new() -> Result<Self, Errno> {
+        use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap_anonymous, mprotect};
+        let flags = MapFlags::PRIVATE | MapFlags::STACK | MapFlags::NORESERVE;
+        // SAFETY: a new anonymous mapping, at a place of the kernel's choice.
+        let base = unsafe { mmap_anonymous(std::ptr::null_mut(), STACK + GUARD, ProtFlags::READ | ProtFlags::WRITE, flags) };
+        let stack = Self { base: base.map_err(rustix::io::Errno::raw_os_error)? };
+        // SAFETY: the lowest part of the mapping made above, which nothing uses yet.
+        unsafe { mprotect(stack.base, GUARD, MprotectFlags::empty()) }.map_err(rustix::io::Errno::raw_os_error)?;
+        Ok(stack)
+    }
+
+    fn top(&self) -> *mut c_void {
+        self.base.wrapping_byte_add(STACK + GUARD)
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        // SAFETY: the mapping made in `new`; `enter` drops it only after both processes have left this memory.
+        let _ = unsafe { rustix::mm::munmap(self.base, STACK + GUARD) };
+    }
+}
+
+/// The caller's "dumpable" mark, which a set-up that changes users clears for the memory it shares; put back when the last
+/// such set-up has left it.
+struct Dumpable;
+
+static DUMPABLE: std::sync::Mutex<(usize, usize)> = std::sync::Mutex::new((0, 0));
+
+impl Dumpable {
+    fn keep() -> Self {
+        let mut kept = DUMPABLE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if kept.0 == 0 {
+            kept.1 = raw::dumpable();
+        }
+        kept.0 += 1;
+        Self
+    }
+}
+
+impl Drop for Dumpable {
+    fn drop(&mut self) {
+        let mut kept = DUMPABLE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        kept.0 -= 1;
+        if kept.0 == 0 && kept.1 == 1 {
+            raw::set_dumpable(1);
+        }
+    }
+}
+
+fn pipe() -> Result<(OwnedFd, OwnedFd), Errno> {
+    rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(rustix::io::Errno::raw_os_error)
+}
+
+/// A copy numbered 10 or more: the numbers below are the init's.
+fn high(fd: &OwnedFd) -> Result<OwnedFd, Errno> {
+    rustix::io::fcntl_dupfd_cloexec(fd, 10).map_err(rustix::io::Errno::raw_os_error)
+}
+
+fn pointers(strings: &[CString]) -> Vec<*const c_char> {
+    strings.iter().map(|string| string.as_ptr()).chain(std::iter::once(std::ptr::null())).collect()
+}
+
+/// Makes the room and starts the program.
+pub(crate) fn enter(launch: &Launch<'_>) -> Result<Entered, Refused> {
+    let early = |step: &'static str| move |errno| Refused::Early(step, errno);
+    let init = super::init::init_program().map_err(|errno| Refused::Early(crate::error::STEP_INIT, errno.raw_os_error()))?;
+    let (stack, second) = (Stack::new().map_err(early("making a stack"))?, Stack::new().map_err(early("making a stack"))?);
+    let (ready_read, ready_write) = pipe().map_err(early("making a pipe"))?;
+    let (done_read, done_write) = pipe().map_err(early("making a pipe"))?;
+    let ready = (high(&ready_read).map_err(early("making a pipe"))?, high(&ready_write).map_err(early("making a pipe"))?);
+    let shared = Shared {
+        launch,
+        slots: Slots::new(launch.slots),
+        report: Report::new(),
+        argv: pointers(&launch.payload.argv),
+        envp: pointers(&launch.payload.envp),
+        moved: (0..launch.payload.fds.len()).map(|_| std::sync::atomic::AtomicI32::new(-1)).collect(),
+        init: init.as_raw_fd(),
+        ready: (ready.0.as_raw_fd(), ready.1.as_raw_fd()),
+        done: done_write.as_raw_fd(),
+        second_stack: second.top(),
+    };
+    let dumpable = launch.payload.r#become.is_some().then(Dumpable::keep);
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD | launch.namespaces;
+    let mut pidfd: c_int = -1;
+    let mask = raw::set_signal_mask(u64::MAX);
+    // SAFETY: the stack is as large as said and lives until both processes have left this memory (seen below as the end of
+    // `done`); `first` and all it calls only read `shared`, store into its atomics, and call the kernel; with every signal
+    // blocked no handler of this program runs on that stack. The exit signal is 0, so nobody else's wait() takes the child.
+    let pid = unsafe {
+        libc::clone(first, stack.top(), flags, (&raw const shared).cast_mut().cast(), &raw mut pidfd, std::ptr::null_mut::<c_void>(), std::ptr::null_mut::<c_int>())
+    };
+    let error = if pid < 0 { std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EINVAL) } else { 0 };
+    raw::set_signal_mask(mask);
+    drop(done_write);
+    if pid < 0 {
+        return Err(Refused::Early(crate::error::STEP_NAMESPACES, error));
+    }
+    // SAFETY: the kernel has just made this descriptor for us.
+    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+    wait_for_end_of(&done_read);
+    drop(dumpable);
+    match shared.report.failure() {
+        None => Ok(Entered { pid, pidfd }),
+        Some(failure) => {
+            let _ = raw::wait(pid);
+            Err(Refused::Setup(failure, shared.report.detail()))
+        }
+    }
+}
+
+/// Returns when nobody holds the other end of `pipe` any more.
+fn wait_for_end_of(pipe: &OwnedFd) {
+    let mut byte = [0u8; 1];
+    while !matches!(raw::read(pipe.as_raw_fd(), &mut byte), Ok(0)) {}
+}
+
+fn fail(shared: &Shared<'_>, step: u32, errno: Errno) -> ! {
+    shared.report.fail(step, errno);
+    raw::exit(125)
+}
+
+extern "C" fn first(shared: *mut c_void) -> c_int {
+    // SAFETY: `enter` passes a `Shared` that lives until this process has left its memory; nobody writes it.
+    let shared: &Shared<'_> = unsafe { &*shared.cast_const().cast() };
+    raw::default_signals();
+    raw::umask(0o022);
+    for (index, step) in shared.launch.steps.iter().enumerate() {
+        if let Err(errno) = step.run(&shared.slots, &shared.report) {
+            fail(shared, index as u32, errno);
+        }
+    }
+    let argument = (&raw const *shared).cast_mut().cast();
+    // SAFETY: a stack of its own that outlives the process's use of this memory; the rest as in `enter`.
+    let pid = unsafe { libc::clone(second, shared.second_stack, libc::CLONE_VM | libc::SIGCHLD, argument) };
+    if pid != 2 {
+        fail(shared, FORK, if pid < 0 { libc::EAGAIN } else { libc::ESRCH });
+    }
+    let errno = become_init(shared);
+    fail(shared, INIT, errno)
+}
+
+fn become_init(shared: &Shared<'_>) -> Errno {
+    let launch = shared.launch;
+    let arrange = || -> Sys<()> {
+        if launch.init_ambient {
+            const CAP_SYS_PTRACE: u32 = 19;
+            raw::capset(1 << CAP_SYS_PTRACE, 1 << CAP_SYS_PTRACE)?;
+            raw::raise_ambient(CAP_SYS_PTRACE)?;
+        }
+        let signals = raw::child_signals()?;
+        let signals_high = raw::dup_above(signals, 10)?;
+        raw::dup_to(launch.alive.as_raw_fd(), 0)?;
+        raw::dup_to(launch.status.as_raw_fd(), 1)?;
+        raw::dup_to(shared.ready.1, 2)?;
+        raw::dup_to(signals_high, 3)?;
+        raw::close_on_exec(4, raw::LAST_FD)
+    };
+    match arrange() {
+        Err(errno) => errno,
+        Ok(()) => raw::exec_file(shared.init, c"room-init"),
+    }
+}
+
+extern "C" fn second(shared: *mut c_void) -> c_int {
+    // SAFETY: as in `first`; `enter` waits for the end of `done`, which this process holds until it has left this memory.
+    let shared: &Shared<'_> = unsafe { &*shared.cast_const().cast() };
+    let (stage, errno) = become_program(shared);
+    fail(shared, stage, errno)
+}
+
+/// Gives up every right and runs the program. Returns only when that failed.
+fn become_program(shared: &Shared<'_>) -> (u32, Errno) {
+    let payload = shared.launch.payload;
+    match prepare_program(shared, payload) {
+        Err(failure) => failure,
+        Ok(()) => (EXEC, run_program(shared, payload)),
+    }
+}
+
+fn prepare_program(shared: &Shared<'_>, payload: &Payload) -> Result<(), (u32, Errno)> {
+    let at = |stage: u32| move |errno: Errno| (stage, errno);
+    let mut byte = [0u8; 1];
+    if raw::read(shared.ready.0, &mut byte).map_err(at(WAIT_INIT))? != 1 {
+        return Err((WAIT_INIT, libc::ESRCH));
+    }
+    raw::new_session_keyring();
+    if payload.new_session {
+        raw::setsid().map_err(at(SESSION))?;
+    }
+    for (resource, soft, hard) in &payload.rlimits {
+        raw::set_rlimit(*resource, *soft, *hard).map_err(at(RLIMITS))?;
+    }
+    if let Some(user) = &payload.r#become {
+        raw::drop_groups().map_err(at(IDS))?;
+        raw::enter_userns(user.userns.as_raw_fd()).map_err(at(IDS))?;
+        raw::set_ids(user.uid, user.gid).map_err(at(IDS))?;
+    }
+    drop_rights(payload).map_err(at(CAPS))?;
+    raw::chdir(&payload.cwd).map_err(at(CWD))?;
+    raw::no_new_privs().map_err(at(NO_NEW_PRIVS))?;
+    if let Some(ruleset) = &payload.landlock {
+        raw::landlock_restrict(ruleset.as_raw_fd()).map_err(at(LANDLOCK))?;
+    }
+    arrange_descriptors(shared, payload).map_err(at(FDS))?;
+    if !payload.filter.is_empty() {
+        raw::seccomp(&payload.filter).map_err(at(SECCOMP))?;
+    }
+    raw::set_signal_mask(0);
+    Ok(())
+}
+
+fn drop_rights(payload: &Payload) -> Sys<()> {
+    raw::limit_bounding_set(payload.keep_caps)?;
+    raw::clear_ambient()?;
+    raw::set_securebits(payload.securebits)?;
+    raw::capset(payload.keep_caps, 0)
+}
+
+/// Puts every declared descriptor where the program expects it and marks all others to be closed.
+fn arrange_descriptors(shared: &Shared<'_>, payload: &Payload) -> Sys<()> {
+    use std::sync::atomic::Ordering::Relaxed;
+    let above = payload.fds.last().map_or(3, |(_, target)| target + 1).max(10);
+    for ((source, _), moved) in payload.fds.iter().zip(&shared.moved) {
+        moved.store(raw::dup_above(*source, above)?, Relaxed);
+    }
+    // The `done` pipe must not be lost when its number is taken: its end would be seen before the program runs.
+    raw::dup_above(shared.done, above)?;
+    let mut first_free = 0u32;
+    for ((_, target), moved) in payload.fds.iter().zip(&shared.moved) {
+        raw::dup_to(moved.load(Relaxed), *target)?;
+        if *target as u32 > first_free {
+            raw::close_on_exec(first_free, *target as u32 - 1)?;
+        }
+        first_free = *target as u32 + 1;
+    }
+    raw::close_on_exec(first_free, raw::LAST_FD)
+}
+
+fn run_program(shared: &Shared<'_>, payload: &Payload) -> Errno {
+    let mut result = libc::ENOENT;
+    for path in &payload.candidates {
+        // SAFETY: both arrays are null-terminated and hold strings that live in `payload`.
+        let errno = unsafe { raw::execve(path, shared.argv.as_ptr(), shared.envp.as_ptr()) };
+        // As execvp(3): a file that may not be run is remembered, one that is missing is not.
+        if !matches!(errno, libc::ENOENT | libc::ENOTDIR | libc::EACCES) {
+            return errno;
+        }
+        if errno == libc::EACCES {
+            result = errno;
+        }
+    }
+    result
+}

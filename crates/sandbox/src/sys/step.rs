@@ -1,0 +1,277 @@
+//! The steps that make a room, and how the set-up process does them.
+//!
+//! Everything a step needs is in it before the process exists; doing one calls the kernel and nothing else.
+
+use std::ffi::CString;
+use std::os::fd::RawFd;
+use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
+
+use super::raw::{self, Errno, Sys};
+use super::report::Report;
+
+/// Index of a descriptor that one step makes and another uses.
+pub(crate) type Slot = usize;
+
+/// Owner in terms of the namespace that the set-up runs in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ownership {
+    pub uid: u32,
+    pub gid: u32,
+}
+
+/// What `Hide` puts over a path.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Cover {
+    /// The same tree, read-only.
+    ReadOnly,
+    /// The host's null device: reads as empty.
+    Null,
+}
+
+/// One step.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// Writes `data` into a file of the caller's `/proc`.
+    Write { path: CString, data: Vec<u8> },
+    /// Takes the mounts of this namespace out of the propagation of events.
+    Private,
+    /// Opens a directory of the host as a place to look from.
+    Open { slot: Slot, dir: Option<Slot>, path: CString },
+    /// Copies a mount, detached, with the mounts below it if `recursive`.
+    Clone { slot: Slot, path: CString, recursive: bool },
+    /// Sets attributes of a mount and what is below it.
+    Attributes { slot: Slot, set: u64, recursive: bool, idmap: Option<RawFd> },
+    /// Starts the making of a file system.
+    FsOpen { slot: Slot, kind: CString },
+    /// Sets an option of it.
+    FsString { fs: Slot, key: CString, value: CString },
+    /// Sets an option of it that has no value.
+    FsFlag { fs: Slot, key: CString },
+    /// Gives it a directory.
+    FsDir { fs: Slot, key: CString, dir: Slot },
+    /// Makes it, and a detached mount of it.
+    FsMount { fs: Slot, slot: Slot, attributes: u64 },
+    /// Attaches a mount where nobody looks; it goes with the old root.
+    Park { slot: Slot },
+    /// Makes a directory.
+    Mkdir { dir: Slot, path: CString, mode: u32, owner: Option<Ownership> },
+    /// Makes an empty file.
+    Touch { dir: Slot, path: CString, owner: Option<Ownership> },
+    /// Makes a symbolic link.
+    Symlink { dir: Slot, path: CString, target: CString, owner: Option<Ownership> },
+    /// Attaches `mount` inside `root`, making the mount point when it is missing and can be made.
+    Place { mount: Slot, root: Slot, point: MountPoint },
+    /// Covers a path inside `root`, if it exists.
+    Hide { root: Slot, path: CString, cover: Cover },
+    /// Brings the loopback up.
+    LoopbackUp,
+    /// Names the host.
+    HostName { name: Vec<u8> },
+    /// Makes the mount in `slot` the root and lets the old one go.
+    Pivot { slot: Slot },
+}
+
+/// A path inside the room with all its parents, for making what is missing.
+#[derive(Debug)]
+pub(crate) struct MountPoint {
+    /// `/a`, `/a/b`, .. the path itself last.
+    pub prefixes: Vec<CString>,
+    /// The last component of each.
+    pub names: Vec<CString>,
+    /// Whether the last is a directory.
+    pub directory: bool,
+    /// Owner of what is made.
+    pub owner: Option<Ownership>,
+}
+
+/// Descriptors made on the way.
+pub(crate) struct Slots(Vec<AtomicI32>);
+
+impl Slots {
+    pub(crate) fn new(count: usize) -> Self {
+        Self((0..count).map(|_| AtomicI32::new(-1)).collect())
+    }
+
+    /// The descriptor in `slot`; -1, which every call refuses, before it is made.
+    fn fd(&self, slot: Slot) -> RawFd {
+        self.0.get(slot).map_or(-1, |fd| fd.load(Relaxed))
+    }
+
+    fn set(&self, slot: Slot, fd: RawFd) {
+        if let Some(place) = self.0.get(slot) {
+            place.store(fd, Relaxed);
+        }
+    }
+}
+
+impl Step {
+    /// Does the step. Async-signal-safe; runs in the set-up process.
+    pub(super) fn run(&self, slots: &Slots, report: &Report) -> Sys<()> {
+        match self {
+            Self::Write { path, data } => write_file(path, data),
+            Self::Private => raw::make_mounts_private(),
+            Self::Open { slot, dir, path } => {
+                let dir = dir.map_or(libc::AT_FDCWD, |dir| slots.fd(dir));
+                slots.set(*slot, raw::openat(dir, path, libc::O_PATH | libc::O_DIRECTORY, 0)?);
+                Ok(())
+            }
+            Self::Clone { slot, path, recursive } => {
+                slots.set(*slot, raw::open_tree(libc::AT_FDCWD, path, *recursive)?);
+                Ok(())
+            }
+            Self::Attributes { slot, set, recursive, idmap } => raw::mount_setattr(slots.fd(*slot), *set, *recursive, *idmap),
+            Self::FsOpen { slot, kind } => {
+                slots.set(*slot, raw::fsopen(kind)?);
+                Ok(())
+            }
+            Self::FsString { fs, key, value } => raw::fsconfig_string(slots.fd(*fs), key, value),
+            Self::FsFlag { fs, key } => raw::fsconfig_flag(slots.fd(*fs), key),
+            Self::FsDir { fs, key, dir } => give_directory(slots.fd(*fs), key, slots.fd(*dir), report),
+            Self::FsMount { fs, slot, attributes } => {
+                slots.set(*slot, fs_mount(slots.fd(*fs), *attributes, report)?);
+                Ok(())
+            }
+            Self::Park { slot } => raw::move_mount(slots.fd(*slot), libc::AT_FDCWD, c"/"),
+            Self::Mkdir { dir, path, mode, owner } => {
+                raw::mkdirat(slots.fd(*dir), path, *mode)?;
+                own(slots.fd(*dir), path, *owner)
+            }
+            Self::Touch { dir, path, owner } => {
+                touch(slots.fd(*dir), path)?;
+                own(slots.fd(*dir), path, *owner)
+            }
+            Self::Symlink { dir, path, target, owner } => {
+                raw::symlinkat(target, slots.fd(*dir), path)?;
+                own(slots.fd(*dir), path, *owner)
+            }
+            Self::Place { mount, root, point } => {
+                let target = point.open(slots.fd(*root))?;
+                raw::move_mount(slots.fd(*mount), target, c"")?;
+                raw::close(target);
+                Ok(())
+            }
+            Self::Hide { root, path, cover } => hide(slots.fd(*root), path, *cover),
+            Self::LoopbackUp => raw::loopback_up(),
+            Self::HostName { name } => raw::set_host_name(name),
+            Self::Pivot { slot } => {
+                raw::fchdir(slots.fd(*slot))?;
+                raw::pivot_root_here()?;
+                raw::detach_here()?;
+                raw::chdir(c"/")
+            }
+        }
+    }
+}
+
+impl MountPoint {
+    /// Opens the mount point inside `root`, making missing parents on the way.
+    fn open(&self, root: RawFd) -> Sys<RawFd> {
+        if let Some(whole) = self.prefixes.last() {
+            match raw::open_in_root(root, whole) {
+                Err(libc::ENOENT) => {}
+                other => return other,
+            }
+        }
+        let mut parent = raw::open_in_root(root, c"/")?;
+        let last = self.names.len().saturating_sub(1);
+        for (index, (prefix, name)) in self.prefixes.iter().zip(&self.names).enumerate() {
+            let next = match raw::open_in_root(root, prefix) {
+                Err(libc::ENOENT) => {
+                    if index == last && !self.directory {
+                        touch(parent, name)?;
+                    } else {
+                        raw::mkdirat(parent, name, 0o755)?;
+                    }
+                    own(parent, name, self.owner)?;
+                    raw::open_in_root(root, prefix)?
+                }
+                other => other?,
+            };
+            raw::close(parent);
+            parent = next;
+        }
+        Ok(parent)
+    }
+}
+
+fn write_file(path: &std::ffi::CStr, data: &[u8]) -> Sys<()> {
+    let file = raw::openat(libc::AT_FDCWD, path, libc::O_WRONLY, 0)?;
+    let written = raw::write(file, data);
+    raw::close(file);
+    if written? == data.len() { Ok(()) } else { Err(libc::EIO) }
+}
+
+fn touch(dir: RawFd, path: &std::ffi::CStr) -> Sys<()> {
+    let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW;
+    raw::close(raw::openat(dir, path, flags, 0o644)?);
+    Ok(())
+}
+
+fn own(dir: RawFd, path: &std::ffi::CStr, owner: Option<Ownership>) -> Sys<()> {
+    owner.map_or(Ok(()), |owner| raw::chown(dir, path, owner.uid, owner.gid))
+}
+
+/// Gives a file system context a directory by descriptor, or, before Linux 6.13, by a short path that means the same.
+fn give_directory(fs: RawFd, key: &std::ffi::CStr, dir: RawFd, report: &Report) -> Sys<()> {
+    match raw::fsconfig_fd(fs, key, dir) {
+        Err(libc::EINVAL | libc::EBADF) => {}
+        other => return other,
+    }
+    let mut path = *b"/proc/self/fd/\0\0\0\0\0\0\0\0\0\0\0\0";
+    let mut digits = [0u8; 10];
+    let mut count = 0;
+    let mut rest = dir.unsigned_abs();
+    loop {
+        digits[count] = b'0' + (rest % 10) as u8;
+        count += 1;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    for (place, digit) in path[14..].iter_mut().zip(digits[..count].iter().rev()) {
+        *place = *digit;
+    }
+    let path = std::ffi::CStr::from_bytes_until_nul(&path).map_err(|_| libc::EINVAL)?;
+    raw::fsconfig_string(fs, key, path).inspect_err(|_| report.keep_log(fs))
+}
+
+fn fs_mount(fs: RawFd, attributes: u64, report: &Report) -> Sys<RawFd> {
+    raw::fsconfig_create(fs).inspect_err(|_| report.keep_log(fs))?;
+    let mount = raw::fsmount(fs, attributes)?;
+    raw::close(fs);
+    Ok(mount)
+}
+
+fn hide(root: RawFd, path: &std::ffi::CStr, cover: Cover) -> Sys<()> {
+    let target = match raw::open_in_root(root, path) {
+        Err(libc::ENOENT | libc::EACCES) => return Ok(()),
+        other => other?,
+    };
+    let mount = match cover {
+        Cover::ReadOnly => {
+            let copy = raw::open_tree(target, c"", true)?;
+            let set = raw::MOUNT_ATTR_RDONLY | raw::MOUNT_ATTR_NOSUID | raw::MOUNT_ATTR_NODEV | raw::MOUNT_ATTR_NOEXEC;
+            raw::mount_setattr(copy, set, true, None)?;
+            copy
+        }
+        Cover::Null => {
+            let null = raw::open_tree(libc::AT_FDCWD, c"/dev/null", false)?;
+            raw::mount_setattr(null, raw::MOUNT_ATTR_RDONLY | raw::MOUNT_ATTR_NOSUID | raw::MOUNT_ATTR_NOEXEC, false, None)?;
+            null
+        }
+    };
+    raw::move_mount(mount, target, c"")?;
+    raw::close(mount);
+    raw::close(target);
+    Ok(())
+}
+
+/// Where the set-up failed first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Failure {
+    /// Which step: an index into the plan, or one of the numbers from [`super::launch::FIRST_STAGE`] on.
+    pub step: u32,
+    /// The kernel's answer.
+    pub errno: Errno,
+}

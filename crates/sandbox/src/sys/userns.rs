@@ -1,0 +1,44 @@
+//! User namespaces made for their id map alone.
+
+use std::ffi::{c_int, c_void};
+use std::os::fd::OwnedFd;
+
+use rustix::fs::{Mode, OFlags};
+
+use super::raw::{self, Errno};
+
+extern "C" fn sleep(_: *mut c_void) -> c_int {
+    raw::sleep_forever()
+}
+
+/// First number inside, first outside, how many.
+pub(crate) type Extent = (u32, u32, u32);
+
+/// A user namespace with these maps of users and groups.
+pub(crate) fn userns(uids: &[Extent], gids: &[Extent]) -> Result<OwnedFd, Errno> {
+    let mut stack = vec![0u64; 2048];
+    let mask = raw::set_signal_mask(u64::MAX);
+    // SAFETY: the child only sleeps, on a stack that outlives it: it is killed and reaped below before the stack is dropped.
+    let pid = unsafe {
+        let top = stack.as_mut_ptr().add(stack.len());
+        libc::clone(sleep, top.cast(), libc::CLONE_VM | libc::CLONE_NEWUSER, std::ptr::null_mut())
+    };
+    let error = std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EINVAL);
+    raw::set_signal_mask(mask);
+    if pid < 0 {
+        return Err(error);
+    }
+    let result = map(pid, &[("uid_map", uids), ("gid_map", gids)]);
+    let _ = raw::kill(pid, libc::SIGKILL);
+    let _ = raw::wait(pid);
+    result.map_err(rustix::io::Errno::raw_os_error)
+}
+
+fn map(pid: i32, maps: &[(&str, &[Extent])]) -> rustix::io::Result<OwnedFd> {
+    for (name, extents) in maps {
+        let lines: String = extents.iter().map(|(inside, outside, count)| format!("{inside} {outside} {count}\n")).collect();
+        let file = rustix::fs::open(format!("/proc/{pid}/{name}"), OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
+        rustix::io::write(&file, lines.as_bytes())?;
+    }
+    rustix::fs::open(format!("/proc/{pid}/ns/user"), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+}
