@@ -1,0 +1,108 @@
+use std::ops::Deref;
+use std::path::PathBuf;
+
+use pkgfs::{ErrorKind as DiskError, Lock, LockKind, Root, Wait, fd};
+use pkgtypes::Mode;
+use rusqlite::{Connection, OpenFlags};
+
+use crate::error::{DbResult as _, Result};
+use crate::installed::{database_file, keep_log};
+use crate::{Error, Installed, Recovery, header, place, recover, schema};
+
+/// The packages of a root, to be changed. One process at a time has it; questions are answered through [`Installed`],
+/// which this dereferences to.
+#[derive(Debug)]
+pub struct InstallDb {
+    installed: Installed,
+    recovery: Option<Recovery>,
+    _lock: Lock,
+}
+
+impl InstallDb {
+    /// Opens the database of the root at `path`, makes it when it is missing, and first brings the root out of a
+    /// transaction that was interrupted.
+    ///
+    /// # Errors
+    /// Another process has it ([`Error::Busy`]); it is damaged, foreign or of a later version; the root may not be
+    /// written; recovery failed.
+    pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
+        let root = Root::open(path)?;
+        make_folder(&root)?;
+        let lock = root.lock(&place::lock(), LockKind::Exclusive, Wait::No).map_err(busy)?;
+        make_file(&root)?;
+        header::has_content(&root)?;
+        let mut conn = connect(&root)?;
+        schema::migrate(&mut conn)?;
+        let mut installed = Installed::with_writer(root, conn);
+        let recovery = recover::recover(&mut installed)?;
+        Ok(Self { installed, recovery, _lock: lock })
+    }
+
+    /// What was done about an interrupted transaction when this was opened; `None` where there was none.
+    pub fn recovery(&self) -> Option<&Recovery> {
+        self.recovery.as_ref()
+    }
+
+    pub(crate) fn installed_mut(&mut self) -> &mut Installed {
+        &mut self.installed
+    }
+}
+
+impl Deref for InstallDb {
+    type Target = Installed;
+
+    fn deref(&self) -> &Installed {
+        &self.installed
+    }
+}
+
+fn busy(error: pkgfs::Error) -> Error {
+    match error.kind {
+        DiskError::Locked { holder } => Error::Busy { holder },
+        _ => Error::Disk(error),
+    }
+}
+
+/// Other users may ask questions, so the folders are open to them whatever the umask is.
+fn make_folder(root: &Root) -> Result<()> {
+    let mode = Mode::from_raw(0o755);
+    for made in root.create_dirs(&place::folder(), mode)? {
+        root.set_mode(&made, mode)?;
+    }
+    Ok(())
+}
+
+/// sqlite gives the files beside the database the mode of the database itself.
+fn make_file(root: &Root) -> Result<()> {
+    let (path, mode) = (place::database(), Mode::from_raw(0o644));
+    match root.create_file(&path, mode) {
+        Ok(file) => fd::set_mode(&file, mode)
+            .map_err(|error| pkgfs::Error::new("set the mode of", root.path().join(&path), error).into()),
+        Err(error) if error.kind == DiskError::Exists => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn connect(root: &Root) -> Result<Connection> {
+    let file = database_file(root)?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    let conn =
+        Connection::open_with_flags(&file, flags).map_err(|source| Error::sqlite("open the file", file, source))?;
+    conn.busy_timeout(std::time::Duration::from_secs(5)).during("open the file", &conn)?;
+    // Looked at before anything is set, so that a file of somebody else stays as it is.
+    schema::inspect(&conn)?;
+    keep_log(&conn)?;
+    let set = || {
+        conn.pragma_update(None, "journal_mode", "wal")?;
+        // With a write-ahead log: one sync at each commit, none elsewhere.
+        conn.pragma_update(None, "synchronous", "full")?;
+        conn.pragma_update(None, "foreign_keys", true)?;
+        // Done by us when a transaction is over, never in the middle of one.
+        conn.pragma_update(None, "wal_autocheckpoint", 0)?;
+        conn.pragma_update(None, "cache_size", -65536)?;
+        conn.set_prepared_statement_cache_capacity(64);
+        rusqlite::Result::Ok(())
+    };
+    set().during("configure the connection", &conn)?;
+    Ok(conn)
+}

@@ -1,0 +1,215 @@
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use pkgtypes::{PackageName, PkgPath};
+use rusqlite::Connection;
+
+use crate::{Finding, Unmet};
+
+/// What this crate answers.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a root's packages can not be read or changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A step on the disk did not work.
+    #[error(transparent)]
+    Disk(#[from] pkgfs::Error),
+    /// The root has no install database.
+    #[error("there is no install database at {path:?}")]
+    NoDatabase {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// sqlite did not do what it was asked for.
+    #[error("cannot {operation} of the install database {path:?}: {source}")]
+    Sqlite {
+        /// What was tried, as a verb and its object.
+        operation: &'static str,
+        /// The database.
+        path: PathBuf,
+        /// What sqlite says.
+        source: rusqlite::Error,
+    },
+    /// The file is no database, or is cut off, or its content contradicts itself.
+    #[error("the install database {path:?} is damaged: {reason}")]
+    Damaged {
+        /// The database.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The file belongs to another program.
+    #[error("{path:?} is no install database but belongs to another program (application id {application_id:#010x})")]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// The `application_id` in its header.
+        application_id: i32,
+    },
+    /// A later version of this program made the database.
+    #[error("the install database {path:?} has version {found}, this program knows {known}: use a later one")]
+    Newer {
+        /// The database.
+        path: PathBuf,
+        /// Its `user_version`.
+        found: i32,
+        /// The latest version known here.
+        known: i32,
+    },
+    /// Another process changes this root.
+    #[error("the root is in use{}", held_by(*holder))]
+    Busy {
+        /// The process's id, when it said so.
+        holder: Option<u32>,
+    },
+    /// Batches of an earlier change are still to be done.
+    #[error("an earlier change has {batches} more batches to do: continue or abandon it first")]
+    Unfinished {
+        /// How many.
+        batches: u64,
+    },
+    /// No package of this name is installed.
+    #[error("package `{name}` is not installed")]
+    NotInstalled {
+        /// The name.
+        name: PackageName,
+    },
+    /// The plan names a package twice.
+    #[error("package `{name}` stands in the plan twice")]
+    Twice {
+        /// The name.
+        name: PackageName,
+    },
+    /// Packages would miss what they require, or clash with what they exclude.
+    #[error("the packages do not fit together: {}", List(.0))]
+    Unmet(Vec<Unmet>),
+    /// A check beforehand found reasons not to begin; nothing was changed.
+    #[error("refused, and nothing was changed: {}", List(.0))]
+    Refused(Vec<Finding>),
+    /// A package ended before all its content came.
+    #[error("package `{package}` lacks the content of {path}")]
+    MissingContent {
+        /// The package.
+        package: PackageName,
+        /// A path whose content did not come.
+        path: PkgPath,
+    },
+    /// A pre-script refused the change; nothing was changed.
+    #[error("{stage} script of `{package}` refused the change: {reason}")]
+    Script {
+        /// The package.
+        package: PackageName,
+        /// Which script.
+        stage: &'static str,
+        /// How it ended.
+        reason: String,
+    },
+    /// The caller stopped the transaction; nothing was changed.
+    #[error("stopped by request; nothing was changed")]
+    Stopped,
+    /// The transaction is decided and recorded, but a step on the disk failed; the next one that opens the database for
+    /// writing finishes it.
+    #[error("transaction {txn} is committed but not finished; recover finishes it once the cause is gone: {source}")]
+    Interrupted {
+        /// The transaction.
+        txn: i64,
+        /// What went wrong.
+        source: Box<Error>,
+    },
+    /// The database could not record the outcome; the next one that opens it for writing finds out and recovers.
+    #[error(
+        "the outcome of transaction {txn} could not be recorded; recover brings the root to its old or new state: {source}"
+    )]
+    InDoubt {
+        /// The transaction.
+        txn: i64,
+        /// What went wrong.
+        source: Box<Error>,
+    },
+}
+
+/// The class of an error: what a caller may want to tell apart, one exit code each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The world did not play along: missing rights, a disk error, a damaged database.
+    Failed,
+    /// The packages do not fit together.
+    NoSolution,
+    /// A package is not what it must be.
+    Malformed,
+    /// There is no such package, or no database.
+    Unknown,
+    /// Refused by a check beforehand; nothing was changed.
+    Refused,
+    /// Another process, or an unfinished change, is in the way.
+    Busy,
+}
+
+impl Error {
+    /// The class of this error.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NoDatabase { .. } | Self::NotInstalled { .. } => ErrorKind::Unknown,
+            Self::Busy { .. } | Self::Unfinished { .. } => ErrorKind::Busy,
+            Self::Unmet(_) => ErrorKind::NoSolution,
+            Self::Refused(_) | Self::Twice { .. } => ErrorKind::Refused,
+            Self::MissingContent { .. } => ErrorKind::Malformed,
+            _ => ErrorKind::Failed,
+        }
+    }
+
+    /// An error of sqlite, by what it means.
+    pub(crate) fn sqlite(operation: &'static str, path: PathBuf, source: rusqlite::Error) -> Self {
+        use rusqlite::ErrorCode;
+        match source.sqlite_error_code() {
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                Self::Damaged { path, reason: source.to_string() }
+            }
+            _ => Self::Sqlite { operation, path, source },
+        }
+    }
+
+    pub(crate) fn damaged(conn: &Connection, reason: impl fmt::Display) -> Self {
+        Self::Damaged { path: path_of(conn), reason: reason.to_string() }
+    }
+}
+
+/// The file behind a connection, for messages.
+pub(crate) fn path_of(conn: &Connection) -> PathBuf {
+    Path::new(conn.path().unwrap_or_default()).to_owned()
+}
+
+/// Puts an answer of sqlite into its context.
+pub(crate) trait DbResult<T> {
+    /// Names what was tried, and with which database.
+    fn during(self, operation: &'static str, conn: &Connection) -> Result<T>;
+}
+
+impl<T> DbResult<T> for rusqlite::Result<T> {
+    fn during(self, operation: &'static str, conn: &Connection) -> Result<T> {
+        self.map_err(|source| Error::sqlite(operation, path_of(conn), source))
+    }
+}
+
+fn held_by(pid: Option<u32>) -> String {
+    pid.map_or_else(String::new, |pid| format!(" by process {pid}"))
+}
+
+/// The first few of many, and how many more there are.
+struct List<'a, T>(&'a [T]);
+
+impl<T: fmt::Display> fmt::Display for List<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: usize = 8;
+        for (index, item) in self.0.iter().take(SHOWN).enumerate() {
+            write!(f, "{}{item}", if index > 0 { "; " } else { "" })?;
+        }
+        match self.0.len().saturating_sub(SHOWN) {
+            0 => Ok(()),
+            more => write!(f, "; and {more} more"),
+        }
+    }
+}

@@ -1,0 +1,202 @@
+use std::fmt;
+
+use pkgtypes::{PackageName, PkgPath, Requirement};
+
+/// A reason not to begin a transaction, found before anything was changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Finding {
+    /// Two packages put different things at one path.
+    Conflict {
+        /// The path.
+        path: PkgPath,
+        /// The one package.
+        first: PackageName,
+        /// The other.
+        second: PackageName,
+        /// In what they differ.
+        difference: &'static str,
+    },
+    /// Something that no package owns stands where a package puts something else.
+    Unowned {
+        /// The path.
+        path: PkgPath,
+        /// The package.
+        package: PackageName,
+    },
+    /// A folder is needed where something else stands.
+    NotAFolder {
+        /// The path.
+        path: PkgPath,
+        /// The package that needs the folder.
+        package: PackageName,
+    },
+    /// A folder is needed where a symbolic link stands, and none is followed.
+    SymlinkInTheWay {
+        /// The path.
+        path: PkgPath,
+        /// The package that needs the folder.
+        package: PackageName,
+    },
+    /// A folder stands where a package puts something else, and it does not become empty.
+    FolderInTheWay {
+        /// The path.
+        path: PkgPath,
+        /// The package.
+        package: PackageName,
+        /// Something in the folder that stays.
+        kept: PkgPath,
+    },
+    /// The package has paths that are ours alone.
+    Reserved {
+        /// The path.
+        path: PkgPath,
+        /// The package.
+        package: PackageName,
+    },
+    /// Nobody of this name is known in the root.
+    UnknownPrincipal {
+        /// `user` or `group`.
+        what: &'static str,
+        /// The name.
+        name: String,
+        /// The package that gives paths to it.
+        package: PackageName,
+    },
+    /// The package asks for something that is not carried out here.
+    NotCarriedOut {
+        /// The package.
+        package: PackageName,
+        /// What it asks for.
+        what: &'static str,
+    },
+    /// A number in the package is larger than the database can hold.
+    TooLarge {
+        /// The package.
+        package: PackageName,
+        /// Which number.
+        what: &'static str,
+    },
+    /// The file system has too little space.
+    NoSpace {
+        /// A path on the file system; `None` is the root's top.
+        path: Option<PkgPath>,
+        /// Bytes that are needed.
+        needed: u64,
+        /// Bytes that are free.
+        free: u64,
+    },
+    /// The file system has too few inodes.
+    NoInodes {
+        /// A path on the file system; `None` is the root's top.
+        path: Option<PkgPath>,
+        /// Inodes that are needed.
+        needed: u64,
+        /// Inodes that are free.
+        free: u64,
+    },
+    /// The file system is mounted read-only.
+    ReadOnly {
+        /// A path on it; `None` is the root's top.
+        path: Option<PkgPath>,
+    },
+    /// The user may not change this folder.
+    Denied {
+        /// The folder; `None` is the root's top.
+        path: Option<PkgPath>,
+    },
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Conflict { path, first, second, difference } => {
+                write!(f, "/{path} is in `{first}` and in `{second}` with another {difference}")
+            }
+            Self::Unowned { path, package } => {
+                write!(f, "/{path} of `{package}` exists, and no package owns it")
+            }
+            Self::NotAFolder { path, package } => {
+                write!(f, "`{package}` needs a folder at /{path}, where something else stands")
+            }
+            Self::SymlinkInTheWay { path, package } => {
+                write!(f, "`{package}` needs a folder at /{path}, where a symbolic link stands; links are not followed")
+            }
+            Self::FolderInTheWay { path, package, kept } => {
+                write!(f, "/{path} of `{package}` is a folder with /{kept} in it, which stays")
+            }
+            Self::Reserved { path, package } => {
+                write!(f, "/{path} of `{package}` is a name that only the package manager itself may use")
+            }
+            Self::UnknownPrincipal { what, name, package } => {
+                write!(f, "{what} `{name}`, to which `{package}` gives files, is not known in the root")
+            }
+            Self::NotCarriedOut { package, what } => {
+                write!(f, "`{package}` has {what}, which this installer does not carry out")
+            }
+            Self::TooLarge { package, what } => write!(f, "the {what} of `{package}` is too large for the database"),
+            Self::NoSpace { path, needed, free } => {
+                write!(f, "{needed} bytes are needed on the file system of {}, {free} are free", Folder(path.as_ref()))
+            }
+            Self::NoInodes { path, needed, free } => {
+                write!(f, "{needed} inodes are needed on the file system of {}, {free} are free", Folder(path.as_ref()))
+            }
+            Self::ReadOnly { path } => write!(f, "the file system of {} is read-only", Folder(path.as_ref())),
+            Self::Denied { path } => write!(f, "you may not change {}", Folder(path.as_ref())),
+        }
+    }
+}
+
+struct Folder<'a>(Option<&'a PkgPath>);
+
+impl fmt::Display for Folder<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(path) => write!(f, "/{path}"),
+            None => write!(f, "/"),
+        }
+    }
+}
+
+/// A relation between packages that would not hold after a transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Unmet {
+    /// Nothing installed satisfies a requirement.
+    Requirement {
+        /// The package that requires.
+        package: PackageName,
+        /// What it requires.
+        requirement: Requirement,
+    },
+    /// Two packages exclude each other.
+    Conflict {
+        /// The package that excludes.
+        package: PackageName,
+        /// The relation in which it says so.
+        relation: pkgtypes::Relation,
+        /// The package that is excluded.
+        other: PackageName,
+    },
+    /// A package takes the place of another one, which would stay.
+    Obsolete {
+        /// The package that takes the place.
+        package: PackageName,
+        /// The package that has to go.
+        other: PackageName,
+    },
+}
+
+impl fmt::Display for Unmet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Requirement { package, requirement } => write!(f, "`{package}` requires `{requirement}`"),
+            Self::Conflict { package, relation, other } => {
+                write!(f, "`{package}` excludes `{relation}`, which `{other}` is")
+            }
+            Self::Obsolete { package, other } => {
+                write!(f, "`{package}` takes the place of `{other}`: remove that in the same step")
+            }
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! A look at the database file before sqlite gets it.
+//!
+//! sqlite takes a file that is cut off inside its first page for an empty one, and would begin anew over it.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+
+use pkgfs::{ErrorKind as DiskError, Root};
+use pkgtypes::PkgPath;
+
+use crate::error::Result;
+use crate::{Error, place};
+
+const MAGIC: &[u8; 16] = b"SQLite format 3\0";
+
+/// Whether there is anything in the file.
+///
+/// # Errors
+/// It is no regular file, no database, or shorter than its header says.
+pub(crate) fn has_content(root: &Root) -> Result<bool> {
+    let damaged = |reason: String| Error::Damaged { path: root.path().join(place::database()), reason };
+    let (file, stat) = match root.at(&place::database()).and_then(|place| place.open_with_stat()) {
+        Ok(opened) => opened,
+        Err(error) if error.kind == DiskError::NotFound => return Ok(false),
+        Err(error) if matches!(error.kind, DiskError::Symlink | DiskError::WrongType) => {
+            return Err(damaged("it is no regular file".to_owned()));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    if stat.size == 0 {
+        return Ok(!is_empty(root, &place::log())?);
+    }
+    // What is in the logs may be newer than the header.
+    let settled = is_empty(root, &place::log())? && is_empty(root, &place::rollback())?;
+    match expected_size(&file) {
+        None => Err(damaged("it is no database".to_owned())),
+        Some(expected) if settled && expected > stat.size => {
+            Err(damaged(format!("it is cut off: {} bytes of {expected} are there", stat.size)))
+        }
+        Some(_) => Ok(true),
+    }
+}
+
+/// The file's length as its header has it; `None` where the file has no header.
+fn expected_size(file: &File) -> Option<u64> {
+    let mut header = [0; 100];
+    file.read_exact_at(&mut header, 0).ok()?;
+    let page_size = match u16::from_be_bytes([header[16], header[17]]) {
+        1 => 65536,
+        size => u64::from(size),
+    };
+    let pages = u32::from_be_bytes([header[28], header[29], header[30], header[31]]);
+    header.starts_with(MAGIC).then_some(page_size * u64::from(pages))
+}
+
+pub(crate) fn is_empty(root: &Root, path: &PkgPath) -> Result<bool> {
+    Ok(root.stat(path)?.is_none_or(|stat| stat.size == 0))
+}

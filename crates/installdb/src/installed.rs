@@ -1,0 +1,116 @@
+use std::path::{Path, PathBuf};
+
+use pkgfs::{ErrorKind as DiskError, Lock, LockKind, Root, Wait};
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
+
+use crate::error::{DbResult as _, Result};
+use crate::schema::{self, Found};
+use crate::{Error, header, place};
+
+/// How long a question waits for a process that is just then creating or repairing the database's shared memory.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// The packages of a root, for questions. Nothing is ever written through it, and no right to write is needed.
+///
+/// While another process changes the root, answers are those of the moment before its decision or after it.
+#[derive(Debug)]
+pub struct Installed {
+    pub(crate) root: Root,
+    pub(crate) conn: Connection,
+    /// Held only where the file is read without sqlite's own locks.
+    _still: Option<Lock>,
+}
+
+impl Installed {
+    /// Opens the database of the root at `path`.
+    ///
+    /// # Errors
+    /// There is none, or it is damaged, foreign or of a later version.
+    pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
+        let root = Root::open(path)?;
+        let file = database_file(&root)?;
+        if !header::has_content(&root)? {
+            return Err(Error::NoDatabase { path: file });
+        }
+        match open_shared(&file) {
+            Err(error @ Error::Sqlite { .. }) if header::is_empty(&root, &place::log())? => {
+                Self::open_still(root, &file, error)
+            }
+            conn => Ok(Self { root, conn: conn?, _still: None }),
+        }
+    }
+
+    /// Reads the file without sqlite's locks: on a read-only medium, or where the files beside the database are missing
+    /// and may not be made. Our own lock keeps a writer away meanwhile.
+    fn open_still(root: Root, file: &Path, why: Error) -> Result<Self> {
+        let still = match root.lock(&place::lock(), LockKind::Shared, Wait::No) {
+            Ok(lock) => Some(lock),
+            Err(error) if matches!(error.kind, DiskError::NotFound | DiskError::ReadOnly | DiskError::Denied) => None,
+            Err(_) => return Err(why),
+        };
+        let uri = format!("file:{}?immutable=1", percent_encoded(file));
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+        let conn = Connection::open_with_flags(uri, flags)
+            .map_err(|source| Error::sqlite("open the file", file.to_owned(), source))?;
+        expect_tables(&conn).map_err(|_| why)?;
+        Ok(Self { root, conn, _still: still })
+    }
+
+    pub(crate) fn with_writer(root: Root, conn: Connection) -> Self {
+        Self { root, conn, _still: None }
+    }
+
+    /// The root.
+    pub fn root(&self) -> &Root {
+        &self.root
+    }
+}
+
+/// The database's path with every link above the root resolved, so that sqlite can be told to follow none.
+pub(crate) fn database_file(root: &Root) -> Result<PathBuf> {
+    let top = root.path().canonicalize().map_err(|error| pkgfs::Error::new("open the tree", root.path(), error))?;
+    Ok(top.join(place::database()))
+}
+
+fn open_shared(file: &Path) -> Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    let conn = Connection::open_with_flags(file, flags)
+        .map_err(|source| Error::sqlite("open the file", file.to_owned(), source))?;
+    conn.busy_timeout(PATIENCE).during("open the file", &conn)?;
+    keep_log(&conn)?;
+    expect_tables(&conn)?;
+    Ok(conn)
+}
+
+fn expect_tables(conn: &Connection) -> Result<()> {
+    match schema::inspect(conn)? {
+        Found::Version(schema::USER_VERSION) => Ok(()),
+        // Before its first migration is decided, a database holds nothing.
+        Found::Blank => Err(Error::NoDatabase { path: crate::error::path_of(conn) }),
+        Found::Version(older) => {
+            Err(Error::damaged(conn, format!("version {older} was not brought up to date: open it for writing once")))
+        }
+    }
+}
+
+/// Leaves the log and the shared memory beside the database when the last connection closes: a reader without the right
+/// to make them finds them.
+pub(crate) fn keep_log(conn: &Connection) -> Result<()> {
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).during("configure the connection", conn)?;
+    Ok(())
+}
+
+fn percent_encoded(file: &Path) -> String {
+    use std::fmt::Write as _;
+    use std::os::unix::ffi::OsStrExt as _;
+    let mut uri = String::new();
+    for &byte in file.as_os_str().as_bytes() {
+        if byte == b'/' || byte.is_ascii_alphanumeric() {
+            uri.push(char::from(byte));
+        } else {
+            let _ = write!(uri, "%{byte:02X}");
+        }
+    }
+    uri
+}

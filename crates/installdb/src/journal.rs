@@ -1,0 +1,97 @@
+//! The row that says how far the running transaction is.
+
+use pkgtypes::Timestamp;
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
+use rusqlite::{Connection, OptionalExtension as _};
+
+use crate::error::{DbResult as _, Result};
+
+/// How far the transaction is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    /// Things are being staged; the tree is as before.
+    Staging,
+    /// It is decided: the steps are done, or being done.
+    Committed,
+    /// It was given up: what was staged is being taken away.
+    Discarding,
+}
+
+impl State {
+    const ALL: [(Self, &'static str); 3] =
+        [(Self::Staging, "staging"), (Self::Committed, "committed"), (Self::Discarding, "discarding")];
+}
+
+impl ToSql for State {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        let (_, name) = Self::ALL.iter().find(|(state, _)| state == self).expect("every state has a name");
+        name.to_sql()
+    }
+}
+
+impl FromSql for State {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        let name = value.as_str()?;
+        Self::ALL.iter().find(|(_, known)| *known == name).map(|(state, _)| *state).ok_or(FromSqlError::InvalidType)
+    }
+}
+
+/// How a transaction ended, as history says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    Done(Timestamp),
+    /// Finished by the next process; when the first one died nobody knows.
+    Recovered,
+    RolledBack,
+}
+
+/// Begins a transaction: its place in the history, and its row in the journal.
+pub(crate) fn begin(conn: &Connection, started: Timestamp, argv: &[u8]) -> Result<i64> {
+    let write = || {
+        conn.execute(
+            "INSERT INTO transactions (started, argv, result) VALUES (?, ?, 'running')",
+            (started.seconds(), argv),
+        )?;
+        let txn = conn.last_insert_rowid();
+        conn.execute("INSERT INTO journal (only, txn, state) VALUES (1, ?, ?)", (txn, State::Staging))?;
+        Ok(txn)
+    };
+    write().during("begin a transaction", conn)
+}
+
+pub(crate) fn current(conn: &Connection) -> Result<Option<(i64, State)>> {
+    conn.query_row("SELECT txn, state FROM journal", [], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()
+        .during("read the journal", conn)
+}
+
+pub(crate) fn set_state(conn: &Connection, state: State) -> Result<()> {
+    conn.execute("UPDATE journal SET state = ?", [state]).during("write the journal", conn)?;
+    Ok(())
+}
+
+/// Ends the running transaction: clears the journal and completes the history.
+pub(crate) fn end(conn: &mut Connection, txn: i64, ending: Ending) -> Result<()> {
+    let (result, finished) = match ending {
+        Ending::Done(time) => ("done", Some(time.seconds())),
+        Ending::Recovered => ("recovered", None),
+        Ending::RolledBack => ("rolled back", None),
+    };
+    let write = || {
+        let change = conn.transaction()?;
+        change.execute("DELETE FROM steps", [])?;
+        change.execute("DELETE FROM journal", [])?;
+        change.execute("UPDATE transactions SET result = ?, finished = ? WHERE id = ?", (result, finished, txn))?;
+        change.commit()
+    };
+    let mut write = write;
+    let answer = write();
+    answer.during("end a transaction", conn)
+}
+
+/// Moves the log's content into the database file, so that those who read without shared memory have little to do.
+///
+/// A reader that is in the way, or a full disk, only puts it off.
+pub(crate) fn checkpoint(conn: &Connection) {
+    let _ = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+}

@@ -1,0 +1,32 @@
+//! Where our own files stand in a root.
+
+use pkgtypes::PkgPath;
+
+fn fixed(path: &'static str) -> PkgPath {
+    PkgPath::new(path.as_bytes()).expect("the path is written here and valid")
+}
+
+/// The folder that is ours alone.
+pub(crate) fn folder() -> PkgPath {
+    fixed("var/lib/kista")
+}
+
+/// The database.
+pub(crate) fn database() -> PkgPath {
+    fixed("var/lib/kista/install.db")
+}
+
+/// sqlite's write-ahead log.
+pub(crate) fn log() -> PkgPath {
+    fixed("var/lib/kista/install.db-wal")
+}
+
+/// sqlite's rollback journal; only while a database is made.
+pub(crate) fn rollback() -> PkgPath {
+    fixed("var/lib/kista/install.db-journal")
+}
+
+/// The lock of those who change the root.
+pub(crate) fn lock() -> PkgPath {
+    fixed("var/lib/kista/lock")
+}

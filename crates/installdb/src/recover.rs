@@ -1,0 +1,113 @@
+//! Bringing a root out of a transaction that was interrupted.
+
+use pkgfs::{Batch, ErrorKind as DiskError, Root};
+use pkgtypes::PkgPath;
+
+use crate::error::Result;
+use crate::journal::{self, Ending, State};
+use crate::step::{self, Step};
+use crate::{Error, Installed};
+
+/// What was done about an interrupted transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Recovery {
+    /// The transaction.
+    pub txn: i64,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// How an interrupted transaction ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It had not been decided: the root is as before it.
+    RolledBack,
+    /// It had been decided: the root is as after it.
+    Finished,
+}
+
+/// Finishes or takes back the transaction in the journal.
+pub(crate) fn recover(db: &mut Installed) -> Result<Option<Recovery>> {
+    let Some((txn, state)) = journal::current(&db.conn)? else { return Ok(None) };
+    let outcome = match state {
+        State::Committed => {
+            finish(db, txn, Ending::Recovered)?;
+            Outcome::Finished
+        }
+        State::Staging | State::Discarding => {
+            discard(db, txn)?;
+            Outcome::RolledBack
+        }
+    };
+    Ok(Some(Recovery { txn, outcome }))
+}
+
+/// Does the steps of a committed transaction and clears the journal.
+///
+/// The journal goes only after the renames are on the disk; that its going is not on the disk when the power fails does
+/// no harm, since the steps can be repeated.
+pub(crate) fn finish(db: &mut Installed, txn: i64, ending: Ending) -> Result<()> {
+    let steps = step::load(&db.conn)?;
+    step::run(&db.root, txn, &steps)?;
+    sync_filesystems(&db.root, &steps)?;
+    journal::end(&mut db.conn, txn, ending)?;
+    journal::checkpoint(&db.conn);
+    Ok(())
+}
+
+/// Takes away what was staged and clears the journal.
+///
+/// The state is written first: a commit whose own sync failed may yet stand in the log, and after a power cut it would
+/// be found there and believed, with its staged files gone.
+pub(crate) fn discard(db: &mut Installed, txn: i64) -> Result<()> {
+    journal::set_state(&db.conn, State::Discarding)?;
+    step::discard(&db.root, txn, &step::load(&db.conn)?)?;
+    journal::end(&mut db.conn, txn, Ending::RolledBack)?;
+    journal::checkpoint(&db.conn);
+    Ok(())
+}
+
+/// Brings every file system that the steps touch to the disk, each once.
+pub(crate) fn sync_filesystems(root: &Root, steps: &[Step]) -> Result<()> {
+    let mut synced = Vec::new();
+    let mut last: Option<Option<PkgPath>> = None;
+    let mut folders = Batch::new(root);
+    for step in steps {
+        let folder = step.path().parent();
+        if last.as_ref() == Some(&folder) {
+            continue;
+        }
+        sync_once(&mut folders, folder.clone(), &mut synced)?;
+        last = Some(folder);
+    }
+    Ok(())
+}
+
+/// Syncs the file system of the folder, or of the nearest one above that exists, unless it is in the list.
+fn sync_once(folders: &mut Batch<'_>, folder: Option<PkgPath>, synced: &mut Vec<u64>) -> Result<()> {
+    let mut folder = folder;
+    let device = loop {
+        let Some(path) = &folder else { break top_device(folders.root())? };
+        match folders.at(path).and_then(|place| place.stat()) {
+            Ok(Some(stat)) => break stat.dev,
+            Ok(None) => folder = path.parent(),
+            Err(error) if matches!(error.kind, DiskError::NotFound | DiskError::WrongType | DiskError::Symlink) => {
+                folder = path.parent();
+            }
+            Err(error) => return Err(error.into()),
+        }
+    };
+    if synced.contains(&device) {
+        return Ok(());
+    }
+    match &folder {
+        None => folders.root().syncfs()?,
+        Some(path) => folders.root().sub(path)?.syncfs()?,
+    }
+    synced.push(device);
+    Ok(())
+}
+
+fn top_device(root: &Root) -> Result<u64> {
+    root.stat_top().map(|stat| stat.dev).map_err(Error::from)
+}

@@ -1,0 +1,100 @@
+//! The tables, and how a file is known to hold them.
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use crate::Error;
+use crate::error::{DbResult as _, Result};
+
+/// `application_id` of an install database: "KiS1".
+pub const APPLICATION_ID: i32 = 0x4B49_5331;
+
+/// Each script takes a database from the version that is its position to the next.
+const MIGRATIONS: [&str; 1] = [include_str!("schema/v1.sql")];
+
+/// The version of the tables that this library writes.
+pub const USER_VERSION: i32 = MIGRATIONS.len() as i32;
+
+/// What a file turned out to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// Nothing was ever written to it.
+    Blank,
+    /// Tables of this version.
+    Version(i32),
+}
+
+/// Says whose database this is.
+///
+/// # Errors
+/// A database of another program, or one of a later version of this library.
+pub(crate) fn inspect(conn: &Connection) -> Result<Found> {
+    let number =
+        |pragma| conn.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0)).during("read the header", conn);
+    let (application, version) = (number("application_id")?, number("user_version")?);
+    let tables: i64 = conn
+        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+        .during("read the list of tables", conn)?;
+    match application {
+        APPLICATION_ID if version > USER_VERSION => {
+            Err(Error::Newer { path: crate::error::path_of(conn), found: version, known: USER_VERSION })
+        }
+        APPLICATION_ID if version > 0 => Ok(Found::Version(version)),
+        0 if version == 0 && tables == 0 => Ok(Found::Blank),
+        _ => Err(Error::Foreign { path: crate::error::path_of(conn), application_id: application }),
+    }
+}
+
+/// Brings the tables to [`USER_VERSION`], all steps in one transaction.
+///
+/// # Errors
+/// As [`inspect`], and what sqlite reports.
+pub(crate) fn migrate(conn: &mut Connection) -> Result<()> {
+    let from = match inspect(conn)? {
+        Found::Version(USER_VERSION) => return Ok(()),
+        Found::Version(older) => older,
+        Found::Blank => 0,
+    };
+    let path = crate::error::path_of(conn);
+    let steps = || -> rusqlite::Result<()> {
+        let txn = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        for script in &MIGRATIONS[usize::try_from(from).unwrap_or(0)..] {
+            txn.execute_batch(script)?;
+        }
+        txn.pragma_update(None, "application_id", APPLICATION_ID)?;
+        txn.pragma_update(None, "user_version", USER_VERSION)?;
+        txn.commit()
+    };
+    let mut steps = steps;
+    steps().map_err(|source| Error::sqlite("make the tables", path, source))?;
+    crate::journal::checkpoint(conn);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_blank_file_becomes_ours_and_stays_ours() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        assert_eq!(inspect(&conn).unwrap(), Found::Blank);
+        migrate(&mut conn).unwrap();
+        assert_eq!(inspect(&conn).unwrap(), Found::Version(USER_VERSION));
+        migrate(&mut conn).unwrap();
+    }
+
+    #[test]
+    fn later_tables_are_refused() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        migrate(&mut conn).unwrap();
+        conn.pragma_update(None, "user_version", USER_VERSION + 1).unwrap();
+        assert!(matches!(migrate(&mut conn), Err(Error::Newer { found, .. }) if found == USER_VERSION + 1));
+    }
+
+    #[test]
+    fn tables_of_another_program_are_left_alone() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        conn.execute_batch("CREATE TABLE bookmarks (url TEXT)").unwrap();
+        assert!(matches!(migrate(&mut conn), Err(Error::Foreign { application_id: 0, .. })));
+    }
+}

@@ -1,0 +1,165 @@
+//! What a transaction does to the tree, as it stands in the journal.
+
+use pkgfs::{Batch, ErrorKind, FileKind, Rename, Root};
+use pkgtypes::{Mode, ParseError, PkgPath};
+use rusqlite::{Connection, Row, Statement, types::Type};
+
+use crate::error::{DbResult as _, Result};
+
+/// One step. Each can be repeated: after it was done, doing it again changes nothing. That is what makes recovery a
+/// matter of running the list once more from its beginning.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Takes away what is at the path, unless it is a folder.
+    Remove(PkgPath),
+    /// Takes away the folder at the path, unless something is left in it.
+    RemoveDir(PkgPath),
+    /// Renames the staged thing of this step's number to the path.
+    Place(PkgPath),
+    /// Gives a folder that stays another mode, and another owner.
+    Attributes { path: PkgPath, mode: Mode, owner: Option<(u32, u32)> },
+}
+
+impl Step {
+    pub(crate) fn path(&self) -> &PkgPath {
+        match self {
+            Self::Remove(path) | Self::RemoveDir(path) | Self::Place(path) | Self::Attributes { path, .. } => path,
+        }
+    }
+
+    fn action(&self) -> &'static str {
+        match self {
+            Self::Remove(_) => "remove",
+            Self::RemoveDir(_) => "remove-dir",
+            Self::Place(_) => "place",
+            Self::Attributes { .. } => "attributes",
+        }
+    }
+}
+
+/// Where step `n` of transaction `txn` stages what it places at `path`: beside it, so that the rename stays inside one
+/// folder, and so inside one file system.
+///
+/// # Errors
+/// The path is so long that the staged name passes the limit of 4095 bytes.
+pub(crate) fn staged_path(path: &PkgPath, txn: i64, n: usize) -> Result<PkgPath, ParseError> {
+    path.with_file_name(format!(".kista.{txn}.{n}").as_bytes())
+}
+
+/// Whether no component of the path can be taken for a staged name.
+pub(crate) fn is_reserved(path: &PkgPath) -> bool {
+    path.components().any(|component| component.starts_with(b".kista."))
+}
+
+/// Writes the list to the journal.
+pub(crate) fn save(conn: &Connection, steps: &[Step]) -> Result<()> {
+    let insert = |statement: &mut Statement<'_>, n: usize, step: &Step| {
+        let (mode, owner) = match step {
+            Step::Attributes { mode, owner, .. } => (Some(mode.bits()), *owner),
+            _ => (None, None),
+        };
+        let (uid, gid) = (owner.map(|(uid, _)| uid), owner.map(|(_, gid)| gid));
+        statement.execute((n as i64, step.action(), step.path().as_bytes(), mode, uid, gid))
+    };
+    let write = || -> rusqlite::Result<()> {
+        let mut statement = conn.prepare("INSERT INTO steps (n, action, path, mode, uid, gid) VALUES (?,?,?,?,?,?)")?;
+        for (n, step) in steps.iter().enumerate() {
+            insert(&mut statement, n, step)?;
+        }
+        Ok(())
+    };
+    write().during("write the journal", conn)
+}
+
+/// Reads the list back from the journal.
+pub(crate) fn load(conn: &Connection) -> Result<Vec<Step>> {
+    let read = || -> rusqlite::Result<Vec<Step>> {
+        let mut statement = conn.prepare("SELECT action, path, mode, uid, gid FROM steps ORDER BY n")?;
+        statement.query_map([], from_row)?.collect()
+    };
+    read().during("read the journal", conn)
+}
+
+fn from_row(row: &Row<'_>) -> rusqlite::Result<Step> {
+    let path = crate::rows::path_column(row, 1)?;
+    Ok(match row.get_ref(0)?.as_str()? {
+        "remove" => Step::Remove(path),
+        "remove-dir" => Step::RemoveDir(path),
+        "place" => Step::Place(path),
+        "attributes" => {
+            let owner = row.get::<_, Option<u32>>(3)?.zip(row.get::<_, Option<u32>>(4)?);
+            Step::Attributes { path, mode: Mode::from_raw(row.get(2)?), owner }
+        }
+        other => {
+            let reason = format!("`{other}` is no step of a journal");
+            return Err(rusqlite::Error::FromSqlConversionFailure(0, Type::Text, reason.into()));
+        }
+    })
+}
+
+/// Does all steps that are still to do.
+pub(crate) fn run(root: &Root, txn: i64, steps: &[Step]) -> Result<()> {
+    let mut folders = Batch::new(root);
+    for (n, step) in steps.iter().enumerate() {
+        match step {
+            Step::Remove(path) => remove(&mut folders, path)?,
+            Step::RemoveDir(path) => remove_dir(&mut folders, path)?,
+            Step::Place(path) => place(&mut folders, path, &checked_staged_path(path, txn, n))?,
+            Step::Attributes { path, mode, owner } => attributes(&mut folders, path, *mode, *owner)?,
+        }
+    }
+    Ok(())
+}
+
+fn checked_staged_path(path: &PkgPath, txn: i64, n: usize) -> PkgPath {
+    staged_path(path, txn, n).expect("a path too long to be staged was refused before it came into a journal")
+}
+
+/// Takes away all that was staged.
+pub(crate) fn discard(root: &Root, txn: i64, steps: &[Step]) -> Result<()> {
+    for (n, step) in steps.iter().enumerate() {
+        if let Step::Place(path) = step {
+            ignore(root.remove_tree(&checked_staged_path(path, txn, n)), &GONE)?;
+        }
+    }
+    Ok(())
+}
+
+/// What says that a path to be removed is not there (any more): it is absent, something on the way to it is no folder
+/// or a link, or what has its name is of another type.
+const GONE: [ErrorKind; 3] = [ErrorKind::NotFound, ErrorKind::WrongType, ErrorKind::Symlink];
+
+fn ignore(answer: pkgfs::Result<()>, kinds: &[ErrorKind]) -> Result<()> {
+    match answer {
+        Err(error) if kinds.contains(&error.kind) => Ok(()),
+        other => Ok(other?),
+    }
+}
+
+fn remove(folders: &mut Batch<'_>, path: &PkgPath) -> Result<()> {
+    ignore(folders.at(path).and_then(|place| place.remove_file()), &GONE)
+}
+
+fn remove_dir(folders: &mut Batch<'_>, path: &PkgPath) -> Result<()> {
+    let [absent, type_, link] = GONE;
+    ignore(folders.at(path).and_then(|place| place.remove_dir()), &[absent, type_, link, ErrorKind::NotEmpty])
+}
+
+/// A staged name that is absent was placed before: names are staged before the commit, and nothing else takes them away.
+fn place(folders: &mut Batch<'_>, path: &PkgPath, staged: &PkgPath) -> Result<()> {
+    // One look-up serves both names, since they stand in one folder.
+    let from = folders.at(staged)?;
+    let to = from.sibling(path).expect("a thing is staged in the folder of its path");
+    ignore(from.rename(&to, Rename::Replace), &[ErrorKind::NotFound])
+}
+
+fn attributes(folders: &mut Batch<'_>, path: &PkgPath, mode: Mode, owner: Option<(u32, u32)>) -> Result<()> {
+    let place = folders.at(path)?;
+    if place.stat()?.is_none_or(|stat| stat.kind != FileKind::Dir) {
+        return Ok(());
+    }
+    if let Some((uid, gid)) = owner {
+        place.set_owner(uid, gid)?;
+    }
+    Ok(place.set_mode(mode)?)
+}
