@@ -125,7 +125,8 @@ fn hint(step: &str, errno: i32) -> String {
              its own /proc must not be masked"
         }
         libc::EINVAL | libc::ENODEV if step == STEP_OVERLAY => {
-            "overlayfs in a user namespace with lowerdir+ needs Linux 6.8; an upper directory must not lie on an overlay or on NFS"
+            "overlayfs with lowerdir+ needs Linux 6.8; for an ordinary user nothing may be mounted inside a layer; an upper directory must \
+             not lie on an overlay or on NFS"
         }
         libc::EINVAL if step.starts_with(STEP_IDMAP) => {
             "its file system cannot map owners (id-mapped mounts: ext4, xfs, btrfs, and tmpfs since Linux 6.3, can); use another \

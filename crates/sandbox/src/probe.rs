@@ -56,7 +56,7 @@ impl Probe {
 /// Tries what rooms need by making some that run nothing but an exit.
 pub fn probe() -> Probe {
     let kernel = rustix::system::uname().release().to_string_lossy().into_owned();
-    let layered = |upper| Root::Overlay { layers: vec!["/".into()], upper };
+    let layered = |upper| Root::Overlay { layers: vec!["/usr".into()], upper };
     let plain = || room(Root::Empty);
     let mut sysfs = plain();
     sysfs.sys = Some(Sysfs::Real);

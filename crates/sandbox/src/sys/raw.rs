@@ -199,9 +199,10 @@ pub(crate) fn pivot_root_here() -> Sys<()> {
     unsafe { sys!(libc::SYS_pivot_root, c".".as_ptr(), c".".as_ptr()) }.map(drop)
 }
 
-pub(crate) fn detach_here() -> Sys<()> {
-    // SAFETY: the path is a static string.
-    unsafe { sys!(libc::SYS_umount2, c".".as_ptr(), libc::MNT_DETACH) }.map(drop)
+/// Lets a mount go, with everything mounted in it.
+pub(crate) fn detach(path: &CStr) -> Sys<()> {
+    // SAFETY: `path` is a NUL-terminated string that outlives the call.
+    unsafe { sys!(libc::SYS_umount2, path.as_ptr(), libc::MNT_DETACH) }.map(drop)
 }
 
 pub(crate) fn fchdir(dir: RawFd) -> Sys<()> {

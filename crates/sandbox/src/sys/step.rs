@@ -153,12 +153,7 @@ impl Step {
             Self::Hide { root, path, cover } => hide(slots.fd(*root), path, *cover),
             Self::LoopbackUp => raw::loopback_up(),
             Self::HostName { name } => raw::set_host_name(name),
-            Self::Pivot { slot } => {
-                raw::fchdir(slots.fd(*slot))?;
-                raw::pivot_root_here()?;
-                raw::detach_here()?;
-                raw::chdir(c"/")
-            }
+            Self::Pivot { slot } => pivot(slots.fd(*slot)),
         }
     }
 }
@@ -217,23 +212,45 @@ fn give_directory(fs: RawFd, key: &std::ffi::CStr, dir: RawFd, report: &Report) 
         Err(libc::EINVAL | libc::EBADF) => {}
         other => return other,
     }
-    let mut path = *b"/proc/self/fd/\0\0\0\0\0\0\0\0\0\0\0\0";
+    let mut buffer = [0u8; FD_PATH];
+    let path = fd_path(c"/proc/self/fd/", dir, &mut buffer).ok_or(libc::EINVAL)?;
+    raw::fsconfig_string(fs, key, path).inspect_err(|_| report.keep_log(fs))
+}
+
+const FD_PATH: usize = 32;
+
+/// `prefix` and the number `fd`, in decimal.
+fn fd_path<'a>(prefix: &std::ffi::CStr, fd: RawFd, buffer: &'a mut [u8; FD_PATH]) -> Option<&'a std::ffi::CStr> {
     let mut digits = [0u8; 10];
     let mut count = 0;
-    let mut rest = dir.unsigned_abs();
-    loop {
-        digits[count] = b'0' + (rest % 10) as u8;
+    let mut rest = fd.unsigned_abs();
+    for place in &mut digits {
+        *place = b'0' + (rest % 10) as u8;
         count += 1;
         rest /= 10;
         if rest == 0 {
             break;
         }
     }
-    for (place, digit) in path[14..].iter_mut().zip(digits[..count].iter().rev()) {
-        *place = *digit;
+    let text = prefix.to_bytes().iter().chain(digits.iter().take(count).rev());
+    for (place, byte) in buffer.iter_mut().zip(text) {
+        *place = *byte;
     }
-    let path = std::ffi::CStr::from_bytes_until_nul(&path).map_err(|_| libc::EINVAL)?;
-    raw::fsconfig_string(fs, key, path).inspect_err(|_| report.keep_log(fs))
+    std::ffi::CStr::from_bytes_until_nul(buffer).ok()
+}
+
+/// Makes `root` the root and lets the old one go with all that is mounted in it.
+///
+/// The old root must be named exactly: other mounts are parked on top of it, and a path would lead to the uppermost.
+fn pivot(root: RawFd) -> Sys<()> {
+    let old = raw::openat(libc::AT_FDCWD, c"/", libc::O_PATH | libc::O_DIRECTORY, 0)?;
+    raw::fchdir(root)?;
+    raw::pivot_root_here()?;
+    raw::fchdir(old)?;
+    let mut buffer = [0u8; FD_PATH];
+    raw::detach(fd_path(c"proc/self/fd/", old, &mut buffer).ok_or(libc::EINVAL)?)?;
+    raw::fchdir(root)?;
+    raw::chdir(c"/")
 }
 
 fn fs_mount(fs: RawFd, attributes: u64, report: &Report) -> Sys<RawFd> {
