@@ -1,1 +1,45 @@
 //! Keys, tiers, statements, signatures, decisions
+#![forbid(unsafe_code)]
+mod agent;
+mod bounded;
+mod clock;
+mod decision;
+mod error;
+mod evaluate;
+mod gate;
+mod key_file;
+mod moment;
+mod public_key;
+mod reason;
+mod repo_id;
+mod secret_key;
+mod self_test;
+mod sig_archive;
+mod sign;
+mod signer;
+mod sshsig;
+mod statement;
+mod store;
+mod verified;
+mod wire;
+
+pub use agent::{Agent, AgentKey, AgentSigner};
+pub use clock::{Clock, FixedClock, SystemClock};
+pub use decision::{Acceptance, Basis, Decision, Exception, Finding, FoundKey, Refusal, Signed};
+pub use error::{Error, Result};
+pub use evaluate::{Want, evaluate};
+pub use gate::Caller;
+pub use key_file::{KeyFile, Owner, Role, Tier};
+pub use moment::Moment;
+pub use public_key::{Fingerprint, PublicKey};
+pub use reason::ReasonCode;
+pub use repo_id::RepoId;
+pub use secret_key::{Protection, SecretKey};
+pub use self_test::self_test;
+pub use sig_archive::{SigArchive, SignedStatement};
+pub use sign::{SignOptions, countersign, next_seq, sign_package, statement_for};
+pub use signer::Signer;
+pub use sshsig::{PACKAGE_NAMESPACE, SshSig};
+pub use statement::{Claim, Statement, Subject, Terms};
+pub use store::Store;
+pub use verified::Verified;

@@ -1,0 +1,255 @@
+use std::cmp::Ordering;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use pkgformat::{Limits, Meta, RawReader, RawRecord, RawWriter};
+use pkgfs::{Durability, Root};
+use pkgtypes::{Arch, Mode, PackageName, PkgPath};
+
+use crate::bounded::{Counted, Counter};
+use crate::wire::{WireReader, put_string};
+use crate::{Error, PACKAGE_NAMESPACE, PublicKey, Result, SshSig, Statement};
+
+const HEADING: &str = "signatures";
+const STATEMENT: &str = "statement";
+const ED25519: u8 = 1;
+const FILE_MODE: Mode = Mode::from_raw(0o644);
+
+/// Largest archive as a file, in bytes.
+pub(crate) const MAX_PACKED: u64 = 16 << 20;
+/// Largest archive, in bytes.
+pub(crate) const MAX_UNPACKED: u64 = 64 << 20;
+/// How many times larger than its file an archive may be. Keys and signatures are random, so real ones stay below 2.
+pub(crate) const MAX_RATIO: u64 = 20;
+const MAX_ROWS: u64 = 200_000;
+const MAX_SIGNATURES: usize = 16;
+/// One length, the longest statement, one count, and the most signatures.
+const MAX_ROW: u64 = 4 + Statement::MAX_LEN as u64 + 1 + MAX_SIGNATURES as u64 * 97;
+
+/// A statement and the signatures under it. Nothing here is verified: anybody can put rows together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedStatement {
+    statement: Statement,
+    signatures: Vec<(PublicKey, [u8; 64])>,
+}
+
+impl SignedStatement {
+    /// A row with one signature, which must be made for packages and verify.
+    ///
+    /// # Errors
+    /// `E_SIG_BAD`.
+    pub fn new(statement: Statement, signature: &SshSig) -> Result<Self> {
+        let text = statement.to_string();
+        SshSig::new(*signature.key(), PACKAGE_NAMESPACE, *signature.signature()).verify(text.as_bytes())?;
+        Ok(Self { statement, signatures: vec![(*signature.key(), *signature.signature())] })
+    }
+
+    /// What is said.
+    pub fn statement(&self) -> &Statement {
+        &self.statement
+    }
+
+    /// Who is said to have signed it.
+    pub fn signatures(&self) -> impl Iterator<Item = SshSig> {
+        self.signatures.iter().map(|(key, signature)| SshSig::new(*key, PACKAGE_NAMESPACE, *signature))
+    }
+
+    fn merge(&mut self, other: Self) -> Result<()> {
+        self.signatures.extend(other.signatures);
+        self.signatures.sort_unstable();
+        self.signatures.dedup();
+        check_count("signatures under a statement", self.signatures.len() as u64, MAX_SIGNATURES as u64)
+    }
+
+    /// By name, architecture and number; then by the rest of the text.
+    fn compare(&self, other: &Self) -> Ordering {
+        let (mine, theirs) = (self.statement.subject(), other.statement.subject());
+        let order =
+            (&mine.name, &mine.arch, self.statement.seq()).cmp(&(&theirs.name, &theirs.arch, other.statement.seq()));
+        order.then_with(|| self.statement.to_string().cmp(&other.statement.to_string()))
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let text = self.statement.to_string();
+        let mut data = Vec::with_capacity(text.len() + 5 + self.signatures.len() * 97);
+        put_string(&mut data, text.as_bytes());
+        data.push(u8::try_from(self.signatures.len()).expect("a row has at most 16 signatures"));
+        for (key, signature) in &self.signatures {
+            data.push(ED25519);
+            data.extend_from_slice(key.as_bytes());
+            data.extend_from_slice(signature);
+        }
+        data
+    }
+
+    fn decode(data: &[u8]) -> Result<Self> {
+        let malformed = |reason: &str| Error::parse("row of a signature archive", reason);
+        let short = || malformed("it is cut off");
+        let mut reader = WireReader::new(data);
+        let statement = Statement::parse(reader.string().ok_or_else(short)?)?;
+        let count = usize::from(reader.byte().ok_or_else(short)?);
+        check_count("signatures under a statement", count as u64, MAX_SIGNATURES as u64)?;
+        let mut signatures = Vec::with_capacity(count);
+        for _ in 0..count {
+            if reader.byte().ok_or_else(short)? != ED25519 {
+                return Err(Error::KeyType { what: "a signature", found: "an unknown number".to_owned() });
+            }
+            let key = reader.bytes(PublicKey::LEN).and_then(|key| key.try_into().ok()).ok_or_else(short)?;
+            let signature = reader.bytes(64).and_then(|bytes| bytes.try_into().ok()).ok_or_else(short)?;
+            signatures.push((PublicKey::from_bytes(key)?, signature));
+        }
+        if !reader.is_empty() {
+            return Err(malformed("bytes stand after its end"));
+        }
+        if signatures.is_empty() || !signatures.is_sorted_by(|first, second| first < second) {
+            return Err(malformed("its signatures are missing, unsorted or repeated"));
+        }
+        Ok(Self { statement, signatures })
+    }
+}
+
+/// Signed statements on any number of packages: the file `*.sigs`, or one beside a package as `PACKAGE.sigs`.
+///
+/// A mere transport. What is in it is untrusted until [`crate::evaluate`] has verified it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SigArchive {
+    rows: Vec<SignedStatement>,
+}
+
+impl SigArchive {
+    /// An archive without statements.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The rows: sorted by name, architecture, number and text.
+    pub fn rows(&self) -> &[SignedStatement] {
+        &self.rows
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Adds a row; signatures on a statement that stands here already join the ones there.
+    ///
+    /// # Errors
+    /// `E_TOO_LARGE` for more than 200 000 rows or 16 signatures under one statement.
+    pub fn insert(&mut self, row: SignedStatement) -> Result<()> {
+        match self.rows.binary_search_by(|other| other.compare(&row)) {
+            Ok(index) => self.rows[index].merge(row),
+            Err(index) => {
+                check_count("the archive", self.rows.len() as u64 + 1, MAX_ROWS)?;
+                self.rows.insert(index, row);
+                Ok(())
+            }
+        }
+    }
+
+    /// The largest number that `key` signed for this name and architecture.
+    pub fn last_seq(&self, name: &PackageName, arch: &Arch, key: &PublicKey) -> Option<u64> {
+        let rows = self.rows_named(name).iter().rev();
+        let mut signed =
+            rows.filter(|row| row.statement.subject().arch == *arch && row.signatures.iter().any(|(by, _)| by == key));
+        signed.next().map(|row| row.statement.seq())
+    }
+
+    /// The rows on packages of this name, in order.
+    pub(crate) fn rows_named(&self, name: &PackageName) -> &[SignedStatement] {
+        let start = self.rows.partition_point(|row| row.statement.subject().name < *name);
+        let end = self.rows.partition_point(|row| row.statement.subject().name <= *name);
+        &self.rows[start..end]
+    }
+
+    /// Reads an archive, compressed or not; `what` names it in messages. No more than the limits is ever in memory,
+    /// whatever the archive claims.
+    ///
+    /// # Errors
+    /// `E_TOO_LARGE`, `E_RATIO`, and `E_PARSE` or `E_KEY_WEAK` for anything that is not exactly as the format demands.
+    pub fn read(reader: impl Read, what: &str) -> Result<Self> {
+        let counter = Counter::default();
+        let failed = |source| counter.explain(source, what);
+        let packed = Counted::packed(reader, &counter);
+        let unpacked = packed;
+        let limits = Limits { record_meta: 1024, records: MAX_ROWS + 2, record_data: MAX_ROW, ..Limits::default() };
+        let mut records = RawReader::new(Counted::unpacked(unpacked, &counter), limits);
+        let heading = records.next_record().map_err(failed)?;
+        if !heading.is_some_and(|record| is_plain(&record, HEADING) && record.size() == 0) {
+            return Err(Error::parse(what, "it does not begin as a signature archive"));
+        }
+        let mut rows: Vec<SignedStatement> = Vec::new();
+        while let Some(record) = records.next_record().map_err(failed)? {
+            if !is_plain(&record, STATEMENT) {
+                return Err(Error::parse(what, "only statements may stand in a signature archive"));
+            }
+            let row = SignedStatement::decode(&record.into_data().map_err(failed)?)?;
+            if rows.last().is_some_and(|last| last.compare(&row).is_ge()) {
+                return Err(Error::parse(what, "its rows are unsorted or repeated"));
+            }
+            rows.push(row);
+        }
+        Ok(Self { rows })
+    }
+
+    /// Reads the archive at `path`; one that is not there says nothing about anything.
+    ///
+    /// # Errors
+    /// As [`SigArchive::read`]; a file that cannot be read.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        match File::open(path) {
+            Ok(file) => Self::read(file, &path.display().to_string()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::new()),
+            Err(source) => Err(Error::Io { path: path.to_owned(), what: "the signatures cannot be read", source }),
+        }
+    }
+
+    /// Where the signatures on the package file at `package` are looked for: `PACKAGE.sigs`.
+    pub fn path_beside(package: impl AsRef<Path>) -> PathBuf {
+        let mut path = package.as_ref().as_os_str().to_owned();
+        path.push(".sigs");
+        path.into()
+    }
+
+    /// Writes the archive. The same rows are always the same bytes.
+    ///
+    /// # Errors
+    /// A writer that fails.
+    pub fn write<W: Write>(&self, writer: W) -> Result<W> {
+        let failed = |source| Error::Records { what: "signature archive".to_owned(), source: Box::new(source) };
+        let meta = |kind| Meta::new::<&str, &str>(kind, []).expect("the kind is in the grammar");
+        let mut records = RawWriter::new(writer);
+        records.record(&meta(HEADING), &[]).map_err(failed)?;
+        for row in &self.rows {
+            records.record(&meta(STATEMENT), &row.encode()).map_err(failed)?;
+        }
+        records.finish().map(|(writer, _)| writer).map_err(failed)
+    }
+
+    /// Writes the archive to `path` in one step; an archive that is there is replaced.
+    ///
+    /// # Errors
+    /// The disk.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        let name = path.file_name().and_then(|name| PkgPath::from_os(name).ok());
+        let name = name.ok_or_else(|| Error::parse(path.display().to_string(), "it does not name a file"))?;
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let bytes = self.write(Vec::new())?;
+        Root::open(folder)?.write_file(&name, FILE_MODE, &bytes, Durability::Synced)?;
+        Ok(())
+    }
+}
+
+fn is_plain<R: Read>(record: &RawRecord<'_, R>, kind: &str) -> bool {
+    record.meta().kind() == kind && record.meta().entries().next().is_none()
+}
+
+fn check_count(what: &str, count: u64, limit: u64) -> Result<()> {
+    if count <= limit {
+        return Ok(());
+    }
+    Err(Error::TooLarge { what: what.to_owned(), limit, unit: "rows or signatures" })
+}
