@@ -96,10 +96,32 @@ impl Child {
     ///
     /// # Errors
     /// [`Error::Sink`] when `sink` failed and [`Error::Watch`]; the room has been ended then.
-    pub fn wait_with(mut self, mut sink: impl FnMut(Stream, &[u8]) -> std::io::Result<()>) -> Result<Outcome, Error> {
+    pub fn wait_with(self, sink: impl FnMut(Stream, &[u8]) -> std::io::Result<()>) -> Result<Outcome, Error> {
+        self.watch(sink, None)
+    }
+
+    /// [`wait_with`](Self::wait_with) that asks `go_on` at least four times a second and ends the room, with
+    /// [`Limit::Stopped`] as the cause, when it says no.
+    ///
+    /// # Errors
+    /// Those of [`wait_with`](Self::wait_with).
+    pub fn wait_while(
+        self,
+        sink: impl FnMut(Stream, &[u8]) -> std::io::Result<()>,
+        mut go_on: impl FnMut() -> bool,
+    ) -> Result<Outcome, Error> {
+        self.watch(sink, Some(&mut go_on))
+    }
+
+    fn watch(
+        mut self,
+        mut sink: impl FnMut(Stream, &[u8]) -> std::io::Result<()>,
+        mut go_on: Option<&mut dyn FnMut() -> bool>,
+    ) -> Result<Outcome, Error> {
         let mut watch = Watch { begin: self.begin, last_output: Instant::now(), last_sample: self.begin, seen: 0, cause: None };
         loop {
-            let ready = self.poll(watch.timeout(&self.limits))?;
+            let asked = go_on.is_some().then_some(SAMPLE);
+            let ready = self.poll([watch.timeout(&self.limits), asked].into_iter().flatten().min())?;
             for (stream, readable) in [(Stream::Stdout, ready.out), (Stream::Stderr, ready.err)] {
                 if readable {
                     self.pass_on(stream, &mut watch, &mut sink)?;
@@ -108,7 +130,8 @@ impl Child {
             if ready.ended {
                 break;
             }
-            if let Some(cause) = watch.reached(&self.limits, self.pid)? {
+            let stopped = go_on.as_mut().is_some_and(|go_on| !go_on()).then_some(Limit::Stopped);
+            if let Some(cause) = stopped.or_else(|| watch.reached(&self.limits, self.pid)) {
                 watch.cause = Some(cause);
                 self.kill()?;
                 self.poll_end()?;
@@ -259,26 +282,26 @@ impl Watch {
         limits.log_bytes.is_some_and(|most| self.seen > most)
     }
 
-    fn reached(&mut self, limits: &Limits, init: i32) -> Result<Option<Limit>, Error> {
+    fn reached(&mut self, limits: &Limits, init: i32) -> Option<Limit> {
         if self.over_log(limits) {
-            return Ok(Some(Limit::LogBytes));
+            return Some(Limit::LogBytes);
         }
         if limits.wall.is_some_and(|most| self.begin.elapsed() >= most) {
-            return Ok(Some(Limit::Wall));
+            return Some(Limit::Wall);
         }
         if limits.silence.is_some_and(|most| self.last_output.elapsed() >= most) {
-            return Ok(Some(Limit::Silence));
+            return Some(Limit::Silence);
         }
         if (limits.processes.is_some() || limits.memory.is_some()) && self.last_sample.elapsed() >= SAMPLE {
             self.last_sample = Instant::now();
             let census = census::take(Pid::from_raw(init));
             if limits.processes.is_some_and(|most| census.tasks >= most) {
-                return Ok(Some(Limit::Processes));
+                return Some(Limit::Processes);
             }
             if limits.memory.is_some_and(|most| census.resident > most) {
-                return Ok(Some(Limit::Memory));
+                return Some(Limit::Memory);
             }
         }
-        Ok(None)
+        None
     }
 }

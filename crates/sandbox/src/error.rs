@@ -128,10 +128,6 @@ fn hint(step: &str, errno: i32) -> String {
             "overlayfs with lowerdir+ needs Linux 6.8; for an ordinary user nothing may be mounted inside a layer; an upper directory must \
              not lie on an overlay or on NFS"
         }
-        libc::EINVAL if step.starts_with(STEP_IDMAP) => {
-            "its file system cannot map owners (id-mapped mounts: ext4, xfs, btrfs, and tmpfs since Linux 6.3, can); use another \
-             directory, or run as an ordinary user"
-        }
         libc::EINVAL if step == STEP_PIVOT => "the root of this machine is an initramfs, which cannot be left",
         libc::EACCES if step == STEP_INIT => "the sysctl vm.memfd_noexec must not be 2",
         libc::ENOSYS => "this kernel is too old: Linux 6.8 is needed",

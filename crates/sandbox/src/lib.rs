@@ -1,7 +1,74 @@
-//! A clean room of Linux namespaces, used like std::process::Command
-mod census; mod child; mod error; mod filter; mod outcome; mod plan; mod probe; mod room; mod spawn; mod sys;
+//! A clean room of Linux namespaces, used like [`std::process::Command`].
+//!
+//! Describe a [`Room`] as plain data, [`spawn`](Room::spawn) it, and [`wait`](Child::wait) for its [`Outcome`]. Nothing is
+//! inherited that is not named: neither environment nor descriptors, files, users, capabilities, network or signals. The same
+//! description does the same for root and for an ordinary user.
+//!
+//! ```no_run
+//! use sandbox::{Access, Exit, Limits, Mount, Room, Root};
+//! use std::time::Duration;
+//!
+//! let mut room = Room::new(Root::layers(["/store/make", "/store/gcc", "/store/libc"]), "/usr/bin/make");
+//! room.args(["install"]).env("DESTDIR", "/dest").cwd("/build").bind_rw("/home/me/build", "/build").bind_rw("/home/me/out", "/dest");
+//! room.limits = Limits { wall: Some(Duration::from_secs(3600)), log_bytes: Some(64 << 20), ..Limits::default() };
+//! let outcome = room.run(|_stream, bytes| std::io::Write::write_all(&mut std::io::stdout(), bytes))?;
+//! match outcome.exit {
+//!     Exit::Code(0) => println!("built in {:?}", outcome.usage.wall),
+//!     other => println!("{other}"),
+//! }
+//! # Ok::<(), sandbox::Error>(())
+//! ```
+//!
+//! # What a room promises
+//!
+//! - **Its own world**: new user, mount, pid, uts, ipc and cgroup namespaces, and a network namespace with nothing but a loopback
+//!   (unless [`Net::Host`] is asked for). The old root is gone, `/proc` is fresh with its dangerous files covered and `/proc/sys`
+//!   read-only, `/dev` holds six devices, `/sys` is empty.
+//! - **No power**: every capability and the bounding set dropped, `no_new_privs`, a list of denied system calls, Landlock scopes
+//!   where the kernel has them, a new session and keyring. A root caller's program runs as [`Room::host_id`], never as the
+//!   host's root; only [`Profile::Script`] does, with seven capabilities that hold inside.
+//! - **No orphan**: an init of the room's own, a program of two hundred bytes, reaps what is left behind. Everything inside ends
+//!   when the program ends, when a limit is reached, when the [`Child`] is dropped, and when the process that holds it dies, by
+//!   whatever signal; the thread that spawned it does not matter. When `wait` returns nothing is left: no process, no mount.
+//! - **The truth**: an [`Error`] means that the program never ran, and says which step the kernel refused and what to do;
+//!   an [`Outcome`] is exactly how the program ended, with the [`Limit`] that ended it if one did.
+//! - **Same numbers**: files of the caller show as [`Ids`] inside, for root by id-mapped mounts, and what is written inside
+//!   belongs to the caller outside. Files of all others show as 65534.
+//! - **Threads**: everything is allocated before the first process of a room exists. Its set-up shares the caller's memory with
+//!   vfork semantics, so the cost does not grow with that memory and no copy of it (keys!) lives in the room; it only calls the
+//!   kernel. No such process runs beside the program: the init has replaced it by then.
+//!
+//! # Limitations
+//!
+//! - Linux 6.8 or newer for overlay roots with `lowerdir+`; x86_64 and aarch64 (the latter's init and filter are untested).
+//! - One user and one group inside (all of them for a root caller's [`Profile::Script`]): `chown` to another fails with EINVAL.
+//! - A layer of an ordinary user's overlay must not have other file systems mounted inside it, and layers must not nest.
+//! - [`Limits::memory`] bounds each process' address space; the sum over all is looked at four times a second. A limit on
+//!   processes does not bind [`Profile::Script`] for root in the kernel; it is then only looked at. No control groups are used.
+//! - [`Limits`] on time and output hold while [`Child::wait_with`] runs, for pipes that were not taken away.
+//! - Setid bits and extended attributes can be written into writable mounts; all are mounted `nosuid`, but outside them such a
+//!   file is what it is: keep [`Access::Rw`] directories below a parent of mode 0700 and look before use.
+//! - The names of the layers are visible in the room's `/proc/mounts`.
+//! - Mount points that a writable [`Root::Dir`] lacks are made in it, and removed after the room unless the caller was killed.
+//! - A caller that has made itself undumpable can make rooms as root only.
+//! - Paths and arguments that are not UTF-8 work, but such paths cannot be serialised.
+#![cfg_attr(not(test), warn(clippy::missing_errors_doc))]
+
+mod census;
+mod child;
+mod error;
+mod filter;
+mod outcome;
+mod plan;
+mod probe;
+mod room;
+mod spawn;
+mod sys;
+
 pub use child::Child;
 pub use error::Error;
 pub use outcome::{Exit, Limit, Limits, Outcome, Stream, Usage};
 pub use probe::{Finding, Probe, probe};
-pub use room::*;
+pub use room::{
+    Access, DEFAULT_HOST_ID, Ids, InheritedFd, Input, Mount, Net, Output, Owner, Profile, Program, Room, Root, Session, Sysfs, Upper,
+};

@@ -40,6 +40,8 @@ pub enum Limit {
     Memory,
     /// [`Limits::file_size`].
     FileSize,
+    /// None: the caller said stop ([`Child::wait_while`](crate::Child::wait_while)).
+    Stopped,
 }
 
 impl std::fmt::Display for Limit {
@@ -51,6 +53,7 @@ impl std::fmt::Display for Limit {
             Self::Processes => "the limit on processes",
             Self::Memory => "the limit on memory",
             Self::FileSize => "the limit on file size",
+            Self::Stopped => "a request to stop",
         })
     }
 }

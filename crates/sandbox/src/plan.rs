@@ -171,7 +171,7 @@ impl Planner<'_> {
             self.mount(root, mount)?;
         }
         if room.root == Root::Empty {
-            self.step("making the root read-only", Step::Attributes { slot: root, set: MOUNT_ATTR_RDONLY, recursive: false, idmap: None });
+            self.step("making the root read-only", Step::Attributes { slot: root, set: MOUNT_ATTR_RDONLY, recursive: false, idmap: None, chown: None });
         }
         self.step(STEP_PIVOT, Step::Pivot { slot: root });
         Ok(())
@@ -239,7 +239,8 @@ impl Planner<'_> {
             Access::Rw => SAFE,
         };
         let what = if idmap.is_some() { STEP_IDMAP } else { "setting the attributes of" };
-        self.step(format!("{what} {}", source.display()), Step::Attributes { slot, set, recursive, idmap });
+        let chown = if access == Access::Rw { self.owner() } else { None };
+        self.step(format!("{what} {}", source.display()), Step::Attributes { slot, set, recursive, idmap, chown });
         Ok(slot)
     }
 
@@ -282,7 +283,7 @@ impl Planner<'_> {
             return Ok(slot);
         };
         self.step(opening, Step::Clone { slot, path: host_path(path)?, recursive: false });
-        let attributes = Step::Attributes { slot, set: SAFE | MOUNT_ATTR_RDONLY, recursive: false, idmap: Some(idmap) };
+        let attributes = Step::Attributes { slot, set: SAFE | MOUNT_ATTR_RDONLY, recursive: false, idmap: Some(idmap), chown: None };
         self.step(format!("{STEP_IDMAP} layer {index} ({shown})"), attributes);
         self.step(format!("attaching layer {index} ({shown})"), Step::Park { slot });
         Ok(slot)
@@ -422,7 +423,7 @@ impl Planner<'_> {
             self.step(format!("opening {source}"), Step::Clone { slot, path: c_string(&source)?, recursive: false });
             // Read-only keeps mode and owner of the host's node; the device itself is read and written all the same.
             let set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_RDONLY;
-            self.step(format!("opening {source}"), Step::Attributes { slot, set, recursive: false, idmap: None });
+            self.step(format!("opening {source}"), Step::Attributes { slot, set, recursive: false, idmap: None, chown: None });
             self.place(format!("mounting {source}"), slot, dev, &Path::new("/").join(device), false)?;
         }
         let (fs, pts) = (self.slot(), self.slot());
@@ -439,7 +440,7 @@ impl Planner<'_> {
         for (path, target) in links {
             self.step("making the links of /dev", Step::Symlink { dir: dev, path: path.to_owned(), target: target.to_owned(), owner });
         }
-        self.step("making /dev read-only", Step::Attributes { slot: dev, set: MOUNT_ATTR_RDONLY, recursive: false, idmap: None });
+        self.step("making /dev read-only", Step::Attributes { slot: dev, set: MOUNT_ATTR_RDONLY, recursive: false, idmap: None, chown: None });
         Ok(())
     }
 

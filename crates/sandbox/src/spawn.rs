@@ -197,7 +197,7 @@ fn payload(room: &Room, caller: &Caller, user: Option<OwnedFd>, io: &mut Stdio) 
         (None, Program::Bytes(_)) => OsStr::new("script"),
     };
     let argv = std::iter::once(arg0).chain(room.args.iter().map(OsString::as_os_str)).map(c_string).collect::<Result<_, _>>()?;
-    let envp = room.env.iter().map(|variable| environment(variable)).collect::<Result<_, _>>()?;
+    let envp = room.env.iter().map(environment).collect::<Result<_, _>>()?;
     let script = room.profile == Profile::Script;
     let ids = if script { Ids { uid: 0, gid: 0 } } else { room.ids };
     if !room.cwd.is_absolute() {

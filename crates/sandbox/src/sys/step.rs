@@ -39,8 +39,9 @@ pub(crate) enum Step {
     Open { slot: Slot, dir: Option<Slot>, path: CString },
     /// Copies a mount, detached, with the mounts below it if `recursive`.
     Clone { slot: Slot, path: CString, recursive: bool },
-    /// Sets attributes of a mount and what is below it.
-    Attributes { slot: Slot, set: u64, recursive: bool, idmap: Option<RawFd> },
+    /// Sets attributes of a mount, and those of the mounts below it if `recursive`. Where its file system cannot map owners,
+    /// the directory itself is given to `chown` instead.
+    Attributes { slot: Slot, set: u64, recursive: bool, idmap: Option<RawFd>, chown: Option<Ownership> },
     /// Starts the making of a file system.
     FsOpen { slot: Slot, kind: CString },
     /// Sets an option of it.
@@ -119,7 +120,7 @@ impl Step {
                 slots.set(*slot, raw::open_tree(libc::AT_FDCWD, path, *recursive)?);
                 Ok(())
             }
-            Self::Attributes { slot, set, recursive, idmap } => raw::mount_setattr(slots.fd(*slot), *set, *recursive, *idmap),
+            Self::Attributes { slot, set, recursive, idmap, chown } => attributes(slots.fd(*slot), *set, *recursive, *idmap, *chown),
             Self::FsOpen { slot, kind } => {
                 slots.set(*slot, raw::fsopen(kind)?);
                 Ok(())
@@ -200,6 +201,16 @@ fn touch(dir: RawFd, path: &std::ffi::CStr) -> Sys<()> {
     let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW;
     raw::close(raw::openat(dir, path, flags, 0o644)?);
     Ok(())
+}
+
+fn attributes(mount: RawFd, set: u64, recursive: bool, idmap: Option<RawFd>, chown: Option<Ownership>) -> Sys<()> {
+    match raw::mount_setattr(mount, set, recursive, idmap) {
+        Err(libc::EINVAL | libc::EPERM) if idmap.is_some() => {
+            raw::mount_setattr(mount, set, recursive, None)?;
+            own(mount, c"", chown)
+        }
+        other => other,
+    }
 }
 
 fn own(dir: RawFd, path: &std::ffi::CStr, owner: Option<Ownership>) -> Sys<()> {

@@ -1,0 +1,287 @@
+//! `pkg sandbox -- CMD..`: the clean room by itself.
+
+use std::ffi::OsString;
+use std::fs::OpenOptions;
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use sandbox::{
+    Access, Error, Ids, Input, Limit, Limits, Mount, Net, Outcome, Output, Owner, Room, Root, Session, Sysfs, Upper,
+};
+use serde_json::{Value, json};
+
+use crate::failure::Failure;
+use crate::render::Voice;
+use crate::{exit, signals};
+
+/// The command for `--shell` without a command.
+const SHELL: &str = "/bin/sh";
+
+/// Where commands without a slash are looked for, unless `--setenv PATH` says otherwise.
+const PATH: &str = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin";
+
+/// Bytes of a `--tmpfs` and of an overlay's changes.
+const TMPFS: u64 = 1 << 30;
+
+/// What the loopback and the rest of the network are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Network {
+    /// Nothing, not even a loopback.
+    None,
+    /// A loopback of the room's own.
+    Loopback,
+    /// The host's.
+    Host,
+}
+
+/// What the room is made of and what runs in it.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Without a root the room is empty but for /proc, /dev, /sys and /tmp. The environment is empty but for \
+    PATH. The exit code is the command's, 128 and the signal that ended it, or 125 when the room could not start.")]
+pub struct Args {
+    /// Make DIR the root, writable as far as you may.
+    #[arg(long, value_name = "DIR", conflicts_with = "overlay")]
+    root: Option<PathBuf>,
+    /// Make the root read-only.
+    #[arg(long)]
+    ro: bool,
+    /// Lay these directories over each other as the root, the first on top; changes go to memory, or nowhere with --ro.
+    #[arg(long, value_name = "DIR", num_args = 1..)]
+    overlay: Vec<PathBuf>,
+    /// Show SRC read-only at DST; `/ /` makes the host's tree the root.
+    #[arg(long, num_args = 2, value_names = ["SRC", "DST"], action = clap::ArgAction::Append)]
+    ro_bind: Vec<PathBuf>,
+    /// Show SRC writable at DST.
+    #[arg(long, num_args = 2, value_names = ["SRC", "DST"], action = clap::ArgAction::Append)]
+    bind: Vec<PathBuf>,
+    /// Put an empty file system in memory at DST.
+    #[arg(long, value_name = "DST", action = clap::ArgAction::Append)]
+    tmpfs: Vec<PathBuf>,
+    /// Set an environment variable.
+    #[arg(long, num_args = 2, value_names = ["NAME", "VALUE"], action = clap::ArgAction::Append)]
+    setenv: Vec<OsString>,
+    /// Start in DIR of the room.
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    chdir: PathBuf,
+    /// Name the host.
+    #[arg(long, value_name = "NAME", default_value = "localhost")]
+    hostname: String,
+    /// Choose the network.
+    #[arg(long, value_enum, default_value = "loopback")]
+    net: Network,
+    /// Run as this user and group of the room.
+    #[arg(long, value_name = "N", default_value = "1000")]
+    uid: u32,
+    /// End the room after this many seconds.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    timeout: Option<Duration>,
+    /// End the room when it uses more memory (K, M, G, T are powers of 1024).
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    memory: Option<u64>,
+    /// Allow this many processes and threads at once.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pids: Option<u64>,
+    /// Allow no larger file than this.
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    ulimit_file: Option<u64>,
+    /// Write how it ended as a line of JSON to this descriptor.
+    #[arg(long, value_name = "FD")]
+    json_status: Option<u32>,
+    /// Keep the terminal's session, for a shell that a person uses; without a command run /bin/sh.
+    #[arg(long)]
+    shell: bool,
+    /// The command and its arguments.
+    #[arg(last = true, value_name = "CMD", required_unless_present = "shell")]
+    command: Vec<OsString>,
+}
+
+/// Runs the command in its room.
+///
+/// # Errors
+/// A wrong combination of arguments, or a status descriptor that cannot be written. That the room cannot start is no error
+/// here but the exit code [`exit::SANDBOX`], explained on standard error.
+pub fn run(args: Args, voice: &Voice) -> anyhow::Result<u8> {
+    let room = room(&args)?;
+    let mut status = args.json_status.map(status_file).transpose()?;
+    let keep = room.session == Session::Keep;
+    // In a shared terminal the program gets Ctrl-C itself and decides what it means.
+    let go_on = || signals::pending().is_none_or(|signal| keep && signal == signal_hook::consts::SIGINT);
+    let result = room.spawn().and_then(|child| child.wait_while(|_, _| Ok(()), go_on));
+    if let Some(status) = &mut status {
+        writeln!(status, "{}", status_line(&result)).context("the status could not be written to the --json-status descriptor")?;
+    }
+    match result {
+        Ok(outcome) => {
+            if let Some(limit) = outcome.cause.filter(|limit| *limit != Limit::Stopped) {
+                voice.error(format_args!("the room was ended by {limit}"));
+            }
+            Ok(outcome.exit.code())
+        }
+        Err(error) => {
+            voice.error(&error);
+            Ok(exit::SANDBOX)
+        }
+    }
+}
+
+fn room(args: &Args) -> anyhow::Result<Room> {
+    let (root, binds) = root(args)?;
+    let mut words = args.command.iter();
+    let program = words.next().cloned().unwrap_or_else(|| SHELL.into());
+    let mut room = Room::new(root, program);
+    room.args(words.cloned()).cwd(&args.chdir).env("PATH", PATH);
+    room.mounts = mounts(args, binds);
+    for pair in args.setenv.chunks_exact(2) {
+        room.env(&pair[0], &pair[1]);
+    }
+    room.hostname.clone_from(&args.hostname);
+    room.net = match args.net {
+        Network::None => Net::None,
+        Network::Loopback => Net::Loopback,
+        Network::Host => Net::Host,
+    };
+    room.sys = Some(Sysfs::Empty);
+    room.ids = Ids { uid: args.uid, gid: args.uid };
+    room.limits =
+        Limits { wall: args.timeout, memory: args.memory, processes: args.pids, file_size: args.ulimit_file, ..Limits::default() };
+    (room.stdin, room.stdout, room.stderr) = (Input::Inherit, Output::Inherit, Output::Inherit);
+    if args.shell || std::io::stdin().is_terminal() {
+        room.session = Session::Keep;
+        if let Some(terminal) = std::env::var_os("TERM") {
+            room.env("TERM", terminal);
+        }
+    }
+    Ok(room)
+}
+
+/// The root, and the read-only binds that are not it.
+fn root(args: &Args) -> anyhow::Result<(Root, Vec<(&Path, &Path)>)> {
+    let pairs = args.ro_bind.chunks_exact(2).map(|pair| (pair[0].as_path(), pair[1].as_path()));
+    let (roots, binds): (Vec<_>, Vec<_>) = pairs.partition(|(_, target)| *target == Path::new("/"));
+    let root = match (roots.as_slice(), &args.root, args.overlay.as_slice()) {
+        ([], None, []) => Root::Empty,
+        ([], None, layers) => {
+            let upper = if args.ro { Upper::None } else { Upper::Tmpfs { size: TMPFS } };
+            Root::Overlay { layers: layers.to_vec(), upper }
+        }
+        ([], Some(path), _) => {
+            let access = if args.ro { Access::Ro } else { Access::Rw };
+            Root::dir(path, access)
+        }
+        ([(source, _)], None, []) => Root::Dir { path: (*source).to_owned(), access: Access::Ro, owner: Owner::Host },
+        _ => return Err(Failure::new(exit::USAGE, "the room has more than one root").hint("give one of --root, --overlay and --ro-bind DIR /").into()),
+    };
+    Ok((root, binds))
+}
+
+/// Parents before what lies in them, otherwise in the order given.
+fn mounts(args: &Args, binds: Vec<(&Path, &Path)>) -> Vec<Mount> {
+    let bind = |source: &Path, target: &Path, access, owner| Mount::Bind { source: source.to_owned(), target: target.to_owned(), access, owner };
+    let mut mounts: Vec<_> = args.tmpfs.iter().map(|target| Mount::Tmpfs { target: target.clone(), size: TMPFS, mode: 0o755 }).collect();
+    // As root, what only root may read stays unreadable unless it is handed over for writing.
+    mounts.extend(binds.into_iter().map(|(source, target)| bind(source, target, Access::Ro, Owner::Host)));
+    mounts.extend(args.bind.chunks_exact(2).map(|pair| bind(&pair[0], &pair[1], Access::Rw, Owner::Caller)));
+    mounts.sort_by_key(|mount| mount.target().components().count());
+    mounts
+}
+
+fn status_file(fd: u32) -> anyhow::Result<std::fs::File> {
+    let path = format!("/proc/self/fd/{fd}");
+    OpenOptions::new().append(true).open(path).map_err(|error| {
+        Failure::new(exit::USAGE, format!("the --json-status descriptor {fd} cannot be written: {error}")).into()
+    })
+}
+
+fn status_line(result: &Result<Outcome, Error>) -> Value {
+    match result {
+        Ok(outcome) => json!({
+            "format_version": 1,
+            "exit": outcome.exit,
+            "exit_code": outcome.exit.code(),
+            "limit": outcome.cause,
+            "wall_seconds": outcome.usage.wall.as_secs_f64(),
+            "user_seconds": outcome.usage.user.as_secs_f64(),
+            "system_seconds": outcome.usage.system.as_secs_f64(),
+            "max_rss": outcome.usage.max_rss,
+        }),
+        Err(error) => json!({
+            "format_version": 1,
+            "exit_code": exit::SANDBOX,
+            "error": error.to_string(),
+            "step": error.step(),
+            "errno": error.errno(),
+        }),
+    }
+}
+
+/// Seconds, with a fraction.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| format!("'{text}' is not a number of seconds"))?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}
+
+/// Bytes, with a suffix that is a power of 1024.
+fn size(text: &str) -> Result<u64, String> {
+    let (digits, shift) = match text.as_bytes().last() {
+        Some(b'k' | b'K') => (&text[..text.len() - 1], 10),
+        Some(b'm' | b'M') => (&text[..text.len() - 1], 20),
+        Some(b'g' | b'G') => (&text[..text.len() - 1], 30),
+        Some(b't' | b'T') => (&text[..text.len() - 1], 40),
+        _ => (text, 0),
+    };
+    let number: u64 = digits.parse().map_err(|_| format!("'{text}' is not a size"))?;
+    number.checked_mul(1 << shift).ok_or_else(|| format!("'{text}' is too large"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn parse(words: &[&str]) -> Room {
+        let line = Line::try_parse_from(std::iter::once("sandbox").chain(words.iter().copied())).unwrap();
+        room(&line.args).unwrap()
+    }
+
+    #[test]
+    fn nothing_named_is_an_empty_root_with_a_loopback() {
+        let room = parse(&["--", "true"]);
+        assert_eq!(room.root, Root::Empty);
+        assert_eq!(room.net, Net::Loopback);
+        assert_eq!(room.env, [("PATH".into(), PATH.into())]);
+        assert!(room.mounts.is_empty() && room.seccomp);
+    }
+
+    #[test]
+    fn a_read_only_bind_on_the_root_is_the_root() {
+        let room = parse(&["--ro-bind", "/", "/", "--bind", "/b", "/x/y", "--tmpfs", "/x", "--", "true"]);
+        assert_eq!(room.root, Root::Dir { path: "/".into(), access: Access::Ro, owner: Owner::Host });
+        let targets: Vec<_> = room.mounts.iter().map(|mount| mount.target().to_owned()).collect();
+        assert_eq!(targets, [Path::new("/x"), Path::new("/x/y")]);
+    }
+
+    #[test]
+    fn two_roots_are_refused() {
+        let words = ["sandbox", "--root", "/a", "--ro-bind", "/", "/", "--", "true"];
+        let line = Line::try_parse_from(words).unwrap();
+        assert!(room(&line.args).is_err());
+    }
+
+    #[test]
+    fn limits_are_read_with_their_units() {
+        let room = parse(&["--timeout", "1.5", "--memory", "2G", "--pids", "9", "--ulimit-file", "10k", "--", "true"]);
+        assert_eq!(room.limits.wall, Some(Duration::from_millis(1500)));
+        assert_eq!(room.limits.memory, Some(2 << 30));
+        assert_eq!(room.limits.processes, Some(9));
+        assert_eq!(room.limits.file_size, Some(10 << 10));
+        assert!(size("99999999999T").is_err() && size("").is_err() && size("é").is_err());
+    }
+}
