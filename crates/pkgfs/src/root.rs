@@ -5,7 +5,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use pkgtypes::{Mode, PkgPath, Timestamp};
-use rustix::fs::{CWD, OFlags, ResolveFlags};
+use rustix::fs::{Access, AtFlags, CWD, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use crate::place::Folder;
@@ -314,6 +314,21 @@ impl Root {
     pub fn syncfs(&self) -> Result<()> {
         rustix::fs::syncfs(self.open_dir(None)?)
             .map_err(|errno| Error::errno("sync the file system of", &self.path, errno))
+    }
+
+    /// Whether this user may make and remove names in a folder (`None`: the tree's top), as far as that can be told
+    /// without trying.
+    ///
+    /// # Errors
+    /// Why not: [`ErrorKind::Denied`], [`ErrorKind::ReadOnly`].
+    pub fn may_change(&self, folder: Option<&PkgPath>) -> Result<()> {
+        let access = Access::WRITE_OK | Access::EXEC_OK;
+        let ask = |dir: BorrowedFd<'_>| rustix::fs::accessat(dir, ".", access, AtFlags::EACCESS);
+        let answer = match folder {
+            None => ask(self.dir.as_fd()),
+            Some(path) => ask(self.resolve(path)?.as_fd()),
+        };
+        answer.map_err(|errno| Error::errno("change the folder", &self.full(folder), errno))
     }
 
     /// What is left on the file system of a folder (`None`: the tree's top) for this user.

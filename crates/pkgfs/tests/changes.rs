@@ -246,3 +246,14 @@ fn a_sibling_stands_in_the_same_folder_only() {
     assert!(place.sibling(&elsewhere).is_none());
     assert_eq!(root.stat_top().unwrap().kind, FileKind::Dir);
 }
+
+#[test]
+fn rights_are_known_without_trying() {
+    let (_scratch, root) = tree();
+    root.create_dir(&path("closed"), mode(0o755)).unwrap();
+    root.set_mode(&path("closed"), mode(0o555)).unwrap();
+    assert!(root.may_change(None).is_ok());
+    let answer = root.may_change(Some(&path("closed"))).map_err(|error| error.kind);
+    let tried = root.create_dir(&path("closed/new"), mode(0o755)).map_err(|error| error.kind);
+    assert_eq!(answer, tried);
+}
