@@ -1,1 +1,45 @@
-//! Foreign archives as streams of entries
+//! Foreign archives as streams of entries: tar, zip and Debian packages.
+//!
+//! Every container gives the same [`Entry`]: a path that can not leave its folder, what it is, its metadata. The caller
+//! decides what becomes of it.
+//!
+//! ```
+//! use archive::{ArchiveError, Options, read_tar};
+//!
+//! let mut builder = tar::Builder::new(Vec::new());
+//! let mut header = tar::Header::new_ustar();
+//! header.set_size(5);
+//! header.set_mode(0o644);
+//! builder.append_data(&mut header, "hello-1/greeting", &b"hello"[..]).unwrap();
+//! let bytes = builder.into_inner().unwrap();
+//!
+//! let mut seen = Vec::new();
+//! read_tar::<ArchiveError>(&bytes[..], &Options::stripping(1), |entry, _| {
+//!     seen.push(entry.path.to_string());
+//!     Ok(())
+//! })?;
+//! assert_eq!(seen, ["greeting"]);
+//! # Ok::<(), ArchiveError>(())
+//! ```
+//!
+//! This crate never writes to disk, and it unpacks no compression but what is inside a container: a `.tar.xz` is decoded
+//! by the caller with `codec`.
+//!
+//! # Limitations
+//! Sparse files in the pax format are refused; the old GNU format is read.
+#![forbid(unsafe_code)]
+
+mod at;
+mod data;
+
+mod entry;
+mod error;
+mod guard;
+mod place;
+mod tar;
+mod zip;
+
+pub use entry::{Entry, EntryKind, Limits, Options};
+pub use error::ArchiveError;
+pub use tar::read_tar;
+pub use zip::read_zip;

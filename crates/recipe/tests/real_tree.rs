@@ -1,4 +1,5 @@
 //! The recipes of this repository are recipes.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use pkgtypes::Arch;
 use recipe::{Graph, RecipeTree, lint};

@@ -1,0 +1,79 @@
+use std::io;
+
+use pkgtypes::ParseError;
+
+/// What can be wrong with an archive. Offsets count in the decompressed bytes.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ArchiveError {
+    /// The archive's bytes can not be had.
+    #[error("the archive can not be read at byte {offset}")]
+    Io {
+        /// Where.
+        offset: u64,
+        /// Why.
+        source: io::Error,
+    },
+    /// Something that no archive of this kind has.
+    #[error("not a valid {container} at byte {offset}: {reason}")]
+    Malformed {
+        /// `tar archive`, `zip archive` or `Debian package`.
+        container: &'static str,
+        /// Where.
+        offset: u64,
+        /// What.
+        reason: String,
+    },
+    /// A path that would leave the folder, or is none.
+    #[error("entry `{entry}` at byte {offset}: {source}")]
+    Path {
+        /// The path or link target as it stands in the archive, escaped.
+        entry: String,
+        /// Where the entry's header is.
+        offset: u64,
+        /// What is wrong with it.
+        source: ParseError,
+    },
+    /// An entry of a kind that can not be handled.
+    #[error("entry `{entry}` at byte {offset}: {what}")]
+    Unsupported {
+        /// The entry.
+        entry: String,
+        /// Where its header is.
+        offset: u64,
+        /// What it is.
+        what: String,
+    },
+    /// More than the limits allow.
+    #[error("entry `{entry}` at byte {offset}: the archive has more than {limit} {what}")]
+    Limit {
+        /// The entry that is too much.
+        entry: String,
+        /// Where its header is.
+        offset: u64,
+        /// `entries` or `bytes`.
+        what: &'static str,
+        /// The limit.
+        limit: u64,
+    },
+    /// The archive ends within a file.
+    #[error("entry `{entry}` at byte {offset}: the archive ends {missing} bytes before the file does")]
+    Truncated {
+        /// The file.
+        entry: String,
+        /// Where its header is.
+        offset: u64,
+        /// Bytes that are missing.
+        missing: u64,
+    },
+}
+
+/// The raw bytes of a name, for an error.
+pub(crate) fn shown(bytes: &[u8]) -> String {
+    const SHOWN: usize = 200;
+    let mut text = bytes[..bytes.len().min(SHOWN)].escape_ascii().to_string();
+    if bytes.len() > SHOWN {
+        text.push_str("..");
+    }
+    text
+}
