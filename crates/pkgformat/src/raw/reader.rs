@@ -80,6 +80,7 @@ impl<R: Read> RawReader<R> {
     }
 
     /// Begins to read a file without a summary, to which records may be added: it ends after any record.
+    /// [`RawReader::finish`] then gives what a summary would say, but for itself in the count of records.
     pub fn open_ended(reader: R, limits: Limits) -> Self {
         Self { open_ended: true, ..Self::new(reader, limits) }
     }
@@ -148,7 +149,8 @@ impl<R: Read> RawReader<R> {
         }
         self.begin_record()?;
         let Some(head) = read_head(&mut self.source, &self.limits, self.open_ended)? else {
-            self.state = State::End(self.passed.clone().finish(self.files));
+            let passed = self.passed.clone().finish(self.files);
+            self.state = State::End(Summary { records: passed.records - 1, ..passed });
             return Ok(None);
         };
         if head.meta.kind() == record::SUMMARY {

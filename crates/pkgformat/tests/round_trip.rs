@@ -1,0 +1,254 @@
+//! What is written is read back, and what is read is written the same.
+
+mod samples;
+
+use std::collections::BTreeMap;
+
+use pkgformat::{
+    ElfFacts, Entry, EntryKind, Limits, Manifest, PackageMeta, PackageRecord, Principal, Trigger, Use, Xattr,
+};
+use pkgtypes::{Digest, Mode, PkgPath, Timestamp};
+use proptest::collection::{btree_map, vec};
+use proptest::prelude::*;
+use proptest::{option, sample};
+
+fn text() -> impl Strategy<Value = String> {
+    "[ -~å\u{2028}😀]{0,12}"
+}
+
+fn timestamp() -> impl Strategy<Value = Timestamp> {
+    prop_oneof![
+        3 => Just(Timestamp::EPOCH),
+        2 => (any::<i64>(), 0u32..1_000_000_000).prop_map(|(seconds, nanos)| Timestamp::new(seconds, nanos).unwrap()),
+    ]
+}
+
+fn principal() -> impl Strategy<Value = Principal> {
+    prop_oneof![
+        2 => Just(Principal::ROOT),
+        1 => any::<u32>().prop_map(Principal::from_id),
+        1 => "[a-z_][a-z0-9_-]{0,8}".prop_map(|name| name.parse().unwrap()),
+    ]
+}
+
+fn mode() -> impl Strategy<Value = Mode> {
+    any::<u32>().prop_map(Mode::from_raw)
+}
+
+fn facts() -> impl Strategy<Value = Option<Box<ElfFacts>>> {
+    let facts = (option::of(text()), vec(text(), 0..3), option::of(text()), option::of("([0-9a-f]{2}){1,20}"));
+    option::of(facts.prop_map(|(soname, needed, interpreter, build_id)| ElfFacts {
+        soname,
+        needed,
+        interpreter,
+        build_id,
+    }))
+    .prop_map(|facts| facts.and_then(ElfFacts::boxed))
+}
+
+/// What stands at a path; content for files, so that few contents serve many files.
+#[derive(Debug, Clone)]
+enum Thing {
+    File(Mode, u8, Option<Box<ElfFacts>>),
+    Other(EntryKind),
+    LinkTo(sample::Index),
+}
+
+fn thing() -> impl Strategy<Value = Thing> {
+    prop_oneof![
+        4 => (mode(), 0u8..4, facts()).prop_map(|(mode, content, facts)| Thing::File(mode, content, facts)),
+        4 => mode().prop_map(|mode| Thing::Other(EntryKind::Dir { mode })),
+        1 => any::<sample::Index>().prop_map(Thing::LinkTo),
+        1 => vec(1u8.., 1..20).prop_map(|target| Thing::Other(EntryKind::Symlink { target })),
+        1 => mode().prop_map(|mode| Thing::Other(EntryKind::Fifo { mode })),
+        1 => mode().prop_map(|mode| Thing::Other(EntryKind::Socket { mode })),
+        1 => (mode(), any::<u32>(), any::<u32>())
+            .prop_map(|(mode, major, minor)| Thing::Other(EntryKind::Char { mode, major, minor })),
+        1 => (mode(), any::<u32>(), any::<u32>())
+            .prop_map(|(mode, major, minor)| Thing::Other(EntryKind::Block { mode, major, minor })),
+        1 => Just(Thing::Other(EntryKind::Ghost)),
+    ]
+}
+
+/// The contents that files can have.
+fn content(number: u8) -> Vec<u8> {
+    vec![number; usize::from(number) * 40_000]
+}
+
+fn path() -> impl Strategy<Value = Vec<Vec<u8>>> {
+    let odd = vec(any::<u8>(), 1..6).prop_map(|bytes| bytes.into_iter().filter(|&b| b != 0 && b != b'/').collect());
+    let name = prop_oneof![4 => "[ab][-.a]?".prop_map(String::into_bytes), 1 => odd];
+    vec(name.prop_filter("no name", |name: &Vec<u8>| !matches!(&**name, b"" | b"." | b"..")), 1..4)
+}
+
+type Looks = (Principal, Principal, Timestamp, BTreeMap<Vec<u8>, Vec<u8>>, Vec<Use>);
+
+fn looks() -> impl Strategy<Value = Looks> {
+    let name = vec(1u8.., 1..8);
+    let xattrs = btree_map(name, vec(any::<u8>(), 0..8), 0..3);
+    (principal(), principal(), timestamp(), xattrs, sample::subsequence(&Use::ALL[..], 0..=4))
+}
+
+/// Makes a tree of things: a path whose parent is no folder gets one, or is left out where the parent is another thing.
+fn manifest() -> impl Strategy<Value = Manifest> {
+    btree_map(path(), (thing(), looks()), 0..30).prop_map(|things| {
+        let mut entries: BTreeMap<PkgPath, Entry> = BTreeMap::new();
+        for (components, (thing, looks)) in things {
+            let path = PkgPath::new(components.join(&b'/')).unwrap();
+            let is_free = |above: &PkgPath| entries.get(above).is_none_or(|e| matches!(e.kind, EntryKind::Dir { .. }));
+            if entries.contains_key(&path) || !path.ancestors().all(|above| is_free(&above)) {
+                continue;
+            }
+            for above in path.ancestors() {
+                let folder = EntryKind::Dir { mode: Mode::from_raw(0o755) };
+                entries.entry(above.clone()).or_insert_with(|| Entry::new(above, folder));
+            }
+            let files: Vec<&PkgPath> = entries
+                .values()
+                .filter(|e| matches!(e.kind, EntryKind::File { .. }) && e.path < path)
+                .map(|e| &e.path)
+                .collect();
+            let kind = match thing {
+                Thing::File(mode, number, elf) => {
+                    let content = content(number);
+                    EntryKind::File { mode, size: content.len() as u64, digest: Digest::of(&content), elf }
+                }
+                Thing::LinkTo(_) if files.is_empty() => EntryKind::Ghost,
+                Thing::LinkTo(index) => EntryKind::Hardlink { target: (*index.get(&files)).clone() },
+                Thing::Other(kind) => kind,
+            };
+            entries.insert(path.clone(), dressed(Entry::new(path, kind), looks));
+        }
+        Manifest::new(entries.into_values().rev().collect()).unwrap()
+    })
+}
+
+fn dressed(mut entry: Entry, (owner, group, mtime, xattrs, uses): Looks) -> Entry {
+    if !matches!(entry.kind, EntryKind::Hardlink { .. } | EntryKind::Ghost) {
+        (entry.owner, entry.group, entry.mtime) = (owner, group, mtime);
+    }
+    if matches!(entry.kind, EntryKind::File { .. } | EntryKind::Dir { .. }) {
+        entry.xattrs = xattrs.into_iter().rev().map(|(name, value)| Xattr { name, value }).collect();
+        entry.uses = uses.into_iter().collect();
+    }
+    entry
+}
+
+fn meta() -> impl Strategy<Value = PackageMeta> {
+    let relation = prop_oneof![Just("a"), Just("b >= 1:2~rc1-3"), Just("so:libc.so.6(64bit)"), Just("a | b ~ 1.2")];
+    let requirements = vec(relation, 0..4);
+    let relations = vec(prop_oneof![Just("a = 1"), Just("cmd:x"), Just("a < 2")], 0..4);
+    let facts =
+        (vec(text(), 0..3), option::of(text()), vec(text(), 0..3), option::of(any::<u64>()), option::of(timestamp()));
+    let scripts = vec(option::of(0u8..4), 4);
+    let other = vec(("foreign[.][a-z0-9:.-]{0,20}", vec(any::<u8>(), 0..8)), 0..4);
+    let identity = (0u64..3, "[0-9A-Za-z][0-9A-Za-z.+_~^]{0,6}", any::<u64>());
+    (identity, facts, requirements, relations, scripts, other, vec((text(), text()), 0..3)).prop_map(
+        |((epoch, upstream, release), facts, requirements, relations, scripts, other, triggers)| {
+            let version = pkgtypes::Version::new(epoch, &upstream).unwrap();
+            let [name, arch] = ["a", "noarch"];
+            let mut meta =
+                PackageMeta::new(name.parse().unwrap(), version, pkgtypes::Release(release), arch.parse().unwrap());
+            (meta.description, meta.url, meta.licenses, meta.installed_size, meta.build_date) = facts;
+            meta.requires = requirements.iter().map(|text| text.parse().unwrap()).collect();
+            meta.conflicts = relations.iter().map(|text| text.parse().unwrap()).collect();
+            let digests: Vec<_> =
+                scripts.into_iter().map(|number| number.map(|number| Digest::of(content(number)))).collect();
+            meta.scripts.pre_install = digests[0];
+            meta.scripts.post_install = digests[1];
+            meta.scripts.pre_remove = digests[2];
+            meta.scripts.post_remove = digests[3];
+            meta.other = other;
+            let full = triggers.into_iter().filter(|(glob, command)| !glob.is_empty() && !command.is_empty());
+            meta.triggers = full.map(|(glob, command)| Trigger { glob, command }).collect();
+            meta
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn packages(meta in meta(), manifest in manifest()) {
+        let record = PackageRecord::new(meta.clone(), manifest.clone()).unwrap();
+        prop_assert_eq!(record.meta(), &meta.normalised().unwrap());
+        prop_assert_eq!(record.manifest(), &manifest);
+
+        let bytes = record.encode();
+        prop_assert_eq!(bytes.len() as u64, record.encoded_len());
+        prop_assert_eq!(&PackageRecord::decode(&bytes, &Limits::default()).unwrap(), &record);
+
+        let contents: Vec<Vec<u8>> = (0..4).map(content).collect();
+        let package = samples::write(&record, &contents);
+        prop_assert!(package.starts_with(&bytes));
+        let (read, blobs) = samples::read(&package).unwrap();
+        prop_assert_eq!(&read, &record);
+        prop_assert_eq!(samples::write(&read, &blobs), package);
+    }
+
+    #[test]
+    fn entries_are_found_by_their_paths(manifest in manifest()) {
+        for entry in manifest.entries() {
+            prop_assert_eq!(manifest.find(&entry.path), Some(entry));
+        }
+        prop_assert_eq!(manifest.find(&samples::path("no/such/path")), None);
+    }
+
+    /// A packer may lay out the file before it knows a digest.
+    #[test]
+    fn lengths_do_not_depend_on_digests(meta in meta(), manifest in manifest()) {
+        let record = PackageRecord::new(meta.clone(), manifest.clone()).unwrap();
+        let mut blank = meta;
+        for slot in [&mut blank.scripts.pre_install, &mut blank.scripts.post_install, &mut blank.scripts.pre_remove, &mut blank.scripts.post_remove] {
+            *slot = slot.map(|_| Digest::from_bytes([0; 32]));
+        }
+        let mut entries = manifest.into_entries();
+        for entry in &mut entries {
+            if let EntryKind::File { digest, .. } = &mut entry.kind {
+                *digest = Digest::from_bytes([0; 32]);
+            }
+        }
+        let manifest = Manifest::new(entries).unwrap();
+        prop_assert_eq!(pkgformat::record::package_len(&blank, &manifest).unwrap(), record.encoded_len());
+    }
+
+    #[test]
+    fn arbitrary_bytes_never_panic(bytes in vec(any::<u8>(), 0..400)) {
+        let _ = samples::read(&bytes);
+        let _ = samples::read(&[b"\xABKPK\x01\x01\x0Erecord=package", &*bytes].concat());
+        let manifest = samples::Forged::new(&samples::list(&["record=package", "arch=a", "name=a", "release=1", "version=1"]), &bytes);
+        let _ = PackageRecord::decode(&manifest.bytes(), &Limits::default());
+    }
+}
+
+#[test]
+fn a_package_of_everything() {
+    let (record, contents) = samples::rich();
+    let package = samples::write(&record, &contents);
+    let (read, blobs) = samples::read(&package).unwrap();
+    assert_eq!(read, record);
+    assert_eq!(blobs, contents, "scripts first, then files at their first use");
+    assert_eq!(samples::write(&read, &blobs), package);
+}
+
+#[test]
+fn blobs_come_at_their_first_use() {
+    let mut meta = samples::meta();
+    meta.scripts.pre_remove = Some(Digest::of("script"));
+    meta.scripts.post_install = Some(Digest::of("both"));
+    meta.scripts.pre_install = Some(Digest::of("script"));
+    let entries = [("a", "x"), ("b", "both"), ("c", "y"), ("d", "x"), ("e", "both")];
+    let manifest = Manifest::new(entries.map(|(at, content)| samples::file(at, content.as_bytes())).to_vec()).unwrap();
+    let record = PackageRecord::new(meta, manifest).unwrap();
+    let blobs: Vec<_> = record.blobs().map(|blob| (blob.digest, blob.size, blob.first)).collect();
+    assert_eq!(
+        blobs,
+        [
+            (Digest::of("both"), Some(4), Some(1)),
+            (Digest::of("script"), None, None),
+            (Digest::of("x"), Some(1), Some(0)),
+            (Digest::of("y"), Some(1), Some(2)),
+        ]
+    );
+}
