@@ -29,8 +29,12 @@ fn tasks(pid: i32) -> Vec<i32> {
 }
 
 fn children(pid: i32) -> Vec<i32> {
-    let lists = tasks(pid).into_iter().filter_map(|task| std::fs::read_to_string(format!("/proc/{pid}/task/{task}/children")).ok());
-    lists.flat_map(|list| list.split_ascii_whitespace().filter_map(|child| child.parse().ok()).collect::<Vec<_>>()).collect()
+    let lists = tasks(pid)
+        .into_iter()
+        .filter_map(|task| std::fs::read_to_string(format!("/proc/{pid}/task/{task}/children")).ok());
+    lists
+        .flat_map(|list| list.split_ascii_whitespace().filter_map(|child| child.parse().ok()).collect::<Vec<_>>())
+        .collect()
 }
 
 fn resident(pid: i32) -> u64 {

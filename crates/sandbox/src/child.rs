@@ -43,10 +43,29 @@ pub struct Child {
 }
 
 impl Child {
-    pub(crate) fn new(entered: Entered, output: Output, alive: OwnedFd, status: OwnedFd, room: &Room, begin: Instant, made: MadeDirectories) -> Self {
+    pub(crate) fn new(
+        entered: Entered,
+        output: Output,
+        alive: OwnedFd,
+        status: OwnedFd,
+        room: &Room,
+        begin: Instant,
+        made: MadeDirectories,
+    ) -> Self {
         let Entered { pid, pidfd } = entered;
         let terminal = room.session == crate::Session::Keep;
-        Self { pid, pidfd, output, _alive: alive, status, limits: room.limits.clone(), begin, reaped: false, terminal, _made: made }
+        Self {
+            pid,
+            pidfd,
+            output,
+            _alive: alive,
+            status,
+            limits: room.limits.clone(),
+            begin,
+            reaped: false,
+            terminal,
+            _made: made,
+        }
     }
 
     /// The host's process id of the room's init (process 1 inside); the program is process 2 inside.
@@ -118,7 +137,8 @@ impl Child {
         mut sink: impl FnMut(Stream, &[u8]) -> std::io::Result<()>,
         mut go_on: Option<&mut dyn FnMut() -> bool>,
     ) -> Result<Outcome, Error> {
-        let mut watch = Watch { begin: self.begin, last_output: Instant::now(), last_sample: self.begin, seen: 0, cause: None };
+        let mut watch =
+            Watch { begin: self.begin, last_output: Instant::now(), last_sample: self.begin, seen: 0, cause: None };
         loop {
             let asked = go_on.is_some().then_some(SAMPLE);
             let ready = self.poll([watch.timeout(&self.limits), asked].into_iter().flatten().min())?;
@@ -164,13 +184,20 @@ impl Child {
             match poll(&mut fds, None) {
                 Ok(_) => return Ok(()),
                 Err(Errno::INTR) => {}
-                Err(errno) => return Err(Error::Watch { what: "waiting for the end of the room", source: errno.into() }),
+                Err(errno) => {
+                    return Err(Error::Watch { what: "waiting for the end of the room", source: errno.into() });
+                }
             }
         }
     }
 
     /// Reads one piece of output; forgets the stream at its end.
-    fn pass_on(&mut self, stream: Stream, watch: &mut Watch, sink: &mut impl FnMut(Stream, &[u8]) -> std::io::Result<()>) -> Result<usize, Error> {
+    fn pass_on(
+        &mut self,
+        stream: Stream,
+        watch: &mut Watch,
+        sink: &mut impl FnMut(Stream, &[u8]) -> std::io::Result<()>,
+    ) -> Result<usize, Error> {
         let place = match stream {
             Stream::Stdout => &mut self.output.out,
             Stream::Stderr => &mut self.output.err,
@@ -179,7 +206,9 @@ impl Child {
         let mut buffer = [0u8; 16 * 1024];
         let count = match file.read(&mut buffer) {
             Ok(count) => count,
-            Err(error) if matches!(error.kind(), std::io::ErrorKind::Interrupted | std::io::ErrorKind::WouldBlock) => return Ok(0),
+            Err(error) if matches!(error.kind(), std::io::ErrorKind::Interrupted | std::io::ErrorKind::WouldBlock) => {
+                return Ok(0);
+            }
             Err(source) => return Err(Error::Watch { what: "reading the output of the room", source }),
         };
         if count == 0 {
@@ -195,10 +224,15 @@ impl Child {
     }
 
     /// Passes on what was still in the pipes when the room had ended.
-    fn drain(&mut self, watch: &mut Watch, sink: &mut impl FnMut(Stream, &[u8]) -> std::io::Result<()>) -> Result<(), Error> {
+    fn drain(
+        &mut self,
+        watch: &mut Watch,
+        sink: &mut impl FnMut(Stream, &[u8]) -> std::io::Result<()>,
+    ) -> Result<(), Error> {
         for file in [&self.output.out, &self.output.err].into_iter().flatten() {
             // A process of the caller may still hold the other end: never wait for it.
-            rustix::io::ioctl_fionbio(file, true).map_err(|errno| Error::Watch { what: "reading the output of the room", source: errno.into() })?;
+            rustix::io::ioctl_fionbio(file, true)
+                .map_err(|errno| Error::Watch { what: "reading the output of the room", source: errno.into() })?;
         }
         for stream in [Stream::Stdout, Stream::Stderr] {
             while self.pass_on(stream, watch, sink)? > 0 {}
@@ -210,7 +244,10 @@ impl Child {
     }
 
     fn reap(mut self, cause: Option<Limit>) -> Result<Outcome, Error> {
-        let init = raw::wait(self.pid).map_err(|errno| Error::Watch { what: "reaping the room", source: std::io::Error::from_raw_os_error(errno) })?;
+        let init = raw::wait(self.pid).map_err(|errno| Error::Watch {
+            what: "reaping the room",
+            source: std::io::Error::from_raw_os_error(errno),
+        })?;
         self.reaped = true;
         self.take_terminal_back();
         let mut report = [0u8; REPORT_LEN];
@@ -251,8 +288,15 @@ fn over_file_size(exit: Exit, limits: &Limits) -> Option<Limit> {
 }
 
 fn usage(words: &[i64; 18], wall: Duration) -> Usage {
-    let time = |seconds: i64, micros: i64| Duration::from_secs(seconds.unsigned_abs()) + Duration::from_micros(micros.unsigned_abs());
-    Usage { wall, user: time(words[0], words[1]), system: time(words[2], words[3]), max_rss: words[4].unsigned_abs() * 1024 }
+    let time = |seconds: i64, micros: i64| {
+        Duration::from_secs(seconds.unsigned_abs()) + Duration::from_micros(micros.unsigned_abs())
+    };
+    Usage {
+        wall,
+        user: time(words[0], words[1]),
+        system: time(words[2], words[3]),
+        max_rss: words[4].unsigned_abs() * 1024,
+    }
 }
 
 struct Ready {
@@ -275,7 +319,10 @@ impl Watch {
     fn timeout(&self, limits: &Limits) -> Option<Duration> {
         let left = |since: Instant, most: Option<Duration>| most.map(|most| most.saturating_sub(since.elapsed()));
         let sample = (limits.processes.is_some() || limits.memory.is_some()).then_some(SAMPLE);
-        [left(self.begin, limits.wall), left(self.last_output, limits.silence), left(self.last_sample, sample)].into_iter().flatten().min()
+        [left(self.begin, limits.wall), left(self.last_output, limits.silence), left(self.last_sample, sample)]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn over_log(&self, limits: &Limits) -> bool {

@@ -71,7 +71,10 @@ impl Error {
     /// The kernel's error number, where there is one.
     pub fn errno(&self) -> Option<i32> {
         match self {
-            Self::Start { source, .. } | Self::Exec { source, .. } | Self::Watch { source, .. } | Self::Sink(source) => source.raw_os_error(),
+            Self::Start { source, .. }
+            | Self::Exec { source, .. }
+            | Self::Watch { source, .. }
+            | Self::Sink(source) => source.raw_os_error(),
             Self::Invalid { .. } => None,
         }
     }
@@ -115,7 +118,9 @@ fn hint(step: &str, errno: i32) -> String {
             "user namespaces are blocked: set the sysctl kernel.unprivileged_userns_clone to 1 if it exists; in a container its seccomp \
              profile must allow clone with namespaces; in a chroot they are never granted"
         }
-        libc::ENOSYS | libc::EINVAL if step == STEP_NAMESPACES => "the kernel is built without one of the namespaces (CONFIG_USER_NS ..)",
+        libc::ENOSYS | libc::EINVAL if step == STEP_NAMESPACES => {
+            "the kernel is built without one of the namespaces (CONFIG_USER_NS ..)"
+        }
         libc::EPERM | libc::EACCES if step == STEP_MAPS => {
             "set the sysctl kernel.apparmor_restrict_unprivileged_userns to 0, or give this program an AppArmor profile with the rule \
              'userns,'; the program must also not be made undumpable"

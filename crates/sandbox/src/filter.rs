@@ -256,7 +256,14 @@ mod tests {
         for call in [libc::SYS_io_uring_setup, libc::SYS_keyctl, libc::SYS_clone3, libc::SYS_userfaultfd] {
             assert_eq!(judge(call as u32, NONE), errno(libc::ENOSYS), "call {call}");
         }
-        for call in [libc::SYS_mount, libc::SYS_bpf, libc::SYS_setns, libc::SYS_finit_module, libc::SYS_fsopen, libc::SYS_clock_settime] {
+        for call in [
+            libc::SYS_mount,
+            libc::SYS_bpf,
+            libc::SYS_setns,
+            libc::SYS_finit_module,
+            libc::SYS_fsopen,
+            libc::SYS_clock_settime,
+        ] {
             assert_eq!(judge(call as u32, NONE), errno(libc::EPERM), "call {call}");
         }
         let clone = libc::SYS_clone as u32;

@@ -70,5 +70,6 @@ pub use error::Error;
 pub use outcome::{Exit, Limit, Limits, Outcome, Stream, Usage};
 pub use probe::{Finding, Probe, probe};
 pub use room::{
-    Access, DEFAULT_HOST_ID, Ids, InheritedFd, Input, Mount, Net, Output, Owner, Profile, Program, Room, Root, Session, Sysfs, Upper,
+    Access, DEFAULT_HOST_ID, Ids, InheritedFd, Input, Mount, Net, Output, Owner, Profile, Program, Room, Root, Session,
+    Sysfs, Upper,
 };

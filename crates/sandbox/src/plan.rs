@@ -47,7 +47,8 @@ struct Planner<'a> {
 /// The steps that make `room` for `caller`.
 pub(crate) fn plan(room: &Room, caller: &Caller) -> Result<Plan, Error> {
     check(room)?;
-    let mut planner = Planner { room, caller, steps: Vec::new(), names: Vec::new(), slots: 0, made: MadeDirectories::default() };
+    let mut planner =
+        Planner { room, caller, steps: Vec::new(), names: Vec::new(), slots: 0, made: MadeDirectories::default() };
     planner.whole()?;
     let Planner { steps, names, slots, made, .. } = planner;
     Ok(Plan { steps, names, slots, made })
@@ -94,12 +95,16 @@ fn targets(room: &Room) -> Vec<PathBuf> {
 fn root_targets(room: &Room) -> Vec<(PathBuf, bool)> {
     let all = targets(room);
     let own = all.len() - room.mounts.len();
-    all.iter().enumerate().filter(|(index, target)| {
-        !all[..*index].iter().any(|earlier| target.starts_with(earlier) && *target != earlier)
-    }).map(|(index, target)| {
-        let directory = index < own || room.mounts.get(index - own).is_none_or(is_directory);
-        (target.clone(), directory)
-    }).collect()
+    all.iter()
+        .enumerate()
+        .filter(|(index, target)| {
+            !all[..*index].iter().any(|earlier| target.starts_with(earlier) && *target != earlier)
+        })
+        .map(|(index, target)| {
+            let directory = index < own || room.mounts.get(index - own).is_none_or(is_directory);
+            (target.clone(), directory)
+        })
+        .collect()
 }
 
 /// Whether what is mounted is a directory. A source that cannot be looked at is reported when it is opened.
@@ -171,7 +176,10 @@ impl Planner<'_> {
             self.mount(root, mount)?;
         }
         if room.root == Root::Empty {
-            self.step("making the root read-only", Step::Attributes { slot: root, set: MOUNT_ATTR_RDONLY, recursive: false, idmap: None, chown: None });
+            self.step(
+                "making the root read-only",
+                Step::Attributes { slot: root, set: MOUNT_ATTR_RDONLY, recursive: false, idmap: None, chown: None },
+            );
         }
         self.step(STEP_PIVOT, Step::Pivot { slot: root });
         Ok(())
@@ -200,8 +208,11 @@ impl Planner<'_> {
                 self.overlay(&layers, upper)
             }
             Root::Dir { path, access, owner } => {
-                let top = open_root(path).map_err(|error| Error::start(format!("opening the root {}", path.display()), error.raw_os_error()))?;
-                let missing: Vec<_> = root_targets(room).into_iter().filter(|(target, _)| !exists_in(&top, target)).collect();
+                let top = open_root(path).map_err(|error| {
+                    Error::start(format!("opening the root {}", path.display()), error.raw_os_error())
+                })?;
+                let missing: Vec<_> =
+                    root_targets(room).into_iter().filter(|(target, _)| !exists_in(&top, target)).collect();
                 if *access == Access::Ro && !missing.is_empty() {
                     return self.overlay(&[(path, *owner)], &Upper::None);
                 }
@@ -209,7 +220,12 @@ impl Planner<'_> {
                     let target = if directory { Some(target.as_path()) } else { target.parent() };
                     if let Some(target) = target {
                         let made = self.made.make(&top, target);
-                        made.map_err(|error| Error::start(format!("making {} in the root {}", target.display(), path.display()), error.raw_os_error()))?;
+                        made.map_err(|error| {
+                            Error::start(
+                                format!("making {} in the root {}", target.display(), path.display()),
+                                error.raw_os_error(),
+                            )
+                        })?;
                     }
                 }
                 self.bind(path, *access, *owner)
@@ -220,7 +236,12 @@ impl Planner<'_> {
     fn tmpfs(&mut self, name: &str, size: u64, mode: u32, attributes: u64) -> Result<Slot, Error> {
         let (fs, slot, user) = (self.slot(), self.slot(), self.user());
         self.step(name, Step::FsOpen { slot: fs, kind: c"tmpfs".to_owned() });
-        let options = [("size", size.to_string()), ("mode", format!("{mode:o}")), ("uid", user.uid.to_string()), ("gid", user.gid.to_string())];
+        let options = [
+            ("size", size.to_string()),
+            ("mode", format!("{mode:o}")),
+            ("uid", user.uid.to_string()),
+            ("gid", user.gid.to_string()),
+        ];
         for (key, value) in options {
             self.step(name, Step::FsString { fs, key: c_string(key)?, value: c_string(value)? });
         }
@@ -247,7 +268,10 @@ impl Planner<'_> {
     fn overlay(&mut self, layers: &[(&Path, Owner)], upper: &Upper) -> Result<Slot, Error> {
         let most = MAX_LAYERS - 2;
         if layers.len() > most {
-            return Err(Error::invalid(format!("{} layers are more than the {most} that overlayfs takes; merge some", layers.len())));
+            return Err(Error::invalid(format!(
+                "{} layers are more than the {most} that overlayfs takes; merge some",
+                layers.len()
+            )));
         }
         let mut lower = Vec::new();
         for (index, (layer, owner)) in layers.iter().enumerate() {
@@ -282,8 +306,11 @@ impl Planner<'_> {
             self.step(opening, Step::Open { slot, dir: None, path: host_path(path)? });
             return Ok(slot);
         };
-        self.step(opening, Step::Clone { slot, path: host_path(path)?, recursive: false });
-        let attributes = Step::Attributes { slot, set: SAFE | MOUNT_ATTR_RDONLY, recursive: false, idmap: Some(idmap), chown: None };
+        self.step(opening.clone(), Step::Clone { slot, path: host_path(path)?, recursive: false });
+        let inside = self.slot();
+        self.step(opening, Step::Open { slot: inside, dir: Some(slot), path: c".".to_owned() });
+        let attributes =
+            Step::Attributes { slot, set: SAFE | MOUNT_ATTR_RDONLY, recursive: false, idmap: Some(idmap), chown: None };
         self.step(format!("{STEP_IDMAP} layer {index} ({shown})"), attributes);
         self.step(format!("attaching layer {index} ({shown})"), Step::Park { slot });
         Ok(slot)
@@ -303,11 +330,14 @@ impl Planner<'_> {
                 path.push(part);
                 if made.insert(path.clone()) {
                     let (dir, relative) = (slot, c_string(&path)?);
-                    self.step(name, if directory || index + 1 < parts.len() {
-                        Step::Mkdir { dir, path: relative, mode: 0o755, owner }
-                    } else {
-                        Step::Touch { dir, path: relative, owner }
-                    });
+                    self.step(
+                        name,
+                        if directory || index + 1 < parts.len() {
+                            Step::Mkdir { dir, path: relative, mode: 0o755, owner }
+                        } else {
+                            Step::Touch { dir, path: relative, owner }
+                        },
+                    );
                 }
             }
         }
@@ -329,7 +359,9 @@ impl Planner<'_> {
                 Ok(Some((self.open_in(base, c"upper".to_owned(), name), self.open_in(base, c"work".to_owned(), name))))
             }
             Upper::Dir { upper, work } => {
-                let (Some(parent), Some(upper_name), Some(work_name)) = (upper.parent(), upper.file_name(), work.file_name()) else {
+                let (Some(parent), Some(upper_name), Some(work_name)) =
+                    (upper.parent(), upper.file_name(), work.file_name())
+                else {
                     return Err(Error::invalid("the upper and the work directory must not be roots"));
                 };
                 if work.parent() != Some(parent) {
@@ -350,7 +382,14 @@ impl Planner<'_> {
         slot
     }
 
-    fn place(&mut self, name: impl Into<String>, mount: Slot, root: Slot, target: &Path, directory: bool) -> Result<(), Error> {
+    fn place(
+        &mut self,
+        name: impl Into<String>,
+        mount: Slot,
+        root: Slot,
+        target: &Path,
+        directory: bool,
+    ) -> Result<(), Error> {
         let (mut prefixes, mut names, mut whole) = (Vec::new(), Vec::new(), PathBuf::from("/"));
         for part in target.components() {
             if let Component::Normal(part) = part {
@@ -386,17 +425,44 @@ impl Planner<'_> {
         self.step(STEP_PROC, Step::FsOpen { slot: fs, kind: c"proc".to_owned() });
         self.step(STEP_PROC, Step::FsMount { fs, slot, attributes: SAFE | MOUNT_ATTR_NOEXEC });
         self.place(STEP_PROC, slot, root, Path::new("/proc"), true)?;
-        for path in [c"/sys", c"/sysrq-trigger", c"/irq", c"/bus", c"/fs", c"/acpi", c"/scsi", c"/asound", c"/driver", c"/mtrr", c"/dynamic_debug"] {
+        for path in [
+            c"/sys",
+            c"/sysrq-trigger",
+            c"/irq",
+            c"/bus",
+            c"/fs",
+            c"/acpi",
+            c"/scsi",
+            c"/asound",
+            c"/driver",
+            c"/mtrr",
+            c"/dynamic_debug",
+        ] {
             self.hide(slot, path, Cover::ReadOnly);
         }
-        for path in [c"/kcore", c"/keys", c"/key-users", c"/kmsg", c"/timer_list", c"/timer_stats", c"/sched_debug", c"/latency_stats", c"/kpagecount", c"/kpageflags", c"/kpagecgroup"] {
+        for path in [
+            c"/kcore",
+            c"/keys",
+            c"/key-users",
+            c"/kmsg",
+            c"/timer_list",
+            c"/timer_stats",
+            c"/sched_debug",
+            c"/latency_stats",
+            c"/kpagecount",
+            c"/kpageflags",
+            c"/kpagecgroup",
+        ] {
             self.hide(slot, path, Cover::Null);
         }
         Ok(())
     }
 
     fn hide(&mut self, root: Slot, path: &std::ffi::CStr, cover: Cover) {
-        self.step(format!("covering /proc{}", path.to_string_lossy()), Step::Hide { root, path: path.to_owned(), cover });
+        self.step(
+            format!("covering /proc{}", path.to_string_lossy()),
+            Step::Hide { root, path: path.to_owned(), cover },
+        );
     }
 
     fn sys(&mut self, root: Slot, sys: Sysfs) -> Result<(), Error> {
@@ -423,7 +489,10 @@ impl Planner<'_> {
             self.step(format!("opening {source}"), Step::Clone { slot, path: c_string(&source)?, recursive: false });
             // Read-only keeps mode and owner of the host's node; the device itself is read and written all the same.
             let set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_RDONLY;
-            self.step(format!("opening {source}"), Step::Attributes { slot, set, recursive: false, idmap: None, chown: None });
+            self.step(
+                format!("opening {source}"),
+                Step::Attributes { slot, set, recursive: false, idmap: None, chown: None },
+            );
             self.place(format!("mounting {source}"), slot, dev, &Path::new("/").join(device), false)?;
         }
         let (fs, pts) = (self.slot(), self.slot());
@@ -431,16 +500,34 @@ impl Planner<'_> {
         for (key, value) in [(c"ptmxmode", c"0666"), (c"mode", c"0620")] {
             self.step("mounting /dev/pts", Step::FsString { fs, key: key.to_owned(), value: value.to_owned() });
         }
-        self.step("mounting /dev/pts", Step::FsMount { fs, slot: pts, attributes: MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC });
+        self.step(
+            "mounting /dev/pts",
+            Step::FsMount { fs, slot: pts, attributes: MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC },
+        );
+        if let Some(owner) = self.owner() {
+            self.step("mounting /dev/pts", Step::Chown { dir: pts, path: c"ptmx".to_owned(), owner });
+        }
         self.place("mounting /dev/pts", pts, dev, Path::new("/pts"), true)?;
         let shm = self.tmpfs("mounting /dev/shm", 1 << 28, 0o1777, SAFE)?;
         self.place("mounting /dev/shm", shm, dev, Path::new("/shm"), true)?;
         let owner = self.owner();
-        let links = [(c"ptmx", c"pts/ptmx"), (c"fd", c"/proc/self/fd"), (c"stdin", c"fd/0"), (c"stdout", c"fd/1"), (c"stderr", c"fd/2")];
+        let links = [
+            (c"ptmx", c"pts/ptmx"),
+            (c"fd", c"/proc/self/fd"),
+            (c"stdin", c"fd/0"),
+            (c"stdout", c"fd/1"),
+            (c"stderr", c"fd/2"),
+        ];
         for (path, target) in links {
-            self.step("making the links of /dev", Step::Symlink { dir: dev, path: path.to_owned(), target: target.to_owned(), owner });
+            self.step(
+                "making the links of /dev",
+                Step::Symlink { dir: dev, path: path.to_owned(), target: target.to_owned(), owner },
+            );
         }
-        self.step("making /dev read-only", Step::Attributes { slot: dev, set: MOUNT_ATTR_RDONLY, recursive: false, idmap: None, chown: None });
+        self.step(
+            "making /dev read-only",
+            Step::Attributes { slot: dev, set: MOUNT_ATTR_RDONLY, recursive: false, idmap: None, chown: None },
+        );
         Ok(())
     }
 

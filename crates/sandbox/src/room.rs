@@ -250,7 +250,8 @@ pub struct Room {
     pub net: Net,
     /// Who the program is.
     pub ids: Ids,
-    /// The host's uid and gid of the program when the caller is root; give each concurrent room its own. Never 0.
+    /// The host's uid and gid of the program when the caller is root; give each concurrent room its own. Never 0. Pipes that the
+    /// program gets are given to it.
     pub host_id: u32,
     /// What the program may do.
     pub profile: Profile,

@@ -54,7 +54,8 @@ fn high(fd: OwnedFd) -> Result<OwnedFd, Error> {
 }
 
 fn namespaces(room: &Room, caller: &Caller) -> i32 {
-    let mut flags = libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWUTS | libc::CLONE_NEWIPC | libc::CLONE_NEWCGROUP;
+    let mut flags =
+        libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWUTS | libc::CLONE_NEWIPC | libc::CLONE_NEWCGROUP;
     if matches!(caller, Caller::User { .. }) {
         flags |= libc::CLONE_NEWUSER;
     }
@@ -87,7 +88,9 @@ fn exec_error(room: &Room, errno: i32) -> Error {
     };
     let hint = match (errno, &room.program) {
         (libc::ENOENT, Program::Bytes(_)) => "the interpreter in its first line is missing in the room",
-        (libc::ENOENT, Program::Path(_)) => "the file, the interpreter in its first line, or its dynamic loader is missing in the room",
+        (libc::ENOENT, Program::Path(_)) => {
+            "the file, the interpreter in its first line, or its dynamic loader is missing in the room"
+        }
         (libc::ENOEXEC, _) => "it is neither an executable for this machine nor a script with a #! line",
         _ => "",
     };
@@ -99,10 +102,13 @@ fn own_map(kind: &str) -> Result<Vec<(u32, u32, u32)>, Error> {
     let step = "reading the caller's user map";
     let text = std::fs::read_to_string(format!("/proc/self/{kind}_map"))
         .map_err(|error| Error::start(step, error.raw_os_error().unwrap_or(libc::EIO)))?;
-    Ok(text.lines().filter_map(|line| {
-        let mut words = line.split_ascii_whitespace().map(|word| word.parse::<u32>().ok());
-        Some((words.next()??, words.next()??, words.next()??))
-    }).collect())
+    Ok(text
+        .lines()
+        .filter_map(|line| {
+            let mut words = line.split_ascii_whitespace().map(|word| word.parse::<u32>().ok());
+            Some((words.next()??, words.next()??, words.next()??))
+        })
+        .collect())
 }
 
 /// Who makes the room and, for root, the user namespace of the program.
@@ -112,19 +118,24 @@ fn caller(room: &Room) -> Result<(Caller, Option<OwnedFd>), Error> {
         return Ok((Caller::User { uid, gid }, None));
     }
     let (uids, gids) = (own_map("uid")?, own_map("gid")?);
-    let covers = |map: &[(u32, u32, u32)]| map.iter().any(|(inside, _, count)| room.host_id.checked_sub(*inside).is_some_and(|offset| offset < *count));
+    let covers = |map: &[(u32, u32, u32)]| {
+        map.iter().any(|(inside, _, count)| room.host_id.checked_sub(*inside).is_some_and(|offset| offset < *count))
+    };
     // CHOWN, DAC_OVERRIDE, SETGID, SETUID, SETPCAP, NET_ADMIN, SYS_ADMIN
     let needed = 1 << 0 | 1 << 1 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 12 | 1 << 21;
     let (_, effective) = raw::capget().map_err(|errno| Error::start("reading the caller's capabilities", errno))?;
     let able = effective & needed == needed;
     if able && room.profile == Profile::Script {
-        let same = |map: &[(u32, u32, u32)]| map.iter().map(|(inside, _, count)| (*inside, *inside, *count)).collect::<Vec<_>>();
+        let same = |map: &[(u32, u32, u32)]| {
+            map.iter().map(|(inside, _, count)| (*inside, *inside, *count)).collect::<Vec<_>>()
+        };
         let user = user_namespace(&same(&uids), &same(&gids))?;
         return Ok((Caller::Root { idmap: None }, Some(user)));
     }
     if able && covers(&uids) && covers(&gids) {
         let Ids { uid, gid } = room.ids;
-        let to_root = [(0, room.host_id, 1)];
+        // Exchanged, not only moved: the set-up itself, which is root, makes overlayfs' work files there.
+        let to_root = [(0, room.host_id, 1), (room.host_id, 0, 1)];
         let user = user_namespace(&[(uid, room.host_id, 1)], &[(gid, room.host_id, 1)])?;
         let idmap = user_namespace(&to_root, &to_root)?;
         return Ok((Caller::Root { idmap: Some(idmap) }, Some(user)));
@@ -133,7 +144,12 @@ fn caller(room: &Room) -> Result<(Caller, Option<OwnedFd>), Error> {
         let hint = "root needs CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_SETGID, CAP_SETUID, CAP_SETPCAP, CAP_NET_ADMIN and CAP_SYS_ADMIN to make a room \
                     whose program is not root; without them run as an ordinary user";
         let source = std::io::Error::from_raw_os_error(libc::EPERM);
-        return Err(Error::Start { step: crate::error::STEP_NAMESPACES.to_owned(), source, detail: String::new(), hint: hint.to_owned() });
+        return Err(Error::Start {
+            step: crate::error::STEP_NAMESPACES.to_owned(),
+            source,
+            detail: String::new(),
+            hint: hint.to_owned(),
+        });
     }
     Ok((Caller::User { uid, gid }, None))
 }
@@ -171,7 +187,9 @@ impl Stdio {
             Input::Null => self.null(),
             Input::Inherit => Ok(0),
             Input::Fd(fd) => Ok(*fd),
-            Input::Bytes(bytes) => Ok(self.keep(started("preparing the standard input", init::sealed("stdin", bytes))?)),
+            Input::Bytes(bytes) => {
+                Ok(self.keep(started("preparing the standard input", init::sealed("stdin", bytes))?))
+            }
         }
     }
 
@@ -188,6 +206,12 @@ impl Stdio {
 /// The program with all it gets. What `io` keeps must stay open until the room has been entered.
 fn payload(room: &Room, caller: &Caller, user: Option<OwnedFd>, io: &mut Stdio) -> Result<Payload, Error> {
     let mut fds = descriptors(room, io)?;
+    if matches!(caller, Caller::Root { .. }) && room.profile == Profile::Build {
+        for (source, _) in &fds {
+            // Or `/dev/stdout` could not be opened by its name.
+            raw::give_pipe(*source, room.host_id);
+        }
+    }
     let candidates = match &room.program {
         Program::Path(path) => candidates(room, path)?,
         Program::Bytes(bytes) => vec![program_bytes(room, bytes, &mut fds, io)?],
@@ -196,7 +220,10 @@ fn payload(room: &Room, caller: &Caller, user: Option<OwnedFd>, io: &mut Stdio) 
         (Some(arg0), _) | (None, Program::Path(arg0)) => arg0.as_os_str(),
         (None, Program::Bytes(_)) => OsStr::new("script"),
     };
-    let argv = std::iter::once(arg0).chain(room.args.iter().map(OsString::as_os_str)).map(c_string).collect::<Result<_, _>>()?;
+    let argv = std::iter::once(arg0)
+        .chain(room.args.iter().map(OsString::as_os_str))
+        .map(c_string)
+        .collect::<Result<_, _>>()?;
     let envp = room.env.iter().map(environment).collect::<Result<_, _>>()?;
     let script = room.profile == Profile::Script;
     let ids = if script { Ids { uid: 0, gid: 0 } } else { room.ids };
@@ -238,7 +265,10 @@ fn descriptors(room: &Room, io: &mut Stdio) -> Result<Vec<(RawFd, RawFd)>, Error
     let mut fds = vec![(input, 0), (out_fd, 1), (err_fd, 2)];
     for fd in &room.fds {
         if fd.target < 3 || fd.target > 1 << 16 || fds.iter().any(|(_, target)| *target == fd.target) {
-            return Err(Error::invalid(format!("the descriptor number {} is taken or out of range (3 to 65536)", fd.target)));
+            return Err(Error::invalid(format!(
+                "the descriptor number {} is taken or out of range (3 to 65536)",
+                fd.target
+            )));
         }
         fds.push((fd.source, fd.target));
     }
@@ -271,7 +301,9 @@ fn candidates(room: &Room, program: &OsStr) -> Result<Vec<CString>, Error> {
     let Some(path) = path else {
         return Err(Error::invalid(format!("{} has no slash and the room's environment no PATH", program.display())));
     };
-    std::env::split_paths(path).map(|dir| c_string(if dir.as_os_str().is_empty() { Path::new(".").join(program) } else { dir.join(program) })).collect()
+    std::env::split_paths(path)
+        .map(|dir| c_string(if dir.as_os_str().is_empty() { Path::new(".").join(program) } else { dir.join(program) }))
+        .collect()
 }
 
 fn rlimits(room: &Room, caller: &Caller) -> Result<Vec<Rlimit>, Error> {
@@ -286,10 +318,13 @@ fn rlimits(room: &Room, caller: &Caller) -> Result<Vec<Rlimit>, Error> {
         (Resource::Nofile, libc::RLIMIT_NOFILE, limits.open_files),
         (Resource::Fsize, libc::RLIMIT_FSIZE, limits.file_size),
     ];
-    Ok(wanted.into_iter().filter_map(|(resource, number, value)| {
-        let most = getrlimit(resource).maximum.unwrap_or(u64::MAX);
-        value.map(|value| (number, value.min(most), value.min(most)))
-    }).collect())
+    Ok(wanted
+        .into_iter()
+        .filter_map(|(resource, number, value)| {
+            let most = getrlimit(resource).maximum.unwrap_or(u64::MAX);
+            value.map(|value| (number, value.min(most), value.min(most)))
+        })
+        .collect())
 }
 
 /// The Landlock domain, where the kernel has scopes (ABI 6).

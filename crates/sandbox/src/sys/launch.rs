@@ -126,7 +126,8 @@ impl Stack {
         use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap_anonymous, mprotect};
         let flags = MapFlags::PRIVATE | MapFlags::STACK | MapFlags::NORESERVE;
         // SAFETY: a new anonymous mapping, at a place of the kernel's choice.
-        let base = unsafe { mmap_anonymous(std::ptr::null_mut(), STACK + GUARD, ProtFlags::READ | ProtFlags::WRITE, flags) };
+        let base =
+            unsafe { mmap_anonymous(std::ptr::null_mut(), STACK + GUARD, ProtFlags::READ | ProtFlags::WRITE, flags) };
         let stack = Self { base: base.map_err(rustix::io::Errno::raw_os_error)? };
         // SAFETY: the lowest part of the mapping made above, which nothing uses yet.
         unsafe { mprotect(stack.base, GUARD, MprotectFlags::empty()) }.map_err(rustix::io::Errno::raw_os_error)?;
@@ -188,11 +189,14 @@ fn pointers(strings: &[CString]) -> Vec<*const c_char> {
 /// Makes the room and starts the program.
 pub(crate) fn enter(launch: &Launch<'_>) -> Result<Entered, Refused> {
     let early = |step: &'static str| move |errno| Refused::Early(step, errno);
-    let init = super::init::init_program().map_err(|errno| Refused::Early(crate::error::STEP_INIT, errno.raw_os_error()))?;
-    let (stack, second) = (Stack::new().map_err(early("making a stack"))?, Stack::new().map_err(early("making a stack"))?);
+    let init =
+        super::init::init_program().map_err(|errno| Refused::Early(crate::error::STEP_INIT, errno.raw_os_error()))?;
+    let (stack, second) =
+        (Stack::new().map_err(early("making a stack"))?, Stack::new().map_err(early("making a stack"))?);
     let (ready_read, ready_write) = pipe().map_err(early("making a pipe"))?;
     let (done_read, done_write) = pipe().map_err(early("making a pipe"))?;
-    let ready = (high(&ready_read).map_err(early("making a pipe"))?, high(&ready_write).map_err(early("making a pipe"))?);
+    let ready =
+        (high(&ready_read).map_err(early("making a pipe"))?, high(&ready_write).map_err(early("making a pipe"))?);
     let shared = Shared {
         launch,
         slots: Slots::new(launch.slots),
@@ -213,7 +217,15 @@ pub(crate) fn enter(launch: &Launch<'_>) -> Result<Entered, Refused> {
     // `done`); `first` and all it calls only read `shared`, store into its atomics, and call the kernel; with every signal
     // blocked no handler of this program runs on that stack. The exit signal is 0, so nobody else's wait() takes the child.
     let pid = unsafe {
-        libc::clone(first, stack.top(), flags, (&raw const shared).cast_mut().cast(), &raw mut pidfd, std::ptr::null_mut::<c_void>(), std::ptr::null_mut::<c_int>())
+        libc::clone(
+            first,
+            stack.top(),
+            flags,
+            (&raw const shared).cast_mut().cast(),
+            &raw mut pidfd,
+            std::ptr::null_mut::<c_void>(),
+            std::ptr::null_mut::<c_int>(),
+        )
     };
     let error = if pid < 0 { std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EINVAL) } else { 0 };
     raw::set_signal_mask(mask);

@@ -128,6 +128,18 @@ pub(crate) fn chown(dir: RawFd, path: &CStr, uid: u32, gid: u32) -> Sys<()> {
     unsafe { sys!(libc::SYS_fchownat, dir, path.as_ptr(), uid, gid, flags) }.map(drop)
 }
 
+/// Gives a pipe without a name to a user; other descriptors stay as they are.
+pub(crate) fn give_pipe(pipe: RawFd, id: u32) {
+    const PIPEFS_MAGIC: i64 = 0x5049_5045;
+    // `struct statfs` is 120 bytes and begins with the type.
+    let mut stat = [0i64; 16];
+    // SAFETY: `stat` is larger than the structure the kernel writes and exclusively borrowed.
+    let known = unsafe { sys!(libc::SYS_fstatfs, pipe, stat.as_mut_ptr()) };
+    if known.is_ok() && stat[0] == PIPEFS_MAGIC {
+        let _ = chown(pipe, c"", id, id);
+    }
+}
+
 /// Keeps every mount event of this namespace inside it, and those of others outside.
 pub(crate) fn make_mounts_private() -> Sys<()> {
     let none = std::ptr::null::<c_char>();
@@ -442,7 +454,9 @@ pub(crate) fn exec_file(file: RawFd, name: &CStr) -> Errno {
     let argv = [name.as_ptr(), std::ptr::null()];
     let envp = [std::ptr::null::<c_char>()];
     // SAFETY: both arrays end with a null pointer and hold NUL-terminated strings.
-    unsafe { sys!(libc::SYS_execveat, file, c"".as_ptr(), argv.as_ptr(), envp.as_ptr(), libc::AT_EMPTY_PATH) }.err().unwrap_or(0)
+    unsafe { sys!(libc::SYS_execveat, file, c"".as_ptr(), argv.as_ptr(), envp.as_ptr(), libc::AT_EMPTY_PATH) }
+        .err()
+        .unwrap_or(0)
 }
 
 pub(crate) fn exit(code: i32) -> ! {

@@ -58,6 +58,8 @@ pub(crate) enum Step {
     Mkdir { dir: Slot, path: CString, mode: u32, owner: Option<Ownership> },
     /// Makes an empty file.
     Touch { dir: Slot, path: CString, owner: Option<Ownership> },
+    /// Gives something to another owner.
+    Chown { dir: Slot, path: CString, owner: Ownership },
     /// Makes a symbolic link.
     Symlink { dir: Slot, path: CString, target: CString, owner: Option<Ownership> },
     /// Attaches `mount` inside `root`, making the mount point when it is missing and can be made.
@@ -120,7 +122,9 @@ impl Step {
                 slots.set(*slot, raw::open_tree(libc::AT_FDCWD, path, *recursive)?);
                 Ok(())
             }
-            Self::Attributes { slot, set, recursive, idmap, chown } => attributes(slots.fd(*slot), *set, *recursive, *idmap, *chown),
+            Self::Attributes { slot, set, recursive, idmap, chown } => {
+                attributes(slots.fd(*slot), *set, *recursive, *idmap, *chown)
+            }
             Self::FsOpen { slot, kind } => {
                 slots.set(*slot, raw::fsopen(kind)?);
                 Ok(())
@@ -141,6 +145,7 @@ impl Step {
                 touch(slots.fd(*dir), path)?;
                 own(slots.fd(*dir), path, *owner)
             }
+            Self::Chown { dir, path, owner } => own(slots.fd(*dir), path, Some(*owner)),
             Self::Symlink { dir, path, target, owner } => {
                 raw::symlinkat(target, slots.fd(*dir), path)?;
                 own(slots.fd(*dir), path, *owner)
@@ -285,7 +290,12 @@ fn hide(root: RawFd, path: &std::ffi::CStr, cover: Cover) -> Sys<()> {
         }
         Cover::Null => {
             let null = raw::open_tree(libc::AT_FDCWD, c"/dev/null", false)?;
-            raw::mount_setattr(null, raw::MOUNT_ATTR_RDONLY | raw::MOUNT_ATTR_NOSUID | raw::MOUNT_ATTR_NOEXEC, false, None)?;
+            raw::mount_setattr(
+                null,
+                raw::MOUNT_ATTR_RDONLY | raw::MOUNT_ATTR_NOSUID | raw::MOUNT_ATTR_NOEXEC,
+                false,
+                None,
+            )?;
             null
         }
     };

@@ -36,7 +36,8 @@ pub(crate) fn userns(uids: &[Extent], gids: &[Extent]) -> Result<OwnedFd, Errno>
 
 fn map(pid: i32, maps: &[(&str, &[Extent])]) -> rustix::io::Result<OwnedFd> {
     for (name, extents) in maps {
-        let lines: String = extents.iter().map(|(inside, outside, count)| format!("{inside} {outside} {count}\n")).collect();
+        let lines: String =
+            extents.iter().map(|(inside, outside, count)| format!("{inside} {outside} {count}\n")).collect();
         let file = rustix::fs::open(format!("/proc/{pid}/{name}"), OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
         rustix::io::write(&file, lines.as_bytes())?;
     }

@@ -1,0 +1,469 @@
+//! The attack list of `research/sandbox.md`, section 2.3: what needs system calls of its own.
+//!
+//! `attacker` is run inside a room (this test program shown at `/tested`) and prints one line for each attempt: its name and the
+//! error number, 0 for "allowed".
+
+mod harness;
+
+use std::os::fd::AsRawFd;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+
+use harness::{Base, is_probe, marked, stdout};
+use sandbox::{Ids, InheritedFd, Input, Net, Room, Session};
+
+/// Calls the kernel and returns the error number, 0 for success.
+fn call(nr: libc::c_long, args: [usize; 6]) -> i32 {
+    // SAFETY: attempts are made with null pointers, small numbers, or pointers to live, sufficiently large memory of the caller.
+    let result = unsafe { libc::syscall(nr, args[0], args[1], args[2], args[3], args[4], args[5]) };
+    if result < 0 { std::io::Error::last_os_error().raw_os_error().unwrap_or(-1) } else { 0 }
+}
+
+fn address(text: &std::ffi::CStr) -> usize {
+    text.as_ptr() as usize
+}
+
+fn opens(path: &str, write: bool) -> i32 {
+    let result = std::fs::OpenOptions::new().read(!write).write(write).open(path);
+    result.map_or_else(|error| error.raw_os_error().unwrap_or(-1), |_| 0)
+}
+
+/// Asks not to be chosen when memory runs out.
+fn lower_oom_score() -> i32 {
+    let file = std::fs::OpenOptions::new().write(true).open("/proc/self/oom_score_adj");
+    let result = file.and_then(|mut file| std::io::Write::write_all(&mut file, b"-500"));
+    result.map_or_else(|error| error.raw_os_error().unwrap_or(-1), |()| 0)
+}
+
+type Attempt = (&'static str, i32);
+
+fn mounts() -> Vec<Attempt> {
+    let (tmpfs, tmp, root, proc_sys, null) =
+        (address(c"tmpfs"), address(c"/tmp"), address(c"/"), address(c"/proc/sys"), address(c"/dev/null"));
+    vec![
+        ("mount", call(libc::SYS_mount, [tmpfs, tmp, tmpfs, 0, 0, 0])),
+        ("remount", call(libc::SYS_mount, [0, root, 0, (libc::MS_REMOUNT | libc::MS_BIND) as usize, 0, 0])),
+        ("umount /proc/sys", call(libc::SYS_umount2, [proc_sys, 0, 0, 0, 0, 0])),
+        ("umount /dev/null", call(libc::SYS_umount2, [null, libc::MNT_DETACH as usize, 0, 0, 0, 0])),
+        ("pivot_root", call(libc::SYS_pivot_root, [tmp, tmp, 0, 0, 0, 0])),
+        ("chroot", call(libc::SYS_chroot, [tmp, 0, 0, 0, 0, 0])),
+        ("open_tree", call(libc::SYS_open_tree, [-100isize as usize, root, 1, 0, 0, 0])),
+        ("fsopen", call(libc::SYS_fsopen, [tmpfs, 0, 0, 0, 0, 0])),
+        (
+            "mount_setattr",
+            call(libc::SYS_mount_setattr, [-100isize as usize, root, 0, [0u64; 4].as_ptr() as usize, 32, 0]),
+        ),
+        ("open_tree_attr", call(467, [-100isize as usize, root, 1, [0u64; 4].as_ptr() as usize, 32, 0])),
+    ]
+}
+
+fn namespaces() -> Vec<Attempt> {
+    let new = |flag: i32| flag as usize;
+    vec![
+        ("unshare user", call(libc::SYS_unshare, [new(libc::CLONE_NEWUSER), 0, 0, 0, 0, 0])),
+        ("unshare mount", call(libc::SYS_unshare, [new(libc::CLONE_NEWNS), 0, 0, 0, 0, 0])),
+        ("unshare time", call(libc::SYS_unshare, [0x80, 0, 0, 0, 0, 0])),
+        ("clone user", call(libc::SYS_clone, [new(libc::CLONE_NEWUSER | libc::SIGCHLD), 0, 0, 0, 0, 0])),
+        ("clone3", call(libc::SYS_clone3, [[0u64; 11].as_ptr() as usize, 88, 0, 0, 0, 0])),
+        ("setns", call(libc::SYS_setns, [0, 0, 0, 0, 0, 0])),
+    ]
+}
+
+fn kernel() -> Vec<Attempt> {
+    let zero = [0u64; 32];
+    let memory = zero.as_ptr() as usize;
+    vec![
+        ("io_uring_setup", call(libc::SYS_io_uring_setup, [1, memory, 0, 0, 0, 0])),
+        ("bpf", call(libc::SYS_bpf, [0, memory, 72, 0, 0, 0])),
+        ("perf_event_open", call(libc::SYS_perf_event_open, [memory, 0, 0, 0, 0, 0])),
+        ("userfaultfd", call(libc::SYS_userfaultfd, [1, 0, 0, 0, 0, 0])),
+        ("kexec_load", call(libc::SYS_kexec_load, [0, 0, 0, 0, 0, 0])),
+        ("init_module", call(libc::SYS_init_module, [memory, 8, address(c""), 0, 0, 0])),
+        ("finit_module", call(libc::SYS_finit_module, [0, address(c""), 0, 0, 0, 0])),
+        ("open_by_handle_at", call(libc::SYS_open_by_handle_at, [-100isize as usize, memory, 0, 0, 0, 0])),
+        ("fanotify_init", call(libc::SYS_fanotify_init, [0, 0, 0, 0, 0, 0])),
+        ("quotactl", call(libc::SYS_quotactl, [0x8000_0100, 0, 0, 0, 0, 0])),
+        ("swapon", call(libc::SYS_swapon, [address(c"/tmp"), 0, 0, 0, 0, 0])),
+        ("acct", call(libc::SYS_acct, [0, 0, 0, 0, 0, 0])),
+        ("reboot", call(libc::SYS_reboot, [0xfee1_dead, 672_274_793, 0, 0, 0, 0])),
+        ("syslog", call(libc::SYS_syslog, [10, 0, 0, 0, 0, 0])),
+        ("settimeofday", call(libc::SYS_settimeofday, [memory, 0, 0, 0, 0, 0])),
+        ("clock_settime", call(libc::SYS_clock_settime, [0, memory, 0, 0, 0, 0])),
+        ("adjtimex", call(libc::SYS_adjtimex, [memory, 0, 0, 0, 0, 0])),
+        ("sethostname", call(libc::SYS_sethostname, [address(c"x"), 1, 0, 0, 0, 0])),
+        ("keyctl", call(libc::SYS_keyctl, [0, -3isize as usize, 0, 0, 0, 0])),
+        ("add_key", call(libc::SYS_add_key, [address(c"user"), address(c"x"), memory, 1, -3isize as usize, 0])),
+        ("request_key", call(libc::SYS_request_key, [address(c"user"), address(c"x"), 0, 0, 0, 0])),
+        (
+            "mknod",
+            call(
+                libc::SYS_mknodat,
+                [-100isize as usize, address(c"/tmp/dev"), (libc::S_IFCHR | 0o666) as usize, 0x101, 0, 0],
+            ),
+        ),
+        ("nice -5", call(libc::SYS_setpriority, [0, 0, -5isize as usize, 0, 0, 0])),
+        ("realtime", call(libc::SYS_sched_setscheduler, [0, 1, [1i32; 2].as_ptr() as usize, 0, 0, 0])),
+        ("oom_score_adj", lower_oom_score()),
+        ("setuid 0", call(libc::SYS_setuid, [0, 0, 0, 0, 0, 0])),
+        ("setgroups", call(libc::SYS_setgroups, [0, 0, 0, 0, 0, 0])),
+        (
+            "setrlimit",
+            call(libc::SYS_setrlimit, [libc::RLIMIT_CORE as usize, [u64::MAX; 2].as_ptr() as usize, 0, 0, 0, 0]),
+        ),
+    ]
+}
+
+#[cfg(target_arch = "x86_64")]
+fn ports() -> Vec<Attempt> {
+    vec![("iopl", call(libc::SYS_iopl, [3, 0, 0, 0, 0, 0])), ("ioperm", call(libc::SYS_ioperm, [0x70, 2, 1, 0, 0, 0]))]
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn ports() -> Vec<Attempt> {
+    Vec::new()
+}
+
+fn sockets() -> Vec<Attempt> {
+    let socket = |family: i32, kind: i32| call(libc::SYS_socket, [family as usize, kind as usize, 0, 0, 0, 0]);
+    vec![
+        ("vsock", socket(libc::AF_VSOCK, libc::SOCK_STREAM)),
+        ("packet", socket(libc::AF_PACKET, libc::SOCK_RAW)),
+        ("alg", socket(libc::AF_ALG, libc::SOCK_SEQPACKET)),
+        ("bluetooth", socket(libc::AF_BLUETOOTH, libc::SOCK_RAW)),
+        ("raw", socket(libc::AF_INET, libc::SOCK_RAW)),
+    ]
+}
+
+/// Case 4: looking into, tracing, killing process 1.
+fn init() -> Vec<Attempt> {
+    let path = |what: &str| format!("/proc/1/{what}");
+    let mut attempts = vec![
+        ("ptrace 1", call(libc::SYS_ptrace, [libc::PTRACE_ATTACH as usize, 1, 0, 0, 0, 0])),
+        ("seize 1", call(libc::SYS_ptrace, [libc::PTRACE_SEIZE as usize, 1, 0, 0, 0, 0])),
+        ("mem", opens(&path("mem"), true)),
+        ("environ", opens(&path("environ"), false)),
+        ("maps", opens(&path("maps"), false)),
+        ("exe", opens(&path("exe"), true)),
+        ("fd", std::fs::read_dir(path("fd")).map_or_else(|error| error.raw_os_error().unwrap_or(-1), |_| 0)),
+    ];
+    let [mut here, mut there] = [[0usize; 2]; 2];
+    let mut byte = [0u8; 8];
+    here[0] = byte.as_mut_ptr() as usize;
+    here[1] = 8;
+    there[0] = 0x40_0000;
+    there[1] = 8;
+    let arguments = [1, here.as_ptr() as usize, 1, there.as_ptr() as usize, 1, 0];
+    attempts.push(("process_vm_readv", call(libc::SYS_process_vm_readv, arguments)));
+    // Sent, but without effect: the room is still there to print this.
+    let _ = call(libc::SYS_kill, [1, libc::SIGKILL as usize, 0, 0, 0, 0]);
+    let _ = call(libc::SYS_kill, [1, libc::SIGSTOP as usize, 0, 0, 0, 0]);
+    attempts
+}
+
+/// Case 1, and case 3 with the number of a process outside.
+fn terminal() -> Vec<Attempt> {
+    let push = |request: usize| call(libc::SYS_ioctl, [0, request, address(c"x"), 0, 0, 0]);
+    vec![("TIOCSTI", push(0x5412)), ("TIOCSTI, high bits", push(0x1_0000_5412)), ("TIOCLINUX", push(0x541c))]
+}
+
+fn outside() -> Vec<Attempt> {
+    let victim: usize = std::env::var("VICTIM").ok().and_then(|pid| pid.parse().ok()).unwrap_or(0);
+    vec![
+        ("kill", call(libc::SYS_kill, [victim, 9, 0, 0, 0, 0])),
+        ("ptrace", call(libc::SYS_ptrace, [libc::PTRACE_ATTACH as usize, victim, 0, 0, 0, 0])),
+        ("pidfd_open", call(libc::SYS_pidfd_open, [victim, 0, 0, 0, 0, 0])),
+    ]
+}
+
+/// Case 46: the old 32-bit entry, which a 64-bit program may use at any time.
+#[cfg(target_arch = "x86_64")]
+fn i386() -> Vec<Attempt> {
+    fn old(nr: u32, a: u32, b: u32) -> i32 {
+        let result: i32;
+        // SAFETY: the i386 convention of `int 0x80`; the calls made get numbers and null pointers. rbx is restored.
+        unsafe {
+            std::arch::asm!("push rbx", "mov ebx, {a:e}", "int 0x80", "pop rbx", a = in(reg) a, inlateout("eax") nr => result, in("ecx") b, in("edx") 0,
+                in("esi") 0, in("edi") 0, lateout("r8") _, lateout("r9") _, lateout("r10") _, lateout("r11") _);
+        }
+        if result < 0 { -result } else { 0 }
+    }
+    let x32 = |nr: usize| call((nr | 0x4000_0000) as libc::c_long, [0; 6]);
+    vec![
+        ("i386 mount", old(21, 0, 0)),
+        ("i386 unshare", old(310, libc::CLONE_NEWUSER as u32, 0)),
+        ("i386 keyctl", old(288, 0, 0)),
+        ("i386 socket vsock", old(359, 40, 1)),
+        ("i386 socketcall", old(102, 1, 0)),
+        ("i386 io_uring", old(425, 1, 0)),
+        ("x32 mount", x32(165)),
+        ("x32 getpid", x32(39)),
+    ]
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn i386() -> Vec<Attempt> {
+    Vec::new()
+}
+
+/// Case 8: a socket without a file, in the host's network.
+fn abstract_socket() -> Vec<Attempt> {
+    let name = std::env::var("SOCKET").unwrap_or_default();
+    let address = SocketAddr::from_abstract_name(name).unwrap();
+    vec![("connect", UnixStream::connect_addr(&address).map_or_else(|error| error.raw_os_error().unwrap_or(-1), |_| 0))]
+}
+
+/// Case 26: the host's listener, by the address that means the room inside.
+fn tcp() -> Vec<Attempt> {
+    let port = std::env::var("PORT").unwrap_or_default();
+    let connect = |address: String| {
+        std::net::TcpStream::connect(address).map_or_else(|error| error.raw_os_error().unwrap_or(-1), |_| 0)
+    };
+    vec![("loopback", connect(format!("127.0.0.1:{port}"))), ("elsewhere", connect("192.0.2.1:80".into()))]
+}
+
+#[test]
+fn attacker() {
+    if !is_probe("attacker") {
+        return;
+    }
+    let attempts = match std::env::var("ATTACK").unwrap().as_str() {
+        "mounts" => mounts(),
+        "namespaces" => namespaces(),
+        "kernel" => kernel().into_iter().chain(ports()).collect(),
+        "sockets" => sockets(),
+        "init" => init(),
+        "terminal" => terminal(),
+        "outside" => outside(),
+        "i386" => i386(),
+        "abstract" => abstract_socket(),
+        "tcp" => tcp(),
+        "needs" => needs(),
+        other => panic!("no attack {other}"),
+    };
+    for (name, errno) in attempts {
+        println!("\nATTEMPT {errno} {name}");
+    }
+}
+
+fn attack(room: &mut Room, name: &str) -> Vec<(i32, String)> {
+    room.env("ATTACK", name);
+    let text = stdout(room);
+    let attempts: Vec<_> = marked(&text, "ATTEMPT ")
+        .iter()
+        .map(|line| {
+            let (errno, name) = line.split_once(' ').unwrap();
+            (errno.parse().unwrap(), name.to_owned())
+        })
+        .collect();
+    assert!(!attempts.is_empty(), "{text}");
+    attempts
+}
+
+fn assert_denied(room: &mut Room, name: &str) {
+    let allowed: Vec<_> = attack(room, name).into_iter().filter(|(errno, _)| *errno == 0).collect();
+    assert!(allowed.is_empty(), "allowed: {allowed:?}");
+}
+
+/// Every attempt of a group is refused, as an ordinary user of the room and as its uid 0.
+fn denied_to_all(name: &str) {
+    let base = Base::new();
+    for ids in [Ids::default(), Ids { uid: 0, gid: 0 }] {
+        let mut room = base.probe("attacker");
+        room.ids = ids;
+        assert_denied(&mut room, name);
+    }
+}
+
+#[test]
+fn case_17_18_mounts_cannot_be_changed() {
+    denied_to_all("mounts");
+}
+
+#[test]
+fn case_17_18_hold_without_the_filter_too() {
+    let base = Base::new();
+    let mut room = base.probe("attacker");
+    room.seccomp = false;
+    assert_denied(&mut room, "mounts");
+}
+
+#[test]
+fn case_19_namespaces_cannot_be_nested() {
+    denied_to_all("namespaces");
+}
+
+#[test]
+fn case_11_23_24_25_the_kernels_doors_are_closed() {
+    let base = Base::new();
+    assert_denied(&mut base.probe("attacker"), "kernel");
+}
+
+#[test]
+fn case_26_only_ordinary_socket_families_exist() {
+    denied_to_all("sockets");
+}
+
+#[test]
+fn case_4_45_the_init_cannot_be_looked_into_or_ended() {
+    denied_to_all("init");
+}
+
+#[test]
+fn case_46_other_call_tables_are_no_way_around() {
+    denied_to_all("i386");
+}
+
+#[test]
+fn case_1_nothing_can_be_typed_into_the_callers_terminal() {
+    let base = Base::new();
+    let master = rustix::pty::openpt(rustix::pty::OpenptFlags::RDWR | rustix::pty::OpenptFlags::NOCTTY).unwrap();
+    rustix::pty::grantpt(&master).unwrap();
+    rustix::pty::unlockpt(&master).unwrap();
+    let name = rustix::pty::ptsname(&master, Vec::new()).unwrap();
+    let terminal =
+        rustix::fs::open(name, rustix::fs::OFlags::RDWR | rustix::fs::OFlags::NOCTTY, rustix::fs::Mode::empty())
+            .unwrap();
+    for session in [Session::New, Session::Keep] {
+        let mut room = base.probe("attacker");
+        room.stdin = Input::Fd(terminal.as_raw_fd());
+        room.session = session;
+        assert_denied(&mut room, "terminal");
+    }
+    rustix::io::ioctl_fionbio(&master, true).unwrap();
+    assert!(rustix::io::read(&master, &mut [0u8; 8]).is_err());
+}
+
+#[test]
+fn case_3_a_process_outside_cannot_be_reached() {
+    let base = Base::new();
+    let mut victim = std::process::Command::new("/usr/bin/sleep").arg("1000").spawn().unwrap();
+    let mut room = base.probe("attacker");
+    room.env("VICTIM", victim.id().to_string());
+    assert_denied(&mut room, "outside");
+    assert!(victim.try_wait().unwrap().is_none());
+    victim.kill().unwrap();
+    victim.wait().unwrap();
+}
+
+#[test]
+fn case_8_abstract_sockets_of_the_host_are_cut_off() {
+    let base = Base::new();
+    let name = format!("sandbox-test-{}", std::process::id());
+    let listener = UnixListener::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
+    let mut room = base.probe("attacker");
+    room.env("SOCKET", &name);
+    assert_denied(&mut room, "abstract");
+    if sandbox::probe().landlock_abi >= 6 {
+        room.net = Net::Host;
+        assert_denied(&mut room, "abstract");
+    }
+    drop(listener);
+}
+
+#[test]
+fn case_26_listeners_of_the_host_are_cut_off() {
+    let base = Base::new();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut room = base.probe("attacker");
+    room.env("PORT", listener.local_addr().unwrap().port().to_string());
+    assert_denied(&mut room, "tcp");
+    room.net = Net::Host;
+    let attempts = attack(&mut room, "tcp");
+    assert_eq!(attempts[0], (0, "loopback".to_owned()), "the host's network is there when it is asked for");
+}
+
+/// Case 47: what builds and their tests do every day.
+fn needs() -> Vec<Attempt> {
+    let errno = |result: std::io::Result<()>| result.map_or_else(|error| error.raw_os_error().unwrap_or(-1), |()| 0);
+    let loopback = || -> std::io::Result<()> {
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            let listener = std::net::TcpListener::bind(address)?;
+            std::net::TcpStream::connect(listener.local_addr()?)?;
+        }
+        Ok(())
+    };
+    let unix = || -> std::io::Result<()> {
+        let listener = UnixListener::bind("/tmp/socket")?;
+        UnixStream::connect("/tmp/socket")?;
+        drop(listener);
+        UnixStream::pair()?;
+        let own = SocketAddr::from_abstract_name("own")?;
+        let listener = UnixListener::bind_addr(&own)?;
+        UnixStream::connect_addr(&own)?;
+        drop(listener);
+        Ok(())
+    };
+    let pty = || -> std::io::Result<()> {
+        let master = rustix::pty::openpt(rustix::pty::OpenptFlags::RDWR)?;
+        rustix::pty::unlockpt(&master)?;
+        let name = rustix::pty::ptsname(&master, Vec::new())?;
+        rustix::fs::open(name, rustix::fs::OFlags::RDWR | rustix::fs::OFlags::NOCTTY, rustix::fs::Mode::empty())?;
+        Ok(())
+    };
+    let threads = || -> std::io::Result<()> {
+        let handle = std::thread::Builder::new().spawn(|| std::process::Command::new("/usr/bin/true").status())?;
+        let status = handle.join().map_err(|_| std::io::Error::other("panic"))??;
+        if status.success() { Ok(()) } else { Err(std::io::Error::other("status")) }
+    };
+    let trace = || -> std::io::Result<()> {
+        let mut child = std::process::Command::new("/usr/bin/sleep").arg("1000").spawn()?;
+        let traced = call(libc::SYS_ptrace, [libc::PTRACE_SEIZE as usize, child.id() as usize, 0, 0, 0, 0]);
+        child.kill()?;
+        child.wait()?;
+        if traced == 0 { Ok(()) } else { Err(std::io::Error::from_raw_os_error(traced)) }
+    };
+    vec![
+        ("loopback", errno(loopback())),
+        ("unix sockets", errno(unix())),
+        ("pty", errno(pty())),
+        ("threads and processes", errno(threads())),
+        ("tracing a child", errno(trace())),
+        ("memfd", call(libc::SYS_memfd_create, [address(c"x"), 0, 0, 0, 0, 0])),
+        ("inotify", call(libc::SYS_inotify_init1, [0, 0, 0, 0, 0, 0])),
+        ("personality", call(libc::SYS_personality, [0x004_0000, 0, 0, 0, 0, 0])),
+        ("mlock", call(libc::SYS_mlock, [address(c"x") & !4095, 4096, 0, 0, 0, 0])),
+        ("message queue", call(libc::SYS_msgget, [0, 0o1600, 0, 0, 0, 0])),
+        ("shared memory", call(libc::SYS_shmget, [0, 4096, 0o1600, 0, 0, 0])),
+        ("semaphore", call(libc::SYS_semget, [0, 1, 0o1600, 0, 0, 0])),
+        (
+            "chown to oneself",
+            std::fs::File::create("/tmp/own")
+                .map_or(-1, |file| errno(std::os::unix::fs::fchown(&file, Some(1000), Some(1000)))),
+        ),
+        ("/dev/shm", errno(std::fs::File::create("/dev/shm/x").map(drop))),
+    ]
+}
+
+#[test]
+fn case_47_builds_find_what_they_need() {
+    let base = Base::new();
+    let failed: Vec<_> =
+        attack(&mut base.probe("attacker"), "needs").into_iter().filter(|(errno, _)| *errno != 0).collect();
+    assert!(failed.is_empty(), "refused: {failed:?}");
+}
+
+#[test]
+fn case_44_no_copy_of_the_callers_memory_is_in_the_room() {
+    let base = Base::new();
+    let secret: String = ["canary", "-in-", "memory"].concat().repeat(100);
+    let script = "for p in /proc/[0-9]*; do grep -l canary-in-memory $p/environ $p/cmdline 2>/dev/null; done; grep VmRSS /proc/1/status";
+    let out = stdout(&base.sh(&script.replace("canary-in-memory", "[c]anary-in-memory")));
+    let resident: u64 = out.split_whitespace().nth(1).and_then(|text| text.parse().ok()).unwrap();
+    assert!(out.starts_with("VmRSS") && resident < 200, "the init is a small program of its own: {out}");
+    assert!(!secret.is_empty());
+}
+
+#[test]
+fn case_9_an_output_descriptor_cannot_be_kept_beyond_the_room() {
+    // A declared socket is the only way out; what arrives through it is the caller's own choice, and the room's processes are
+    // gone before the caller reads.
+    let base = Base::new();
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let mut room = base.sh("echo hello >&9");
+    room.fds.push(InheritedFd { source: theirs.as_raw_fd(), target: 9 });
+    stdout(&room);
+    drop(theirs);
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut &ours, &mut text).unwrap();
+    assert_eq!(text, "hello\n");
+}

@@ -1,0 +1,357 @@
+//! What a program finds in a room, and what it does not.
+
+mod harness;
+
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+
+use harness::{Base, run, stdout};
+use sandbox::{Access, Error, Exit, Ids, InheritedFd, Input, Mount, Net, Owner, Program, Room, Root, Sysfs};
+
+const KINDS: [&str; 7] = ["user", "mnt", "pid", "uts", "ipc", "net", "cgroup"];
+
+fn namespaces(room: &Room) -> Vec<PathBuf> {
+    stdout(room).lines().map(PathBuf::from).collect()
+}
+
+#[test]
+fn every_namespace_is_new() {
+    let base = Base::new();
+    let links: String = KINDS.iter().map(|kind| format!("readlink /proc/self/ns/{kind};")).collect();
+    let inside = namespaces(&base.sh(&links));
+    for (kind, inside) in KINDS.iter().zip(&inside) {
+        assert_ne!(*inside, std::fs::read_link(format!("/proc/self/ns/{kind}")).unwrap(), "{kind}");
+    }
+    let mut shared = base.sh("readlink /proc/self/ns/net");
+    shared.net = Net::Host;
+    assert_eq!(namespaces(&shared), [std::fs::read_link("/proc/self/ns/net").unwrap()]);
+}
+
+#[test]
+fn case_16_environment_is_exactly_what_is_named() {
+    let base = Base::new();
+    let mut room = base.sh("");
+    room.program = Program::Path("/usr/bin/env".into());
+    room.args.clear();
+    room.env("A", "1").env("B", "two words").env("A", "3");
+    // The test runner's environment has many more.
+    assert!(std::env::vars_os().count() > 3);
+    assert_eq!(stdout(&room), "PATH=/usr/bin:/bin\nB=two words\nA=3\n");
+}
+
+#[test]
+fn case_15_descriptors_are_exactly_those_declared() {
+    let base = Base::new();
+    let leak = std::fs::File::open("/").unwrap();
+    // Copies without the close-on-exec mark, as careless callers leave them.
+    rustix::io::fcntl_setfd(&leak, rustix::io::FdFlags::empty()).unwrap();
+    let (read, write) = std::io::pipe().unwrap();
+    let mut room = base
+        .sh("i=0; while [ $i -lt 400 ]; do [ -e /proc/$$/fd/$i ] && echo -n \"$i \"; i=$((i+1)); done; \
+         read line <&7; echo $line; readlink /proc/$$/fd/0");
+    room.fds.push(InheritedFd { source: read.as_raw_fd(), target: 7 });
+    std::io::Write::write_all(&mut &write, b"by the pipe\n").unwrap();
+    assert_eq!(stdout(&room), "0 1 2 7 by the pipe\n/dev/null\n");
+    drop(leak);
+}
+
+#[test]
+fn descriptor_numbers_may_be_exchanged() {
+    let base = Base::new();
+    let pipes: Vec<_> = (0..12).map(|_| std::io::pipe().unwrap()).collect();
+    let mut numbers: Vec<_> = pipes.iter().map(|(read, _)| read.as_raw_fd()).filter(|fd| *fd >= 3).collect();
+    let mut room = base.sh("");
+    let mut script = String::new();
+    numbers.sort_unstable();
+    for (source, target) in numbers.iter().zip(numbers.iter().rev()) {
+        let (_, write) = pipes.iter().find(|(read, _)| read.as_raw_fd() == *source).unwrap();
+        std::io::Write::write_all(&mut &*write, format!("{source} as {target}\n").as_bytes()).unwrap();
+        room.fds.push(InheritedFd { source: *source, target: *target });
+        script += &format!("head -n1 /proc/self/fd/{target};");
+    }
+    room.args = vec!["-c".into(), script.into()];
+    let expected: String =
+        numbers.iter().zip(numbers.iter().rev()).map(|(source, target)| format!("{source} as {target}\n")).collect();
+    assert_eq!(stdout(&room), expected);
+}
+
+#[test]
+fn the_program_has_one_user_and_no_power() {
+    let base = Base::new();
+    for ids in [Ids::default(), Ids { uid: 0, gid: 0 }, Ids { uid: 4321, gid: 77 }] {
+        let mut room = base.sh("id -u; id -g; cat /proc/self/status");
+        room.ids = ids;
+        let out = stdout(&room);
+        assert!(out.starts_with(&format!("{}\n{}\n", ids.uid, ids.gid)), "{out}");
+        for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
+            assert!(out.contains(&format!("{set}:\t0000000000000000\n")), "{set} with {ids:?}\n{out}");
+        }
+        assert!(out.contains("NoNewPrivs:\t1\n") && out.contains("Seccomp:\t2\n"), "{out}");
+    }
+}
+
+#[test]
+fn roots_own_id_never_enters_a_build() {
+    let base = Base::new();
+    // The outer number is the second column; the map is one line.
+    let out = stdout(&base.sh("cat /proc/self/uid_map /proc/self/gid_map"));
+    for line in out.lines() {
+        let words: Vec<_> = line.split_whitespace().collect();
+        assert_eq!((words[0], words[2]), ("1000", "1"));
+    }
+    let mut zero = base.sh("true");
+    zero.host_id = 0;
+    assert!(matches!(zero.spawn(), Err(Error::Invalid { .. })));
+}
+
+#[test]
+fn case_42_signals_umask_and_limits_are_reset() {
+    let base = Base::new();
+    let out =
+        stdout(&base.sh("umask; ulimit -c; grep -E '^Sig(Pnd|Blk|Ign)|^ShdPnd' /proc/self/status | cut -f2 | sort -u"));
+    assert_eq!(out, "0022\n0\n0000000000000000\n");
+}
+
+#[test]
+fn case_5_proc_sys_cannot_be_written() {
+    let base = Base::new();
+    let files =
+        "kernel/core_pattern kernel/hostname vm/swappiness net/ipv4/ip_forward kernel/printk user/max_user_namespaces";
+    let script =
+        format!("cd /proc/sys; for f in {files}; do (cat $f >$f) 2>/dev/null && echo WROTE $f; done; echo done");
+    for ids in [Ids::default(), Ids { uid: 0, gid: 0 }] {
+        let mut room = base.sh(&script);
+        room.ids = ids;
+        assert_eq!(stdout(&room), "done\n");
+    }
+}
+
+#[test]
+fn case_6_dangerous_files_of_proc_are_empty_or_closed() {
+    let base = Base::new();
+    let files = "kcore keys key-users kmsg timer_list sched_debug kpagecount kpageflags";
+    let script = format!(
+        "cd /proc; for f in {files}; do [ -e $f ] && timeout 1 head -c1 $f 2>/dev/null | grep -q . && echo READ $f; done; \
+         for f in sysrq-trigger mtrr irq/default_smp_affinity; do (echo >$f) 2>/dev/null && echo WROTE $f; done; echo done"
+    );
+    assert_eq!(stdout(&base.sh(&script)), "done\n");
+}
+
+#[test]
+fn case_22_sys_is_empty_or_read_only() {
+    let base = Base::new();
+    assert_eq!(stdout(&base.sh("ls -A /sys; (>/sys/x) 2>/dev/null || echo closed")), "closed\n");
+    let mut real = base.sh("ls /sys/class/net; (echo >/sys/kernel/uevent_helper) 2>/dev/null || echo closed");
+    real.sys = Some(Sysfs::Real);
+    assert_eq!(stdout(&real), "lo\nclosed\n");
+}
+
+#[test]
+fn case_26_no_network_but_a_loopback_that_works() {
+    let base = Base::new();
+    let names = "tail -n+3 /proc/net/dev | cut -d: -f1 | tr -d ' '";
+    assert_eq!(stdout(&base.sh(names)), "lo\n");
+    let flags = |net| {
+        let mut room = base.sh("cat /sys/class/net/lo/flags");
+        room.net = net;
+        room.sys = Some(Sysfs::Real);
+        stdout(&room)
+    };
+    assert_eq!(flags(Net::Loopback), "0x9\n");
+    assert_eq!(flags(Net::None), "0x8\n");
+}
+
+#[test]
+fn case_41_the_hosts_name_is_not_seen() {
+    let base = Base::new();
+    let mut room = base.sh("uname -n; cat /proc/sys/kernel/domainname");
+    assert_eq!(stdout(&room), "localhost\n(none)\n");
+    room.hostname = "build-7".into();
+    assert_eq!(stdout(&room), "build-7\n(none)\n");
+}
+
+#[test]
+fn dev_holds_six_devices_and_their_links() {
+    let base = Base::new();
+    let out = stdout(&base.sh("ls /dev; for d in null zero full random urandom tty; do [ -c /dev/$d ] || echo no $d; done; ls -A /dev/shm /dev/pts"));
+    let names = "fd\nfull\nnull\nptmx\npts\nrandom\nshm\nstderr\nstdin\nstdout\ntty\nurandom\nzero\n";
+    assert_eq!(out, format!("{names}/dev/pts:\nptmx\n\n/dev/shm:\n"));
+    let script = "echo x >/dev/null; head -c2 /dev/zero | od -An -tx1; (echo x >/dev/full) 2>/dev/null || echo full; head -c4 /dev/urandom | wc -c; \
+                  echo y >/dev/shm/f; cat </dev/shm/f; echo z >/dev/stdout; (>/dev/new) 2>/dev/null || echo closed; \
+                  (chmod 0 /dev/null) 2>/dev/null || echo kept";
+    assert_eq!(stdout(&base.sh(script)), " 00 00\nfull\n4\ny\nz\nclosed\nkept\n");
+}
+
+#[test]
+fn case_21_devices_of_the_host_are_not_there_and_cannot_be_made() {
+    let base = Base::new();
+    let script = "for d in vda sda mem kmem kvm fuse net/tun loop-control loop0 dri kmsg rtc rtc0; do [ -e /dev/$d ] && echo $d; done; \
+                  mknod /tmp/mem c 1 1 2>/dev/null && echo MADE; mknod /tmp/disk b 8 0 2>/dev/null && echo MADE; echo done";
+    assert_eq!(stdout(&base.sh(script)), "done\n");
+}
+
+#[test]
+fn case_2_there_is_no_controlling_terminal() {
+    let base = Base::new();
+    assert_eq!(stdout(&base.sh("(: </dev/tty) 2>/dev/null || echo none")), "none\n");
+}
+
+#[test]
+fn the_process_table_is_the_rooms_own() {
+    let base = Base::new();
+    assert_eq!(
+        stdout(&base.sh("cd /proc; echo [0-9]*; cat 1/comm; echo $$")),
+        "1 2\nroom-init\n2\n".replace("room-init", &init_name())
+    );
+}
+
+/// The kernel names a program run from a descriptor after the argument or the descriptor, by version.
+fn init_name() -> String {
+    let base = Base::new();
+    stdout(&base.sh("cat /proc/1/comm")).trim().to_owned()
+}
+
+#[test]
+fn orphans_are_reaped() {
+    let base = Base::new();
+    let script = "for i in 1 2 3 4 5 6 7 8 9; do (sleep 0.05 &) ; done; \
+                  while pgrep sleep >/dev/null; do :; done; cat /proc/[0-9]*/stat 2>/dev/null | grep -c ' Z ' ";
+    let (_, out, err) = run(&base.sh(script));
+    assert_eq!(out, "0\n", "{err}");
+}
+
+#[test]
+fn the_root_and_the_world_outside_cannot_be_written() {
+    let base = Base::new();
+    let script = "for p in / /usr /usr/bin /etc /opt /proc /sys /dev /dev/pts; do (>$p/new) 2>/dev/null && echo WROTE $p; done; \
+                  (echo x >/etc/passwd) 2>/dev/null && echo CHANGED; rm -f /etc/passwd 2>/dev/null && echo REMOVED; \
+                  echo ok >/tmp/new && cat /tmp/new";
+    assert_eq!(stdout(&base.sh(script)), "ok\n");
+}
+
+#[test]
+fn case_14_setid_programs_give_nothing() {
+    let base = Base::new();
+    let out = stdout(&base.sh("cp /bin/sh /tmp/sh && chmod 6755 /tmp/sh && /tmp/sh -pc 'id -u; grep NoNewPrivs /proc/self/status'; grep ' /usr ' /proc/mounts | grep -c nosuid"));
+    assert_eq!(out, "1000\nNoNewPrivs:\t1\n1\n");
+}
+
+#[test]
+fn input_can_be_bytes() {
+    let base = Base::new();
+    let mut room = base.sh("cat; (echo x >&0) 2>/dev/null || echo sealed");
+    room.stdin = Input::Bytes(b"a\0b\n".to_vec());
+    assert_eq!(stdout(&room), "a\0b\nsealed\n");
+}
+
+#[test]
+fn a_program_can_be_bytes() {
+    let base = Base::new();
+    let mut room = base.sh("");
+    room.program = Program::Bytes(b"#!/bin/sh -e\necho \"$#:$1:$2\"\nexit 5\n".to_vec());
+    room.args = vec!["one".into(), "two words".into()];
+    let (outcome, out, err) = run(&room);
+    assert_eq!((outcome.exit, out.as_str()), (Exit::Code(5), "2:one:two words\n"), "{err}");
+    room.program = Program::Bytes(std::fs::read("/usr/bin/env").unwrap());
+    room.args = vec!["echo".into(), "hello".into()];
+    assert_eq!(stdout(&room), "hello\n");
+}
+
+#[test]
+fn programs_are_found_in_the_rooms_path() {
+    let base = Base::new();
+    let mut room = base.sh("echo found");
+    room.program = Program::Path("sh".into());
+    room.env("PATH", "/nowhere:/usr/bin");
+    assert_eq!(stdout(&room), "found\n");
+    room.env.clear();
+    assert!(matches!(room.spawn(), Err(Error::Invalid { .. })));
+}
+
+#[test]
+fn case_33_a_program_that_cannot_run_is_an_error_not_an_exit() {
+    let base = Base::new();
+    harness::write(base.path().join("etc/plain"), "text");
+    harness::write(base.path().join("etc/lost"), "#!/no/such/interpreter\n");
+    rustix::fs::chmod(base.path().join("etc/lost"), 0o755.into()).unwrap();
+    let mut room = base.sh("");
+    for (program, errno) in [
+        ("/no/such/file", libc::ENOENT),
+        ("/etc/plain", libc::EACCES),
+        ("/etc/lost", libc::ENOENT),
+        ("/etc", libc::EACCES),
+    ] {
+        room.program = Program::Path(program.into());
+        let error = room.spawn().unwrap_err();
+        assert!(matches!(error, Error::Exec { .. }), "{error:?}");
+        assert_eq!(error.errno(), Some(errno), "{program}");
+        assert!(error.to_string().contains(program));
+    }
+    room.program = Program::Bytes(b"no program".to_vec());
+    assert_eq!(room.spawn().unwrap_err().errno(), Some(libc::ENOEXEC));
+}
+
+#[test]
+fn a_set_up_that_fails_names_its_step_and_leaves_nothing() {
+    let base = Base::new();
+    let mut room = base.sh("true");
+    room.cwd("/no/such/dir");
+    let error = room.spawn().unwrap_err();
+    assert_eq!((error.step(), error.errno()), (Some("entering the working directory"), Some(libc::ENOENT)));
+    let mut room = base.sh("true");
+    room.bind_ro("/no/such/source", "/opt");
+    let error = room.spawn().unwrap_err();
+    assert_eq!((error.step(), error.errno()), (Some("opening /no/such/source"), Some(libc::ENOENT)));
+    let mut room = base.sh("true");
+    room.fds.push(InheritedFd { source: 987_654, target: 5 });
+    assert_eq!(room.spawn().unwrap_err().step(), Some("arranging the file descriptors"));
+}
+
+#[test]
+fn contradictions_are_refused_before_anything_happens() {
+    let base = Base::new();
+    let wrong: [fn(&mut Room); 9] = [
+        |room| room.mounts.push(Mount::Tmpfs { target: "relative".into(), size: 1, mode: 0o755 }),
+        |room| room.mounts.push(Mount::Tmpfs { target: "/a/../../x".into(), size: 1, mode: 0o755 }),
+        |room| room.mounts.push(Mount::Tmpfs { target: "/".into(), size: 1, mode: 0o755 }),
+        |room| room.hostname.clear(),
+        |room| room.cwd = "relative".into(),
+        |room| room.args.push("nul\0".into()),
+        |room| room.env.push(("A=B".into(), "".into())),
+        |room| room.fds.push(InheritedFd { source: 1, target: 2 }),
+        |room| room.program = Program::Path("".into()),
+    ];
+    for (index, change) in wrong.into_iter().enumerate() {
+        let mut room = base.sh("true");
+        change(&mut room);
+        assert!(matches!(room.spawn(), Err(Error::Invalid { .. })), "number {index}");
+    }
+}
+
+#[test]
+fn arguments_need_not_be_utf8() {
+    let base = Base::new();
+    let mut room = base.sh("printf %s \"$1\" | od -An -tx1");
+    room.args.extend(["sh".into(), std::ffi::OsString::from_vec(vec![0xff, 0xfe])]);
+    assert_eq!(stdout(&room), " ff fe\n");
+}
+
+#[test]
+fn a_description_survives_being_written_and_read() {
+    let mut room = Room::new(Root::dir("/some/root", Access::Ro), "/bin/sh");
+    room.arg("-c").env("A", "b").cwd("/x").bind_rw("/src", "/dst").tmpfs("/t", 5);
+    room.mounts.push(Mount::Bind { source: "/a".into(), target: "/b".into(), access: Access::Ro, owner: Owner::Host });
+    room.limits.wall = Some(std::time::Duration::from_millis(1500));
+    let text = serde_json::to_string(&room).unwrap();
+    assert_eq!(serde_json::from_str::<Room>(&text).unwrap(), room);
+}
+
+#[test]
+fn this_machine_grants_what_rooms_need() {
+    let probe = sandbox::probe();
+    for (name, finding) in probe.findings() {
+        assert!(finding.works(), "{name}: {finding:?}");
+    }
+    assert!(!Path::new(&probe.kernel).as_os_str().is_empty());
+}

@@ -1,0 +1,365 @@
+//! Roots: layers, directories, mounts, and whose the files are.
+#![expect(clippy::disallowed_methods, reason = "tests arrange trees of their own")]
+
+mod harness;
+
+use std::fmt::Write as _;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use harness::{Base, dress, is_probe, mkdir, root, run, stdout, write};
+use sandbox::{Access, Error, Mount, Owner, Room, Root, Upper};
+use tempfile::TempDir;
+
+/// A room on `layers`, the base below them.
+fn layered(base: &Base, layers: &[PathBuf], upper: Upper, script: &str) -> Room {
+    let layers = layers.iter().cloned().chain([base.path().to_owned()]).collect();
+    let mut room = Room::new(Root::Overlay { layers, upper }, "/bin/sh");
+    dress(&mut room, script);
+    room
+}
+
+/// Two layers that have one file in common.
+fn two_layers(dir: &Path) -> [PathBuf; 2] {
+    let [top, low] = [mkdir(dir.join("top")), mkdir(dir.join("low"))];
+    write(top.join("both"), "top");
+    write(low.join("both"), "low");
+    write(top.join("one"), "1");
+    write(low.join("two"), "2");
+    [top, low]
+}
+
+#[test]
+fn the_top_layer_wins_and_nothing_can_be_changed() {
+    let (base, dir) = (Base::new(), TempDir::new().unwrap());
+    let layers = two_layers(dir.path());
+    let script =
+        "cat /both /one /two; (echo x >/both) 2>/dev/null || echo -n ' closed'; rm /one 2>/dev/null || echo -n ' kept'";
+    assert_eq!(stdout(&layered(&base, &layers, Upper::None, script)), "top12 closed kept");
+    assert_eq!(std::fs::read_to_string(layers[0].join("both")).unwrap(), "top");
+}
+
+#[test]
+fn changes_in_memory_are_gone_with_the_room() {
+    let (base, dir) = (Base::new(), TempDir::new().unwrap());
+    let layers = two_layers(dir.path());
+    let script = "echo new >/both; rm /two; mkdir /etc/sub; echo x >/etc/sub/y; cat /both; ls /two 2>/dev/null; stat -c %u /both /etc/sub /";
+    let room = layered(&base, &layers, Upper::Tmpfs { size: 1 << 20 }, script);
+    for _ in 0..2 {
+        assert_eq!(stdout(&room), "new\n1000\n1000\n1000\n");
+    }
+    assert_eq!(std::fs::read_to_string(layers[0].join("both")).unwrap(), "top");
+    assert!(!base.path().join("etc/sub").exists());
+}
+
+#[test]
+fn changes_in_a_directory_belong_to_the_caller() {
+    let (base, dir) = (Base::new(), TempDir::new().unwrap());
+    let layers = two_layers(dir.path());
+    let (upper, work) = (mkdir(dir.path().join("upper")), mkdir(dir.path().join("work")));
+    let script = "echo new >/both; mkdir /made; echo x >/made/file; chmod 640 /made/file; stat -c %u /made/file";
+    let room = layered(&base, &layers, Upper::Dir { upper: upper.clone(), work }, script);
+    assert_eq!(stdout(&room), "1000\n");
+    assert_eq!(std::fs::read_to_string(upper.join("both")).unwrap(), "new\n");
+    let made = std::fs::metadata(upper.join("made/file")).unwrap();
+    assert_eq!(
+        (made.uid(), made.gid(), made.mode() & 0o7777),
+        (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw(), 0o640)
+    );
+    assert!(!upper.join("two").exists());
+}
+
+#[test]
+fn an_upper_directory_apart_from_its_work_directory_is_refused() {
+    let (base, dir) = (Base::new(), TempDir::new().unwrap());
+    let upper = Upper::Dir { upper: dir.path().join("a/upper"), work: dir.path().join("b/work") };
+    assert!(matches!(layered(&base, &[], upper, "true").spawn(), Err(Error::Invalid { .. })));
+}
+
+#[test]
+fn sixty_layers_are_sixty_layers() {
+    let (base, dir) = (Base::new(), TempDir::new().unwrap());
+    let layers: Vec<_> = (0..60)
+        .map(|index| {
+            let layer = mkdir(dir.path().join(format!("layer{index}")));
+            write(layer.join(format!("file{index}")), "x");
+            write(layer.join("winner"), &index.to_string());
+            layer
+        })
+        .collect();
+    let script = "ls / | grep -c '^file'; cat /winner";
+    assert_eq!(stdout(&layered(&base, &layers, Upper::None, script)), "60\n0");
+    assert_eq!(stdout(&layered(&base, &layers, Upper::Tmpfs { size: 1 << 20 }, script)), "60\n0");
+}
+
+#[test]
+fn case_39_layer_paths_may_hold_anything() {
+    let (base, dir) = (Base::new(), TempDir::new().unwrap());
+    let mut layers = Vec::new();
+    for (index, name) in
+        ["a:b", "a,b", "a\\b", "a\nb", " a b", "lowerdir=x", "é", &"long".repeat(60)].iter().enumerate()
+    {
+        let layer = mkdir(dir.path().join(name));
+        write(layer.join(format!("file{index}")), "x");
+        layers.push(layer);
+    }
+    // Longer than the 255 bytes that an option may have.
+    let mut deep = dir.path().to_owned();
+    for _ in 0..5 {
+        deep = mkdir(deep.join("d".repeat(200)));
+    }
+    write(deep.join("file-deep"), "x");
+    layers.push(deep);
+    assert_eq!(stdout(&layered(&base, &layers, Upper::None, "ls / | grep -c '^file'")), "9\n");
+}
+
+#[test]
+fn case_39_too_many_layers_are_refused_not_dropped() {
+    let dir = TempDir::new().unwrap();
+    let room = Room::new(Root::layers(vec![dir.path(); 499]), "/bin/true");
+    let error = room.spawn().unwrap_err();
+    assert!(matches!(&error, Error::Invalid { what } if what.contains("498")), "{error}");
+}
+
+#[test]
+fn a_layer_that_is_missing_or_no_directory_is_named() {
+    let (base, dir) = (Base::new(), TempDir::new().unwrap());
+    write(dir.path().join("file"), "");
+    for (name, errno) in [("missing", libc::ENOENT), ("file", libc::ENOTDIR)] {
+        let layer = dir.path().join(name);
+        let error = layered(&base, &[layer.clone()], Upper::None, "true").spawn().unwrap_err();
+        assert!(error.to_string().contains(layer.to_str().unwrap()), "{error}");
+        assert_eq!(error.errno(), Some(errno), "{error}");
+    }
+}
+
+#[test]
+fn mount_points_need_not_exist_in_the_layers() {
+    let (base, dir) = (Base::new(), TempDir::new().unwrap());
+    write(dir.path().join("file"), "content");
+    let mut room = base.sh("cat /recipe/file /deep/er/file; echo -n x >/build/y; cat /build/y; ls /");
+    room.bind_ro(dir.path(), "/recipe").bind_ro(dir.path().join("file"), "/deep/er/file").tmpfs("/build", 1 << 20);
+    assert_eq!(
+        stdout(&room),
+        "contentcontentxbin\nbuild\ndeep\ndev\netc\nlib\nlib64\nopt\nproc\nrecipe\nsbin\nsys\ntmp\nusr\n"
+    );
+    // The layer itself was not touched.
+    assert!(!base.path().join("recipe").exists());
+}
+
+#[test]
+fn a_mount_can_lie_in_an_earlier_one() {
+    let (base, dir) = (Base::new(), TempDir::new().unwrap());
+    write(dir.path().join("file"), "content");
+    let mut room = base.sh("cat /tmp/a/b/file /tmp/single; (>/tmp/a/b/new) 2>/dev/null || echo ' closed'");
+    room.bind_ro(dir.path(), "/tmp/a/b").bind_ro(dir.path().join("file"), "/tmp/single");
+    assert_eq!(stdout(&room), "contentcontent closed\n");
+}
+
+#[test]
+fn an_empty_root_holds_only_mount_points() {
+    let mut room = Room::new(Root::Empty, "/usr/bin/sh");
+    dress(&mut room, "ls /; (>/x) 2>/dev/null || echo closed");
+    if Path::new("/usr/lib64").exists() {
+        room.mounts.push(Mount::Bind {
+            source: "/usr/lib64".into(),
+            target: "/lib64".into(),
+            access: Access::Ro,
+            owner: Owner::Host,
+        });
+    }
+    if Path::new("/usr/lib").exists() {
+        room.mounts.push(Mount::Bind {
+            source: "/usr/lib".into(),
+            target: "/lib".into(),
+            access: Access::Ro,
+            owner: Owner::Host,
+        });
+    }
+    let out = stdout(&room);
+    assert!(out.ends_with("closed\n") && out.contains("proc\n") && !out.contains("home"), "{out}");
+}
+
+#[test]
+fn a_directory_as_the_root_can_be_written_and_keeps_no_mount_points() {
+    let base = Base::new();
+    let mut room = Room::new(Root::dir(base.path(), Access::Rw), "/bin/sh");
+    dress(&mut room, "echo hello >/etc/new; mkdir /opt/made; ls /");
+    assert!(stdout(&room).contains("proc\n"));
+    assert_eq!(std::fs::read_to_string(base.path().join("etc/new")).unwrap(), "hello\n");
+    assert_eq!(std::fs::metadata(base.path().join("opt/made")).unwrap().uid(), rustix::process::geteuid().as_raw());
+    for name in ["proc", "dev", "sys", "tmp"] {
+        assert!(!base.path().join(name).exists(), "{name}");
+    }
+}
+
+#[test]
+fn a_directory_as_a_read_only_root_is_not_touched() {
+    let base = Base::new();
+    for complete in [false, true] {
+        if complete {
+            for name in ["proc", "dev", "sys", "tmp"] {
+                mkdir(base.path().join(name));
+            }
+        }
+        let before = std::fs::metadata(base.path()).unwrap().mtime_nsec();
+        let mut room = Room::new(Root::dir(base.path(), Access::Ro), "/bin/sh");
+        dress(
+            &mut room,
+            "(>/etc/new) 2>/dev/null || echo closed; cat /etc/passwd | wc -l; echo x >/tmp/y && cat /tmp/y",
+        );
+        assert_eq!(stdout(&room), "closed\n1\nx\n");
+        assert_eq!(std::fs::metadata(base.path()).unwrap().mtime_nsec(), before);
+    }
+}
+
+#[test]
+fn what_is_written_into_a_bind_belongs_to_the_caller() {
+    let (base, dir) = (Base::new(), TempDir::new().unwrap());
+    write(dir.path().join("old"), "old");
+    let mut room = base.sh("stat -c %u /dest /dest/old; echo new >/dest/new; echo changed >/dest/old; mkdir -p /dest/usr/bin; ln -s /etc/shadow /dest/link; mv /dest/new /dest/usr/bin/");
+    room.bind_rw(dir.path(), "/dest");
+    assert_eq!(stdout(&room), "1000\n1000\n");
+    assert_eq!(std::fs::read_to_string(dir.path().join("old")).unwrap(), "changed\n");
+    for name in ["old", "usr", "usr/bin", "usr/bin/new", "link"] {
+        let meta = std::fs::symlink_metadata(dir.path().join(name)).unwrap();
+        assert_eq!(
+            (meta.uid(), meta.gid()),
+            (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn case_37_inputs_cannot_be_linked_into_outputs() {
+    let (base, dir) = (Base::new(), TempDir::new().unwrap());
+    let (input, output) = (mkdir(dir.path().join("in")), mkdir(dir.path().join("out")));
+    write(input.join("file"), "x");
+    let mut room =
+        base.sh("ln /in/file /out/x 2>/dev/null || echo refused; ln /in/file /in/y 2>/dev/null || echo refused");
+    room.bind_ro(&input, "/in").bind_rw(&output, "/out");
+    assert_eq!(stdout(&room), "refused\nrefused\n");
+    assert_eq!(std::fs::metadata(input.join("file")).unwrap().nlink(), 1);
+}
+
+#[test]
+fn case_40_a_link_in_the_root_does_not_lead_a_mount_out_of_it() {
+    let (base, dir) = (Base::new(), TempDir::new().unwrap());
+    let outside = mkdir(dir.path().join("outside"));
+    let layer = mkdir(dir.path().join("layer"));
+    let to_outside = Path::new("/").join(outside.strip_prefix("/").unwrap());
+    std::os::unix::fs::symlink(&to_outside, layer.join("out")).unwrap();
+    std::os::unix::fs::symlink("../../../../../../../etc", layer.join("up")).unwrap();
+    write(dir.path().join("file"), "content");
+    let mut room = layered(&base, &[layer.clone()], Upper::None, "cat /etc/file");
+    room.bind_ro(dir.path(), "/up");
+    assert_eq!(stdout(&room), "content", "a link is followed inside the root");
+    let mut room = layered(&base, &[layer], Upper::None, "true");
+    room.bind_ro(dir.path(), "/out/sub");
+    assert!(room.spawn().is_err());
+    assert_eq!(std::fs::read_dir(outside).unwrap().count(), 0);
+}
+
+#[test]
+fn case_38_a_payload_cannot_forge_overlay_marks() {
+    let (base, dir) = (Base::new(), TempDir::new().unwrap());
+    let [top, low] = two_layers(dir.path());
+    let script = "mknod /x c 0 0 2>/dev/null && echo MADE; cat /two";
+    assert_eq!(stdout(&layered(&base, &[top, low], Upper::Tmpfs { size: 1 << 20 }, script)), "2");
+}
+
+#[test]
+fn case_20_nothing_leads_out_of_the_root() {
+    let base = Base::new();
+    let script = "ls /proc/1/root/ >/dev/null 2>&1 && echo ENTERED; ls /proc/1/cwd/ >/dev/null 2>&1 && echo ENTERED; \
+                  cd /; for i in 1 2 3 4 5 6 7 8 9; do cd ..; done; ls -d home root var 2>/dev/null; ls /proc/self/root | head -1; cut -d' ' -f2 /proc/mounts | head -1";
+    let (_, out, err) = run(&base.sh(script));
+    assert_eq!(out, "bin\n/\n", "{err}");
+}
+
+/// What `stat` says of everything in a room, in a form to compare.
+fn listing(base: &Base, extra: &Path) -> String {
+    let find = "find / -xdev -printf '%p %y %m %U %G %l\\n'; find /build /recipe /dest /dev /tmp /sys -printf '%p %y %m %U %G\\n'";
+    let mut room = base.sh(&format!("({find}) | sort"));
+    room.tmpfs("/build", 1 << 20).bind_ro(extra, "/recipe").bind_rw(extra, "/dest");
+    room.mounts.retain(|mount| mount.target() != Path::new("/usr"));
+    room.mounts.push(Mount::Bind {
+        source: "/usr".into(),
+        target: "/usr".into(),
+        access: Access::Ro,
+        owner: Owner::Host,
+    });
+    stdout(&room)
+}
+
+/// The same tree for any caller.
+fn sample(dir: &Path) {
+    for (name, mode) in [("script", 0o755), ("data", 0o644), ("secret", 0o600)] {
+        write(dir.join(name), name);
+        rustix::fs::chmod(dir.join(name), mode.into()).unwrap();
+    }
+    std::os::unix::fs::symlink("data", dir.join("link")).unwrap();
+    rustix::fs::chmod(mkdir(dir.join("sub")), 0o700.into()).unwrap();
+}
+
+/// The ordinary user's half of the next test.
+#[test]
+fn list_as_a_user() {
+    if !is_probe("list_as_a_user") {
+        return;
+    }
+    let (base, dir) = (Base::new(), TempDir::new().unwrap());
+    sample(dir.path());
+    let mut text = String::new();
+    for line in listing(&base, dir.path()).lines() {
+        let _ = writeln!(text, "\nLISTED {line}");
+    }
+    print!("{text}");
+}
+
+#[test]
+fn root_and_an_ordinary_user_see_the_same_numbers() {
+    let (base, dir) = (Base::new(), TempDir::new().unwrap());
+    sample(dir.path());
+    let own = listing(&base, dir.path());
+    for line in [
+        "/ d 755 1000 1000",
+        "/etc/passwd f 644 1000 1000",
+        "/recipe/secret f 600 1000 1000",
+        "/build d 755 1000 1000",
+        "/tmp d 1777 1000 1000",
+    ] {
+        assert!(own.lines().any(|found| found.trim() == line), "{line}\n{own}");
+    }
+    if !root() {
+        return;
+    }
+    // A copy, since an ordinary user may not be able to reach the build directory.
+    let shared = tempfile::Builder::new()
+        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755))
+        .tempdir_in("/tmp")
+        .unwrap();
+    let copy = shared.path().join("tested");
+    // By another process: a writer's descriptor that a fork of this one held would make the copy busy.
+    assert!(Command::new("cp").arg(std::env::current_exe().unwrap()).arg(&copy).status().unwrap().success());
+    rustix::fs::chmod(&copy, 0o755.into()).unwrap();
+    let mut command = Command::new(&copy);
+    command
+        .args(["--exact", "list_as_a_user", "--nocapture"])
+        .env_clear()
+        .env("PROBE", "list_as_a_user")
+        .current_dir("/");
+    std::os::unix::process::CommandExt::gid(&mut command, 12345);
+    std::os::unix::process::CommandExt::uid(&mut command, 12345);
+    let output = command.output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let theirs = harness::marked(&text, "LISTED ").join("\n");
+    assert_eq!(
+        own.lines().map(str::trim).collect::<Vec<_>>().join("\n"),
+        theirs,
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
