@@ -44,9 +44,8 @@ struct Planner<'a> {
     made: MadeDirectories,
 }
 
-/// The steps that make `room` for `caller`.
+/// The steps that make `room`, which has passed [`check`], for `caller`.
 pub(crate) fn plan(room: &Room, caller: &Caller) -> Result<Plan, Error> {
-    check(room)?;
     let mut planner =
         Planner { room, caller, steps: Vec::new(), names: Vec::new(), slots: 0, made: MadeDirectories::default() };
     planner.whole()?;
@@ -54,7 +53,8 @@ pub(crate) fn plan(room: &Room, caller: &Caller) -> Result<Plan, Error> {
     Ok(Plan { steps, names, slots, made })
 }
 
-fn check(room: &Room) -> Result<(), Error> {
+/// Refuses what no kernel could make.
+pub(crate) fn check(room: &Room) -> Result<(), Error> {
     for target in targets(room) {
         normal_target(&target)?;
     }

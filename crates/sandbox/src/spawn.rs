@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::child::Output as ChildOutput;
-use crate::plan::{Caller, Plan, c_string, plan};
+use crate::plan::{Caller, Plan, c_string, check, plan};
 use crate::sys::launch::{Become, EXEC, FIRST_STAGE, Launch, Payload, Refused, Rlimit, enter, stage_name};
 use crate::sys::{init, raw, userns};
 use crate::{Child, Error, Ids, Input, Net, Output, Profile, Program, Room, Session};
@@ -29,6 +29,7 @@ fn started<T>(step: &str, result: Result<T, Errno>) -> Result<T, Error> {
 
 pub(crate) fn spawn(room: &Room) -> Result<Child, Error> {
     let begin = Instant::now();
+    check(room)?;
     let (caller, user) = caller(room)?;
     let Plan { steps, names, slots, made } = plan(room, &caller)?;
     let mut io = Stdio::default();
@@ -40,7 +41,6 @@ pub(crate) fn spawn(room: &Room) -> Result<Child, Error> {
         steps: &steps,
         slots,
         payload: &payload,
-        init_ambient: matches!(caller, Caller::User { .. }),
         alive: &high(alive_read)?,
         status: &high(status_write)?,
     };

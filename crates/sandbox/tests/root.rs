@@ -1,5 +1,5 @@
 //! Roots: layers, directories, mounts, and whose the files are.
-#![expect(clippy::disallowed_methods, reason = "tests arrange trees of their own")]
+#![expect(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests arrange trees of their own")]
 
 mod harness;
 
@@ -128,7 +128,7 @@ fn a_layer_that_is_missing_or_no_directory_is_named() {
     write(dir.path().join("file"), "");
     for (name, errno) in [("missing", libc::ENOENT), ("file", libc::ENOTDIR)] {
         let layer = dir.path().join(name);
-        let error = layered(&base, &[layer.clone()], Upper::None, "true").spawn().unwrap_err();
+        let error = layered(&base, std::slice::from_ref(&layer), Upper::None, "true").spawn().unwrap_err();
         assert!(error.to_string().contains(layer.to_str().unwrap()), "{error}");
         assert_eq!(error.errno(), Some(errno), "{error}");
     }
@@ -253,7 +253,7 @@ fn case_40_a_link_in_the_root_does_not_lead_a_mount_out_of_it() {
     std::os::unix::fs::symlink(&to_outside, layer.join("out")).unwrap();
     std::os::unix::fs::symlink("../../../../../../../etc", layer.join("up")).unwrap();
     write(dir.path().join("file"), "content");
-    let mut room = layered(&base, &[layer.clone()], Upper::None, "cat /etc/file");
+    let mut room = layered(&base, std::slice::from_ref(&layer), Upper::None, "cat /etc/file");
     room.bind_ro(dir.path(), "/up");
     assert_eq!(stdout(&room), "content", "a link is followed inside the root");
     let mut room = layered(&base, &[layer], Upper::None, "true");

@@ -1,5 +1,4 @@
 //! Package scripts: an install root as `/`, as its root.
-#![expect(clippy::disallowed_methods, reason = "tests arrange trees of their own")]
 
 mod harness;
 

@@ -23,6 +23,11 @@ std::arch::global_asm!(
     ".globl sandbox_init_start, sandbox_init_end",
     "sandbox_init_start:",
     "sub rsp, 1024",
+    // prctl(PR_SET_DUMPABLE, 0), before the program may run
+    "mov eax, 157",
+    "mov edi, 4",
+    "xor esi, esi",
+    "syscall",
     // write(2, "", 1), close(2)
     "mov byte ptr [rsp], 1",
     "mov eax, 1",
@@ -90,6 +95,10 @@ std::arch::global_asm!(
     ".globl sandbox_init_start, sandbox_init_end",
     "sandbox_init_start:",
     "sub sp, sp, #1024",
+    "mov x0, #4",
+    "mov x1, #0",
+    "mov x8, #167",
+    "svc 0",
     "mov x0, #2",
     "mov x1, sp",
     "mov x2, #1",

@@ -77,8 +77,6 @@ pub(crate) struct Launch<'a> {
     pub steps: &'a [Step],
     pub slots: usize,
     pub payload: &'a Payload,
-    /// Kept by the init only, so that the program can neither trace it nor look into it.
-    pub init_ambient: bool,
     /// Read end; hangs up when the caller dies.
     pub alive: &'a OwnedFd,
     /// Write end; the init reports there.
@@ -280,11 +278,6 @@ extern "C" fn first(shared: *mut c_void) -> c_int {
 fn become_init(shared: &Shared<'_>) -> Errno {
     let launch = shared.launch;
     let arrange = || -> Sys<()> {
-        if launch.init_ambient {
-            const CAP_SYS_PTRACE: u32 = 19;
-            raw::capset(1 << CAP_SYS_PTRACE, 1 << CAP_SYS_PTRACE)?;
-            raw::raise_ambient(CAP_SYS_PTRACE)?;
-        }
         let signals = raw::child_signals()?;
         let signals_high = raw::dup_above(signals, 10)?;
         raw::dup_to(launch.alive.as_raw_fd(), 0)?;
@@ -351,7 +344,7 @@ fn drop_rights(payload: &Payload) -> Sys<()> {
     raw::limit_bounding_set(payload.keep_caps)?;
     raw::clear_ambient()?;
     raw::set_securebits(payload.securebits)?;
-    raw::capset(payload.keep_caps, 0)
+    raw::capset(payload.keep_caps)
 }
 
 /// Puts every declared descriptor where the program expects it and marks all others to be closed.

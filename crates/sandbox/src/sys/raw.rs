@@ -336,10 +336,6 @@ pub(crate) fn clear_ambient() -> Sys<()> {
     prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL as usize, 0).map(drop)
 }
 
-pub(crate) fn raise_ambient(cap: u32) -> Sys<()> {
-    prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_RAISE as usize, cap as usize).map(drop)
-}
-
 pub(crate) fn no_new_privs() -> Sys<()> {
     prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0).map(drop)
 }
@@ -361,11 +357,11 @@ struct CapHeader {
 
 const CAP_VERSION_3: u32 = 0x2008_0522;
 
-/// Effective and permitted sets become `caps`, the inheritable one `inheritable`.
-pub(crate) fn capset(caps: u64, inheritable: u64) -> Sys<()> {
+/// Effective and permitted sets become `caps`, the inheritable one empty.
+pub(crate) fn capset(caps: u64) -> Sys<()> {
     let header = CapHeader { version: CAP_VERSION_3, pid: 0 };
     let (low, high) = (caps as u32, (caps >> 32) as u32);
-    let data: [u32; 6] = [low, low, inheritable as u32, high, high, (inheritable >> 32) as u32];
+    let data: [u32; 6] = [low, low, 0, high, high, 0];
     // SAFETY: header and data have the layout of version 3 of the interface and outlive the call.
     unsafe { sys!(libc::SYS_capset, &raw const header, data.as_ptr()) }.map(drop)
 }

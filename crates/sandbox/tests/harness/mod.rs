@@ -1,6 +1,6 @@
 //! A root to run things in, made of the host's `/usr`, and a way to run this test program inside it.
 #![expect(dead_code, reason = "every test program uses a part of it")]
-#![expect(clippy::disallowed_methods, reason = "tests arrange trees of their own")]
+#![expect(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests arrange trees of their own")]
 
 use std::path::{Path, PathBuf};
 
