@@ -102,12 +102,12 @@ impl Root {
         Ok(Place { base: &self.path, folder, path })
     }
 
-    fn full(&self, path: Option<&PkgPath>) -> PathBuf {
+    pub(crate) fn full(&self, path: Option<&PkgPath>) -> PathBuf {
         path.map_or_else(|| self.path.clone(), |path| self.path.join(path))
     }
 
     /// The folder itself, open for reading; `None` is the tree's top.
-    fn open_dir(&self, path: Option<&PkgPath>) -> Result<File> {
+    pub(crate) fn open_dir(&self, path: Option<&PkgPath>) -> Result<File> {
         match path {
             Some(path) => self.at(path)?.open_dir(),
             None => {

@@ -1,9 +1,11 @@
+use std::fs::File;
 use std::os::fd::AsFd;
 use std::vec;
 
 use pkgtypes::PkgPath;
 
-use crate::{Batch, Error, FileKind, Result, Root, Stat, remove};
+use crate::place::Folder;
+use crate::{Error, FileKind, Place, Result, Root, Stat, remove};
 
 /// A name that a walk came by.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,15 +25,19 @@ pub struct WalkEntry {
 /// The names of the folders on the way are held in memory, all of each.
 #[derive(Debug)]
 pub struct Walk<'r> {
-    batch: Batch<'r>,
+    root: &'r Root,
     levels: Vec<Level>,
     /// The folder that came last and was not entered yet.
     pending: Option<PkgPath>,
 }
 
+/// Folders that are kept open. What lies deeper is looked up from the top.
+const MAX_OPEN: usize = 48;
+
 #[derive(Debug)]
 struct Level {
     folder: Option<PkgPath>,
+    dir: Option<File>,
     names: vec::IntoIter<Box<[u8]>>,
 }
 
@@ -41,8 +47,7 @@ impl<'r> Walk<'r> {
     /// # Errors
     /// The top can not be read.
     pub fn new(root: &'r Root) -> Result<Self> {
-        let names = root.read_dir(None)?.into_iter();
-        Ok(Self { batch: Batch::new(root), levels: vec![Level { folder: None, names }], pending: None })
+        Self::start(root, None)
     }
 
     /// A walk over what is in one folder; the folder is not an entry.
@@ -50,9 +55,14 @@ impl<'r> Walk<'r> {
     /// # Errors
     /// The folder can not be read.
     pub fn below(root: &'r Root, folder: &PkgPath) -> Result<Self> {
-        let names = root.read_dir(Some(folder))?.into_iter();
-        let level = Level { folder: Some(folder.clone()), names };
-        Ok(Self { batch: Batch::new(root), levels: vec![level], pending: None })
+        Self::start(root, Some(folder.clone()))
+    }
+
+    fn start(root: &'r Root, folder: Option<PkgPath>) -> Result<Self> {
+        let dir = root.open_dir(folder.as_ref())?;
+        let mut walk = Self { root, levels: Vec::new(), pending: None };
+        walk.push(folder, dir)?;
+        Ok(walk)
     }
 
     /// Leaves out what is in the folder that came last.
@@ -60,18 +70,31 @@ impl<'r> Walk<'r> {
         self.pending = None;
     }
 
-    fn enter(&mut self, folder: PkgPath) -> Result<()> {
-        let dir = self.batch.at(&folder)?.open_dir()?;
+    fn push(&mut self, folder: Option<PkgPath>, dir: File) -> Result<()> {
         let mut names = remove::names(dir.as_fd())
-            .map_err(|errno| Error::errno("read the folder", &self.batch.root().path().join(&folder), errno))?;
+            .map_err(|errno| Error::errno("read the folder", &self.root.full(folder.as_ref()), errno))?;
         names.sort_unstable();
-        self.levels.push(Level { folder: Some(folder), names: names.into_iter() });
+        let dir = Some(dir).filter(|_| self.levels.len() < MAX_OPEN);
+        self.levels.push(Level { folder, dir, names: names.into_iter() });
         Ok(())
+    }
+
+    /// The place of a path in the innermost folder.
+    fn place<'a>(&'a self, path: &'a PkgPath) -> Result<Place<'a>> {
+        match self.levels.last().and_then(|level| level.dir.as_ref()) {
+            Some(dir) => Ok(Place { base: self.root.path(), folder: Folder::Borrowed(dir.as_fd()), path }),
+            None => self.root.at(path),
+        }
+    }
+
+    fn enter(&mut self, folder: PkgPath) -> Result<()> {
+        let dir = self.place(&folder)?.open_dir()?;
+        self.push(Some(folder), dir)
     }
 
     fn look(&mut self, path: PkgPath) -> Result<Option<WalkEntry>> {
         // A name that is gone since the folder was read is as if it had never been.
-        let Some(stat) = self.batch.at(&path)?.stat()? else { return Ok(None) };
+        let Some(stat) = self.place(&path)?.stat()? else { return Ok(None) };
         if stat.kind == FileKind::Dir {
             self.pending = Some(path.clone());
         }
@@ -101,7 +124,7 @@ impl Iterator for Walk<'_> {
             let found = match joined {
                 Ok(path) => self.look(path),
                 Err(error) => {
-                    let path = self.batch.root().path().to_path_buf();
+                    let path = self.root.path().to_path_buf();
                     Err(Error::new("name what is in", path, std::io::Error::other(error)))
                 }
             };

@@ -15,6 +15,11 @@ const MAX_TABLE: u64 = 1 << 20;
 /// More libraries than this are not listed.
 const MAX_NEEDED: usize = 4096;
 
+/// Whether a file that begins so says that it is ELF.
+pub(crate) fn is_elf(start: &[u8]) -> bool {
+    start.starts_with(&elf::ELFMAG)
+}
+
 /// The facts of an open file; none when it is no ELF program or library, or says nothing that can be read.
 ///
 /// Read are the program headers, the dynamic section, its strings and the notes, each up to a limit; nothing else of
@@ -22,7 +27,7 @@ const MAX_NEEDED: usize = 4096;
 pub(crate) fn facts(file: &File) -> Option<Box<ElfFacts>> {
     let mut ident = [0; 5];
     file.read_exact_at(&mut ident, 0).ok()?;
-    if ident[..4] != elf::ELFMAG {
+    if !is_elf(&ident) {
         return None;
     }
     let cache = ReadCache::new(file);

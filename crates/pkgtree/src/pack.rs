@@ -13,12 +13,12 @@ use std::num::NonZeroUsize;
 
 use pkgformat::record::{self, Summary, SummaryBuilder};
 use pkgformat::{Entry, EntryKind, Manifest, PackageMeta, PackageRecord, ScriptKind, Scripts, Use};
-use pkgfs::{Batch, Durability, Error as DiskError, FileKind, Root, Stat, TempFile};
+use pkgfs::{Batch, Durability, Error as DiskError, FileKind, Root, TempFile};
 use pkgtypes::{Digest, Mode, PkgPath, Timestamp};
 
 use self::content::{Contents, Piece, Written};
 use self::sink::{FileSink, Nowhere, Sink, StreamSink};
-use self::survey::Found;
+use self::survey::{Found, Look, Traits};
 use crate::{Error, Names, Progress, Result};
 
 /// Who owns what is in the package.
@@ -132,8 +132,10 @@ impl<'a> Packer<'a> {
         self
     }
 
-    /// Asks `filter` about every entry, in path order, when everything but its digest is known. It may change owner,
-    /// group, mode, time, attributes, uses and ELF facts.
+    /// Asks `filter` about every entry that the tree has, in path order, before any file is opened: digests, ELF facts,
+    /// attributes and the targets of links are not known yet. It may change owner, group, mode, time and uses, and add
+    /// attributes, which count more than those that the file has. Whether a file is a further name of another one is
+    /// found out afterwards.
     #[must_use]
     pub fn filter(
         mut self,
@@ -170,12 +172,19 @@ impl<'a> Packer<'a> {
     /// As [`Packer::create`]; what the file holds then is no package.
     pub fn write_to_file(mut self, file: &File) -> Result<Packed> {
         file.set_len(0).map_err(Error::Output)?;
-        let prepared = self.prepare()?;
-        self.begin(prepared.bytes());
-        // Lengths do not depend on digests, so where the first blob goes is known before any content is.
-        let room = record::package_len(&prepared.meta, &prepared.manifest).map_err(pkgformat::Error::from)?;
-        let mut sink = FileSink { file, position: room };
-        let written = self.write_blobs(&mut sink, &prepared.pieces())?;
+        let mut prepared = self.prepare()?;
+        let (room, mut sink, written) = loop {
+            self.begin(prepared.bytes());
+            // Lengths do not depend on digests, so where the first blob goes is known before any content is.
+            let room = record::package_len(&prepared.meta, &prepared.manifest).map_err(pkgformat::Error::from)?;
+            let mut sink = FileSink { file, position: room };
+            let mut written = self.write_blobs(&mut sink, &prepared.pieces())?;
+            if written.surprises.is_empty() {
+                break (room, sink, written);
+            }
+            // Rare: a file that did not look like it has attributes or is ELF, so the room is too small.
+            prepared.learn(std::mem::take(&mut written.surprises))?;
+        };
         prepared.check_folders(self.tree)?;
         let (record, _) = prepared.into_record(&written.digests)?;
         assert_eq!(record.encoded_len(), room, "a digest's length is always the same");
@@ -192,14 +201,15 @@ impl<'a> Packer<'a> {
     /// # Errors
     /// A tree that can not be read or changes; a writer that fails. What was written then is no package.
     pub fn write_to(mut self, output: impl Write) -> Result<Packed> {
-        let prepared = self.prepare()?;
+        let mut prepared = self.prepare()?;
         self.begin(prepared.bytes().saturating_mul(2));
-        let digests = self.write_blobs(&mut Nowhere, &prepared.pieces())?.digests;
+        let Written { digests, surprises, .. } = self.write_blobs(&mut Nowhere, &prepared.pieces())?;
+        prepared.learn(surprises)?;
         prepared.check_folders(self.tree)?;
-        let (record, stats) = prepared.into_record(&digests)?;
+        let (record, looks) = prepared.into_record(&digests)?;
         let mut sink = StreamSink(output);
         sink.write(&record.encode())?;
-        let written = self.write_blobs(&mut sink, &first_uses(&record, &stats))?;
+        let written = self.write_blobs(&mut sink, &first_uses(&record, &looks))?;
         let packed = finish(&mut sink, record, &written)?;
         sink.0.flush().map_err(Error::Output)?;
         Ok(packed)
@@ -223,21 +233,22 @@ impl<'a> Packer<'a> {
 
     /// Looks at the tree, and says everything of the package but the digests of its files.
     fn prepare(&mut self) -> Result<Prepared> {
-        let mut found = survey::survey(self.tree, &self.options)?;
+        let mut found = survey::walk(self.tree, &self.options)?;
         if let Some(filter) = &mut self.filter {
             found = survey::apply_filter(found, filter)?;
         }
         survey::link_further_names(&mut found);
+        survey::examine(self.tree, &mut found, self.options.threads)?;
         for entry in std::mem::take(&mut self.added) {
-            if matches!(entry.kind, EntryKind::File { .. }) {
+            if is_file(&entry) {
                 return Err(Error::AddedFile { path: entry.path });
             }
-            found.push(Found { entry, stat: None });
+            found.push(Found { entry, look: None });
         }
         found.sort_by(|a, b| a.entry.path.cmp(&b.entry.path));
-        let (entries, stats): (Vec<Entry>, _) = found.into_iter().map(|found| (found.entry, found.stat)).unzip();
+        let (entries, looks): (Vec<Entry>, _) = found.into_iter().map(|found| (found.entry, found.look)).unzip();
         let manifest = Manifest::new(entries).map_err(pkgformat::Error::from)?;
-        let mut prepared = Prepared { meta: self.meta.clone(), manifest, stats };
+        let mut prepared = Prepared { meta: self.meta.clone(), manifest, looks };
         prepared.meta.installed_size = Some(prepared.bytes());
         self.name_scripts(&mut prepared.meta);
         self.name_licenses(&mut prepared)?;
@@ -260,7 +271,7 @@ impl<'a> Packer<'a> {
         for (entry, piece) in prepared.files() {
             if entry.uses.contains(&Use::License) {
                 let place = self.tree.at(piece.path)?;
-                digests.push(large::copy(piece.open(&place)?, piece.stat.size, &mut Nowhere, &mut ())?);
+                digests.push(large::copy(piece.open(&place)?, piece.look.stat.size, &mut Nowhere, &mut ())?);
             }
         }
         prepared.meta.license_files.extend(digests);
@@ -274,16 +285,16 @@ impl<'a> Packer<'a> {
 struct Prepared {
     meta: PackageMeta,
     manifest: Manifest,
-    /// What each entry was when it was looked at.
-    stats: Vec<Option<Stat>>,
+    /// What was seen at each entry.
+    looks: Vec<Option<Look>>,
 }
 
 impl Prepared {
     fn files(&self) -> impl Iterator<Item = (&Entry, Piece<'_>)> {
-        let entries = self.manifest.entries().iter().zip(&self.stats);
-        let files = entries.filter(|(entry, _)| matches!(entry.kind, EntryKind::File { .. }));
-        files.filter_map(|(entry, stat)| {
-            let piece = Piece { path: &entry.path, stat: stat.as_ref()?, expected: None };
+        let entries = self.manifest.entries().iter().zip(&self.looks);
+        let files = entries.filter(|(entry, _)| is_file(entry));
+        files.filter_map(|(entry, look)| {
+            let piece = Piece { path: &entry.path, look: look.as_ref()?, expected: None };
             Some((entry, piece))
         })
     }
@@ -293,14 +304,15 @@ impl Prepared {
     }
 
     fn bytes(&self) -> u64 {
-        self.files().fold(0, |sum, (_, piece)| sum.saturating_add(piece.stat.size))
+        self.files().fold(0, |sum, (_, piece)| sum.saturating_add(piece.look.stat.size))
     }
 
     /// That no folder got or lost a name since it was looked at.
     fn check_folders(&self, tree: &Root) -> Result<()> {
         let mut batch = Batch::new(tree);
-        for (entry, stat) in self.manifest.entries().iter().zip(&self.stats) {
-            let Some(before) = stat.as_ref().filter(|stat| stat.kind == FileKind::Dir) else { continue };
+        for (entry, look) in self.manifest.entries().iter().zip(&self.looks) {
+            let stat = look.as_ref().map(|look| &look.stat);
+            let Some(before) = stat.filter(|stat| stat.kind == FileKind::Dir) else { continue };
             let now = batch.at(&entry.path)?.stat()?;
             if !now.is_some_and(|now| before.is_unchanged(&now)) {
                 return Err(Error::Changed { path: entry.path.clone() });
@@ -309,8 +321,25 @@ impl Prepared {
         Ok(())
     }
 
+    /// Puts in what was not known of files before they were read.
+    fn learn(&mut self, surprises: Vec<(usize, Traits)>) -> Result<()> {
+        let mut surprises = surprises.into_iter().peekable();
+        let mut entries = std::mem::take(&mut self.manifest).into_entries();
+        let files = entries.iter_mut().zip(&mut self.looks).filter(|(entry, _)| is_file(entry));
+        for (index, (entry, look)) in files.enumerate() {
+            if let Some(look) = look {
+                look.is_examined = true;
+            }
+            if let Some((_, traits)) = surprises.next_if(|(piece, _)| *piece == index) {
+                traits.apply(entry);
+            }
+        }
+        self.manifest = Manifest::new(entries).map_err(pkgformat::Error::from)?;
+        Ok(())
+    }
+
     /// Puts in the digests of the files, in their order.
-    fn into_record(self, digests: &[Digest]) -> Result<(PackageRecord, Vec<Option<Stat>>)> {
+    fn into_record(self, digests: &[Digest]) -> Result<(PackageRecord, Vec<Option<Look>>)> {
         let mut digests = digests.iter();
         let mut entries = self.manifest.into_entries();
         for entry in &mut entries {
@@ -319,18 +348,22 @@ impl Prepared {
             }
         }
         let manifest = Manifest::new(entries).map_err(pkgformat::Error::from)?;
-        Ok((PackageRecord::new(self.meta, manifest)?, self.stats))
+        Ok((PackageRecord::new(self.meta, manifest)?, self.looks))
     }
 }
 
+fn is_file(entry: &Entry) -> bool {
+    matches!(entry.kind, EntryKind::File { .. })
+}
+
 /// The files whose contents follow the scripts, each content once.
-fn first_uses<'a>(record: &'a PackageRecord, stats: &'a [Option<Stat>]) -> Vec<Piece<'a>> {
+fn first_uses<'a>(record: &'a PackageRecord, looks: &'a [Option<Look>]) -> Vec<Piece<'a>> {
     let scripts: Vec<Digest> = record.meta().scripts.iter().map(|(_, digest)| digest).collect();
     let files = record.blobs().filter(|blob| !scripts.contains(&blob.digest));
     let pieces = files.filter_map(|blob| {
         let index = blob.first?;
         let path = &record.manifest().entries()[index].path;
-        Some(Piece { path, stat: stats[index].as_ref()?, expected: Some(blob.digest) })
+        Some(Piece { path, look: looks[index].as_ref()?, expected: Some(blob.digest) })
     });
     pieces.collect()
 }

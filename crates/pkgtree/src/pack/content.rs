@@ -4,27 +4,31 @@ use std::collections::{BTreeMap, HashSet};
 use std::io::Read;
 use std::num::NonZeroUsize;
 use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::sync::{Condvar, Mutex, MutexGuard};
 
 use pkgformat::record::{self, RecordDigests};
-use pkgfs::{Batch, Error as DiskError, Place, Root, Stat, fd};
+use pkgfs::{Batch, Error as DiskError, Place, Root, fd};
 use pkgtypes::{Digest, PkgPath};
 
 use super::large;
 use super::sink::Sink;
+use super::survey::{Look, Traits};
 use crate::{Error, Progress, Result};
 
 /// A file that has to be read.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Piece<'a> {
     pub(super) path: &'a PkgPath,
-    pub(super) stat: &'a Stat,
+    pub(super) look: &'a Look,
     /// What the content must be, when it was read before.
     pub(super) expected: Option<Digest>,
 }
 
 /// Files up to this size are read whole, many into one buffer; larger ones pass in chunks.
 const SMALL: u64 = 256 << 10;
+/// So much of a file's beginning shows what it is.
+const START: usize = 4;
 /// A batch is full at this many bytes..
 const BATCH_BYTES: u64 = 256 << 10;
 /// ..or files.
@@ -44,8 +48,8 @@ fn loads(pieces: &[Piece<'_>]) -> Vec<Load> {
     let mut start = 0;
     let mut bytes = 0;
     for (index, piece) in pieces.iter().enumerate() {
-        let is_large = piece.stat.size > SMALL;
-        let is_full = index - start == BATCH_FILES || bytes + piece.stat.size > BATCH_BYTES;
+        let is_large = piece.look.stat.size > SMALL;
+        let is_full = index - start == BATCH_FILES || bytes + piece.look.stat.size > BATCH_BYTES;
         if (is_large || is_full) && start < index {
             loads.push(Load::Batch(start..index));
             start = index;
@@ -55,7 +59,7 @@ fn loads(pieces: &[Piece<'_>]) -> Vec<Load> {
             loads.push(Load::Large(index));
             start = index + 1;
         } else {
-            bytes += piece.stat.size;
+            bytes += piece.look.stat.size;
         }
     }
     if start < pieces.len() {
@@ -71,6 +75,7 @@ struct Filled {
     bytes: Vec<u8>,
     used: usize,
     blobs: Vec<Blob>,
+    surprises: Vec<(usize, Traits)>,
 }
 
 #[derive(Debug)]
@@ -85,6 +90,7 @@ impl Filled {
     fn clear(&mut self) {
         self.used = 0;
         self.blobs.clear();
+        self.surprises.clear();
     }
 
     /// The next `length` bytes to be filled.
@@ -101,8 +107,8 @@ impl Filled {
         self.take(bytes.len()).copy_from_slice(bytes);
     }
 
-    fn read(&mut self, place: &Place<'_>, piece: &Piece<'_>) -> Result<()> {
-        let size = piece.stat.size;
+    fn read(&mut self, index: usize, place: &Place<'_>, piece: &Piece<'_>) -> Result<()> {
+        let size = piece.look.stat.size;
         let mut open = piece.open(place)?;
         let head = record::blob_head(size);
         let head_digest = Digest::of(&head);
@@ -111,7 +117,9 @@ impl Filled {
         let content = self.take(usize::try_from(size).expect("a small file's size fits"));
         open.fill(content)?;
         let data_digest = Digest::of(&*content);
+        let surprise = open.surprise(content)?;
         open.close(data_digest)?;
+        self.surprises.extend(surprise.map(|traits| (index, traits)));
         self.put(data_digest.as_bytes());
         let digests = RecordDigests { head: head_digest, data: data_digest };
         self.blobs.push(Blob { end: self.used, size, digests });
@@ -133,7 +141,7 @@ impl<'a> Piece<'a> {
         Self: 'a,
     {
         let (file, now) = place.open_with_stat()?;
-        if !self.stat.is_unchanged(&now) {
+        if !self.look.stat.is_unchanged(&now) {
             return Err(Error::Changed { path: self.path.clone() });
         }
         Ok(Open { file, piece: *self, place })
@@ -149,6 +157,23 @@ impl Open<'_> {
         })
     }
 
+    /// The first bytes, without going on from them.
+    fn start(&self) -> Result<[u8; START]> {
+        let mut start = [0; START];
+        let read = self.file.read_at(&mut start, 0);
+        read.map_err(|error| DiskError::new("read", self.place.full_path(), error))?;
+        Ok(start)
+    }
+
+    /// What the file has to say that nobody knew of.
+    pub(super) fn surprise(&self, start: &[u8]) -> Result<Option<Traits>> {
+        if self.piece.look.is_examined {
+            return Ok(None);
+        }
+        let traits = Traits::with_start(&self.file, self.place, start)?;
+        Ok(Some(traits).filter(|traits| *traits != Traits::default()))
+    }
+
     fn changed(&self) -> Error {
         Error::Changed { path: self.piece.path.clone() }
     }
@@ -157,7 +182,7 @@ impl Open<'_> {
     pub(super) fn close(self, content: Digest) -> Result<()> {
         let now = fd::stat(&self.file).map_err(|error| DiskError::new("look at", self.place.full_path(), error))?;
         let is_other = self.piece.expected.is_some_and(|expected| expected != content);
-        if is_other || !self.piece.stat.is_unchanged(&now) {
+        if is_other || !self.piece.look.stat.is_unchanged(&now) {
             return Err(self.changed());
         }
         Ok(())
@@ -252,19 +277,24 @@ fn fill(tree: &Root, pieces: &[Piece<'_>], loads: &[Load], shared: &Shared) {
     let mut folders = Batch::new(tree);
     while let Some((index, range, mut filled)) = shared.next(loads) {
         filled.clear();
-        let read = pieces[range].iter().try_for_each(|piece| filled.read(&folders.at(piece.path)?, piece));
+        let read = range.into_iter().try_for_each(|index| {
+            let piece = &pieces[index];
+            filled.read(index, &folders.at(piece.path)?, piece)
+        });
         shared.give(index, read.map(|()| filled));
     }
     std::mem::forget(stop);
 }
 
 /// What was read and written.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Written {
     /// The digest of each piece.
     pub(super) digests: Vec<Digest>,
     /// Checksums and size of each blob, in their order.
     pub(super) blobs: Vec<(RecordDigests, u64)>,
+    /// What was not known of a piece before it was read.
+    pub(super) surprises: Vec<(usize, Traits)>,
 }
 
 /// Writes each distinct content once.
@@ -273,12 +303,12 @@ pub(super) struct Contents<'a, S> {
     sink: &'a mut S,
     progress: &'a mut dyn Progress,
     known: HashSet<Digest>,
-    blobs: Vec<(RecordDigests, u64)>,
+    written: Written,
 }
 
 impl<'a, S: Sink> Contents<'a, S> {
     pub(super) fn new(tree: &'a Root, sink: &'a mut S, progress: &'a mut dyn Progress) -> Self {
-        Self { tree, sink, progress, known: HashSet::new(), blobs: Vec::new() }
+        Self { tree, sink, progress, known: HashSet::new(), written: Written::default() }
     }
 
     /// Reads all pieces, and writes those whose content is new, in their order.
@@ -292,35 +322,22 @@ impl<'a, S: Sink> Contents<'a, S> {
                 let read = || fill(tree, pieces, &loads, &shared);
                 std::thread::Builder::new().spawn_scoped(scope, read).map_err(Error::Thread)?;
             }
-            let mut digests = Vec::with_capacity(pieces.len());
             for (index, load) in loads.iter().enumerate() {
-                let spare = self.write_load(&shared, pieces, index, load, &mut digests)?;
+                let spare = match load {
+                    Load::Large(piece) => {
+                        self.write_large(*piece, &pieces[*piece])?;
+                        None
+                    }
+                    Load::Batch(_) => {
+                        let mut filled = shared.receive(index)?;
+                        self.write_batch(&mut filled)?;
+                        Some(filled)
+                    }
+                };
                 shared.advance(spare);
             }
-            Ok(Written { digests, blobs: self.blobs })
+            Ok(self.written)
         })
-    }
-
-    fn write_load(
-        &mut self,
-        shared: &Shared,
-        pieces: &[Piece<'_>],
-        index: usize,
-        load: &Load,
-        digests: &mut Vec<Digest>,
-    ) -> Result<Option<Filled>> {
-        match load {
-            Load::Large(piece) => {
-                digests.push(self.write_large(&pieces[*piece])?);
-                Ok(None)
-            }
-            Load::Batch(_) => {
-                let filled = shared.receive(index)?;
-                self.write_batch(&filled)?;
-                digests.extend(filled.blobs.iter().map(|blob| blob.digests.data));
-                Ok(Some(filled))
-            }
-        }
     }
 
     /// Writes a blob that is at hand.
@@ -338,17 +355,18 @@ impl<'a, S: Sink> Contents<'a, S> {
     fn is_new(&mut self, digests: &RecordDigests, size: u64) -> bool {
         let is_new = self.known.insert(digests.data);
         if is_new {
-            self.blobs.push((*digests, size));
+            self.written.blobs.push((*digests, size));
         }
         is_new
     }
 
     /// Writes the new records of a batch, those that stand side by side in one call.
-    fn write_batch(&mut self, filled: &Filled) -> Result<()> {
+    fn write_batch(&mut self, filled: &mut Filled) -> Result<()> {
         let mut pending = 0..0;
         let mut bytes = 0;
         for blob in &filled.blobs {
             bytes += blob.size;
+            self.written.digests.push(blob.digests.data);
             if self.is_new(&blob.digests, blob.size) {
                 pending.end = blob.end;
             } else {
@@ -357,23 +375,28 @@ impl<'a, S: Sink> Contents<'a, S> {
             }
         }
         self.sink.write(&filled.bytes[pending])?;
+        self.written.surprises.append(&mut filled.surprises);
         self.progress.advance(bytes);
         Ok(())
     }
 
-    fn write_large(&mut self, piece: &Piece<'_>) -> Result<Digest> {
-        let size = piece.stat.size;
+    fn write_large(&mut self, index: usize, piece: &Piece<'_>) -> Result<()> {
+        let size = piece.look.stat.size;
         let length = record::blob_len(size).ok_or(Error::TooLarge)?;
         let head = record::blob_head(size);
         let head_digest = Digest::of(&head);
         self.sink.write(&head)?;
         self.sink.write(head_digest.as_bytes())?;
         let place = self.tree.at(piece.path)?;
-        let data = large::copy(piece.open(&place)?, size, self.sink, self.progress)?;
+        let open = piece.open(&place)?;
+        let surprise = open.surprise(&open.start()?)?;
+        self.written.surprises.extend(surprise.map(|traits| (index, traits)));
+        let data = large::copy(open, size, self.sink, self.progress)?;
         self.sink.write(data.as_bytes())?;
+        self.written.digests.push(data);
         if !self.is_new(&RecordDigests { head: head_digest, data }, size) {
             self.sink.take_back(length);
         }
-        Ok(data)
+        Ok(())
     }
 }

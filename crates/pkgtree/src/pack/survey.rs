@@ -5,8 +5,8 @@ use std::fs::File;
 use std::num::NonZeroUsize;
 use std::sync::Mutex;
 
-use pkgformat::{Entry, EntryKind};
-use pkgfs::{Batch, Error as DiskError, FileKind, Root, Stat, Walk, WalkEntry};
+use pkgformat::{ElfFacts, Entry, EntryKind, Xattr};
+use pkgfs::{Batch, Error as DiskError, FileKind, Place, Root, Stat, Walk, WalkEntry};
 use pkgtypes::{Digest, PkgPath};
 
 use super::{Filter, Keep, Owners, PackOptions};
@@ -15,18 +15,60 @@ use crate::{Error, Result, attributes, elf};
 /// Stands for every digest until the content was read; an entry's length does not depend on it.
 const UNKNOWN: Digest = Digest::from_bytes([0; Digest::LEN]);
 
-/// A path as it will stand in the manifest, and what it was when it was looked at; entries that were added have no
-/// look.
+/// A path as it will stand in the manifest, and what was seen of it; entries that were added were not seen.
 #[derive(Debug)]
 pub(super) struct Found {
     pub(super) entry: Entry,
-    pub(super) stat: Option<Stat>,
+    pub(super) look: Option<Look>,
+}
+
+/// What was seen at a path.
+#[derive(Debug, Clone)]
+pub(super) struct Look {
+    pub(super) stat: Stat,
+    /// Whether the file was opened already for what only an open file tells.
+    pub(super) is_examined: bool,
+}
+
+/// What only an open file tells, apart from its content.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Traits {
+    pub(super) xattrs: Vec<Xattr>,
+    pub(super) elf: Option<Box<ElfFacts>>,
+}
+
+impl Traits {
+    pub(super) fn of(file: &File, place: &Place<'_>) -> Result<Self> {
+        Ok(Self { xattrs: xattrs(file, place)?, elf: elf::facts(file) })
+    }
+
+    /// As [`Traits::of`], of a file of which all that matters of the beginning is at hand.
+    pub(super) fn with_start(file: &File, place: &Place<'_>, start: &[u8]) -> Result<Self> {
+        let elf = if elf::is_elf(start) { elf::facts(file) } else { None };
+        Ok(Self { xattrs: xattrs(file, place)?, elf })
+    }
+
+    /// Puts them into an entry; an attribute that a filter set stays.
+    pub(super) fn apply(self, entry: &mut Entry) {
+        for xattr in self.xattrs {
+            if entry.xattrs.iter().all(|known| known.name != xattr.name) {
+                entry.xattrs.push(xattr);
+            }
+        }
+        if let EntryKind::File { elf, .. } = &mut entry.kind {
+            *elf = self.elf;
+        }
+    }
+}
+
+fn xattrs(file: &File, place: &Place<'_>) -> Result<Vec<Xattr>> {
+    let xattrs = attributes::carried(file);
+    Ok(xattrs.map_err(|error| DiskError::new("read the extended attributes of", place.full_path(), error))?)
 }
 
 /// Looks at everything in the tree, in path order.
-pub(super) fn survey(tree: &Root, options: &PackOptions) -> Result<Vec<Found>> {
-    let found = Walk::new(tree)?.map(|walked| Ok(begin(walked?, options))).collect::<Result<Vec<_>>>()?;
-    examine_all(tree, found, options.threads)
+pub(super) fn walk(tree: &Root, options: &PackOptions) -> Result<Vec<Found>> {
+    Walk::new(tree)?.map(|walked| Ok(begin(walked?, options))).collect()
 }
 
 fn begin(walked: WalkEntry, options: &PackOptions) -> Found {
@@ -48,13 +90,15 @@ fn begin(walked: WalkEntry, options: &PackOptions) -> Found {
         entry.owner = names.user(stat.uid);
         entry.group = names.group(stat.gid);
     }
-    Found { entry, stat: Some(stat) }
+    Found { entry, look: Some(Look { stat, is_examined: false }) }
 }
 
 /// Entries that a thread takes at a time; they mostly share a folder.
 const SHARE: usize = 128;
 
-fn examine_all(tree: &Root, mut found: Vec<Found>, threads: NonZeroUsize) -> Result<Vec<Found>> {
+/// Opens what has to be opened before the length of the manifest is known: folders, links, and files that may well have
+/// something to say beyond their content. The others are asked when they are read; see [`Traits`].
+pub(super) fn examine(tree: &Root, found: &mut [Found], threads: NonZeroUsize) -> Result<()> {
     let shares = Mutex::new(found.chunks_mut(SHARE));
     let helpers = threads.get().min(shares.lock().map_or(1, |shares| shares.len())).saturating_sub(1);
     let work = || -> Result<()> {
@@ -62,7 +106,7 @@ fn examine_all(tree: &Root, mut found: Vec<Found>, threads: NonZeroUsize) -> Res
         loop {
             let share = shares.lock().expect("no thread panics with the lock held").next();
             let Some(share) = share else { return Ok(()) };
-            share.iter_mut().try_for_each(|found| examine(&mut folders, found))?;
+            share.iter_mut().try_for_each(|found| examine_one(&mut folders, found))?;
         }
     };
     std::thread::scope(|scope| {
@@ -71,8 +115,7 @@ fn examine_all(tree: &Root, mut found: Vec<Found>, threads: NonZeroUsize) -> Res
             .collect::<Result<Vec<_>>>()?;
         let own = work();
         helpers.into_iter().fold(own, |all, helper| all.and(join(helper)))
-    })?;
-    Ok(found)
+    })
 }
 
 /// What a thread answers; its panic goes on here.
@@ -80,29 +123,35 @@ pub(crate) fn join<T>(thread: std::thread::ScopedJoinHandle<'_, T>) -> T {
     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
-/// What only an open file, folder or link tells.
-fn examine(folders: &mut Batch<'_>, found: &mut Found) -> Result<()> {
-    let Some(stat) = &found.stat else { return Ok(()) };
-    let Entry { path, kind, xattrs, .. } = &mut found.entry;
-    let place = folders.at(path)?;
-    let read = |file: &File| {
-        attributes::carried(file)
-            .map_err(|error| DiskError::new("read the extended attributes of", place.full_path(), error))
-    };
-    match kind {
-        EntryKind::File { elf, .. } => {
+fn examine_one(folders: &mut Batch<'_>, found: &mut Found) -> Result<()> {
+    let Found { entry, look: Some(look) } = found else { return Ok(()) };
+    let has_more_to_say = has_more_to_say(entry);
+    match &mut entry.kind {
+        EntryKind::File { .. } if has_more_to_say => {
+            let place = folders.at(&entry.path)?;
             let (file, now) = place.open_with_stat()?;
-            if !stat.is_unchanged(&now) {
-                return Err(Error::Changed { path: path.clone() });
+            if !look.stat.is_unchanged(&now) {
+                return Err(Error::Changed { path: entry.path.clone() });
             }
-            *xattrs = read(&file)?;
-            *elf = elf::facts(&file);
+            look.is_examined = true;
+            let traits = Traits::of(&file, &place)?;
+            traits.apply(entry);
         }
-        EntryKind::Dir { .. } => *xattrs = read(&place.open_dir()?)?,
-        EntryKind::Symlink { target } => *target = place.read_link()?,
+        EntryKind::Dir { .. } => {
+            let place = folders.at(&entry.path)?;
+            let xattrs = xattrs(&place.open_dir()?, &place)?;
+            Traits { xattrs, elf: None }.apply(entry);
+        }
+        EntryKind::Symlink { target } if target.is_empty() => *target = folders.at(&entry.path)?.read_link()?,
         _ => {}
     }
     Ok(())
+}
+
+/// Whether a file is likely to be ELF or to have attributes. A wrong guess costs time, nothing else.
+fn has_more_to_say(entry: &Entry) -> bool {
+    let is_program = entry.kind.mode().is_some_and(|mode| mode.bits() & 0o111 != 0);
+    is_program || entry.path.file_name().windows(3).any(|part| part == b".so")
 }
 
 /// Asks the filter about each entry; a folder that goes takes along what is in it.
@@ -143,8 +192,9 @@ fn is_same_content(before: &EntryKind, after: &EntryKind) -> bool {
 /// Makes every further name of a file a hard link to the first.
 pub(super) fn link_further_names(found: &mut [Found]) {
     let mut first: HashMap<(u64, u64), PkgPath> = HashMap::new();
-    for Found { entry, stat } in found {
-        let Some(stat) = stat.as_ref().filter(|stat| stat.kind == FileKind::File && stat.nlink > 1) else { continue };
+    for Found { entry, look } in found {
+        let stat = look.as_ref().map(|look| &look.stat);
+        let Some(stat) = stat.filter(|stat| stat.kind == FileKind::File && stat.nlink > 1) else { continue };
         if let Some(target) = first.get(&(stat.dev, stat.ino)) {
             *entry = Entry::new(entry.path.clone(), EntryKind::Hardlink { target: target.clone() });
         } else {
