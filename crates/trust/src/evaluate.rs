@@ -4,11 +4,11 @@ use pkgformat::PackageRecord;
 use pkgtypes::{FullVersion, PackageId, PackageName, Timestamp};
 
 use crate::decision::{Basis, FoundKey, Signed};
-use crate::sig_archive::SignedStatement;
+use crate::sig_archive::{RowSignature, SignedStatement};
 use crate::statement::utc;
 use crate::{
-    Acceptance, Clock, Decision, Exception, Finding, KeyFile, Moment, PublicKey, ReasonCode, Refusal, RepoId,
-    SigArchive, SshSig, Statement, Store, Subject, Tier, self_test,
+    Acceptance, Clock, Decision, Exception, Finding, Fingerprint, KeyFile, Moment, PACKAGE_NAMESPACE, ReasonCode,
+    Refusal, RepoId, SigArchive, SshSig, Statement, Store, Subject, Tier, self_test,
 };
 
 /// How many signatures are verified for one package.
@@ -126,9 +126,9 @@ impl<'a> Search<'a> {
         let text = row.statement().to_string();
         let mut counted: Vec<&'a KeyFile> = Vec::new();
         for signature in row.signatures() {
-            match self.judge_signature(row.statement(), &text, &signature) {
+            match self.judge_signature(row.statement(), &text, signature) {
                 Ok(file) => counted.push(file),
-                Err(problem) => self.note(Some(signature.key()), problem),
+                Err(problem) => self.note(Some(&signature.key), problem),
             }
         }
         self.signed(row.statement(), &counted)
@@ -139,7 +139,7 @@ impl<'a> Search<'a> {
         let (claim, ends) = (statement.claim().as_str(), utc(statement.ends()));
         for file in counted {
             let cause = format!("{claim}, issued {}, ends {ends}", utc(statement.issued()));
-            self.note(Some(file.key()), problem(ReasonCode::Accept, cause, ""));
+            self.note(Some(file.key().as_bytes()), problem(ReasonCode::Accept, cause, ""));
         }
         Some(Signed {
             repo: statement.repo().clone(),
@@ -182,8 +182,13 @@ impl<'a> Search<'a> {
     }
 
     /// The key file by which a signature counts.
-    fn judge_signature(&mut self, row: &Statement, text: &str, signature: &SshSig) -> Result<&'a KeyFile, Problem> {
-        let files = self.store.find(signature.key());
+    fn judge_signature(
+        &mut self,
+        row: &Statement,
+        text: &str,
+        signature: &RowSignature,
+    ) -> Result<&'a KeyFile, Problem> {
+        let files = self.store.find_bytes(&signature.key);
         let Some(file) = standing(files) else {
             let cure = "if you trust its owner, add it: `pkg trust key add FILE.pub --tier TIER`";
             return Err(problem(ReasonCode::KeyUnknown, "it stands in no tier", cure));
@@ -192,6 +197,7 @@ impl<'a> Search<'a> {
             let cause = format!("{MAX_VERIFICATIONS} signatures on this package were verified, and no more are");
             problem(ReasonCode::TooLarge, cause, "fetch the signatures again, from another mirror")
         })?;
+        let signature = SshSig::new(*file.key(), PACKAGE_NAMESPACE, signature.signature);
         if signature.verify(text.as_bytes()).is_err() {
             let cure = "the statement or its signature was changed; fetch the signatures again";
             return Err(problem(ReasonCode::SigBad, "its signature does not belong to the statement", cure));
@@ -241,14 +247,14 @@ impl<'a> Search<'a> {
         })
     }
 
-    fn note(&mut self, key: Option<&PublicKey>, (code, cause, cure): Problem) {
+    fn note(&mut self, key: Option<&[u8; 32]>, (code, cause, cure): Problem) {
         if self.findings.len() >= MAX_FINDINGS && code != ReasonCode::Accept {
             self.unlisted += 1;
             return;
         }
         let key = key.map(|key| FoundKey {
-            fingerprint: key.fingerprint(),
-            standing: standing(self.store.find(key))
+            fingerprint: Fingerprint::of_bytes(key),
+            standing: standing(self.store.find_bytes(key))
                 .map(|file| (file.owner().clone(), file.tier(), file.path().to_owned())),
         });
         self.findings.push(Finding { code, key, cause, cure });

@@ -36,7 +36,7 @@ pub use reason::ReasonCode;
 pub use repo_id::RepoId;
 pub use secret_key::{Protection, SecretKey};
 pub use self_test::self_test;
-pub use sig_archive::{SigArchive, SignedStatement};
+pub use sig_archive::{RowSignature, SigArchive, SignedStatement};
 pub use sign::{SignOptions, countersign, next_seq, sign_package, statement_for};
 pub use signer::Signer;
 pub use sshsig::{PACKAGE_NAMESPACE, SshSig};

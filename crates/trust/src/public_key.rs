@@ -80,10 +80,7 @@ impl PublicKey {
 
     /// SSH's wire form.
     pub fn to_wire(&self) -> Vec<u8> {
-        let mut blob = Vec::with_capacity(51);
-        put_string(&mut blob, ALGORITHM.as_bytes());
-        put_string(&mut blob, self.as_bytes());
-        blob
+        wire(self.as_bytes())
     }
 
     /// `ssh-ed25519 BASE64 COMMENT` without an end of line; control characters do not get into the comment.
@@ -100,7 +97,7 @@ impl PublicKey {
 
     /// What `ssh-keygen -lf` prints for this key.
     pub fn fingerprint(&self) -> Fingerprint {
-        Fingerprint(Digest::of(self.to_wire()))
+        Fingerprint::of_bytes(self.as_bytes())
     }
 
     /// Strict verification: S below the group order, R canonical and not of small order, no cofactor.
@@ -139,6 +136,20 @@ impl fmt::Debug for PublicKey {
 /// whole keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fingerprint(Digest);
+
+impl Fingerprint {
+    /// Of 32 bytes that need not be a usable key.
+    pub(crate) fn of_bytes(key: &[u8; 32]) -> Self {
+        Self(Digest::of(wire(key)))
+    }
+}
+
+fn wire(key: &[u8; 32]) -> Vec<u8> {
+    let mut blob = Vec::with_capacity(51);
+    put_string(&mut blob, ALGORITHM.as_bytes());
+    put_string(&mut blob, key);
+    blob
+}
 
 impl FromStr for Fingerprint {
     type Err = Error;

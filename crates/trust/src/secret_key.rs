@@ -8,7 +8,7 @@ use pkgfs::{Durability, Rename, Root};
 use pkgtypes::{Mode, PkgPath};
 use rustix::fs::OFlags;
 use ssh_key::private::{Ed25519Keypair, KeypairData};
-use ssh_key::{Cipher, Kdf, LineEnding, PrivateKey};
+use ssh_key::{Algorithm, Cipher, Kdf, LineEnding, PrivateKey};
 use zeroize::Zeroizing;
 
 use crate::{Error, PublicKey, Result, Signer, SshSig};
@@ -72,15 +72,17 @@ impl SecretKey {
     pub fn load(path: impl AsRef<Path>, passphrase: &mut dyn FnMut() -> Option<Zeroizing<String>>) -> Result<Self> {
         let path = path.as_ref();
         let text = read_secret(path)?;
-        let malformed = |_| Error::parse(path.display().to_string(), "it is not an OpenSSH private key");
-        let mut private = PrivateKey::from_openssh(text.as_slice()).map_err(malformed)?;
+        let mut private = PrivateKey::from_openssh(text.as_slice()).map_err(|error| not_a_key(&error, path))?;
+        if private.algorithm() != Algorithm::Ed25519 {
+            return Err(other_kind(private.algorithm().as_str()));
+        }
         if private.is_encrypted() {
             let missing = |reason| Error::Passphrase { path: path.to_owned(), reason };
             let passphrase = passphrase().ok_or_else(|| missing("no passphrase is given"))?;
             private = private.decrypt(passphrase.as_bytes()).map_err(|_| missing("the passphrase is wrong"))?;
         }
         let KeypairData::Ed25519(pair) = private.key_data() else {
-            return Err(Error::KeyType { what: "the secret key", found: private.algorithm().as_str().to_owned() });
+            return Err(other_kind(private.algorithm().as_str()));
         };
         let secret = Self::from_seed(&Zeroizing::new(pair.private.to_bytes()), private.comment())?;
         if secret.public.as_bytes() != &pair.public.0 {
@@ -183,6 +185,18 @@ impl std::fmt::Debug for SecretKey {
             .field("comment", &self.comment)
             .finish_non_exhaustive()
     }
+}
+
+fn not_a_key(error: &ssh_key::Error, path: &Path) -> Error {
+    match error {
+        ssh_key::Error::AlgorithmUnsupported { algorithm } => other_kind(algorithm.as_str()),
+        ssh_key::Error::AlgorithmUnknown => other_kind("unknown"),
+        _ => Error::parse(path.display().to_string(), "it is not an OpenSSH private key"),
+    }
+}
+
+fn other_kind(found: &str) -> Error {
+    Error::KeyType { what: "the secret key", found: found.to_owned() }
 }
 
 fn split(path: &Path) -> Result<(PathBuf, PkgPath)> {

@@ -7,7 +7,7 @@ use pkgformat::{Limits, Meta, RawReader, RawRecord, RawWriter};
 use pkgfs::{Durability, Root};
 use pkgtypes::{Arch, Mode, PackageName, PkgPath};
 
-use crate::bounded::{Counted, Counter};
+use crate::bounded::Packed;
 use crate::wire::{WireReader, put_string};
 use crate::{Error, PACKAGE_NAMESPACE, PublicKey, Result, SshSig, Statement};
 
@@ -16,22 +16,42 @@ const STATEMENT: &str = "statement";
 const ED25519: u8 = 1;
 const FILE_MODE: Mode = Mode::from_raw(0o644);
 
-/// Largest archive as a file, in bytes.
-pub(crate) const MAX_PACKED: u64 = 16 << 20;
-/// Largest archive, in bytes.
-pub(crate) const MAX_UNPACKED: u64 = 64 << 20;
-/// How many times larger than its file an archive may be. Keys and signatures are random, so real ones stay below 2.
-pub(crate) const MAX_RATIO: u64 = 20;
 const MAX_ROWS: u64 = 200_000;
 const MAX_SIGNATURES: usize = 16;
 /// One length, the longest statement, one count, and the most signatures.
 const MAX_ROW: u64 = 4 + Statement::MAX_LEN as u64 + 1 + MAX_SIGNATURES as u64 * 97;
 
+/// A signature in a row, as it stands there: neither its key nor itself is checked. An archive may hold a million of them
+/// by keys that nobody here knows, and each check has its price.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RowSignature {
+    /// The 32 bytes of the public key.
+    pub key: [u8; 32],
+    /// The 64 bytes of the signature.
+    pub signature: [u8; 64],
+}
+
+impl RowSignature {
+    /// The signature as `ssh-keygen -Y verify` takes it.
+    ///
+    /// # Errors
+    /// As [`PublicKey::from_bytes`].
+    pub fn to_sshsig(&self) -> Result<SshSig> {
+        Ok(SshSig::new(PublicKey::from_bytes(&self.key)?, PACKAGE_NAMESPACE, self.signature))
+    }
+}
+
+impl From<&SshSig> for RowSignature {
+    fn from(signature: &SshSig) -> Self {
+        Self { key: *signature.key().as_bytes(), signature: *signature.signature() }
+    }
+}
+
 /// A statement and the signatures under it. Nothing here is verified: anybody can put rows together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignedStatement {
     statement: Statement,
-    signatures: Vec<(PublicKey, [u8; 64])>,
+    signatures: Vec<RowSignature>,
 }
 
 impl SignedStatement {
@@ -42,7 +62,7 @@ impl SignedStatement {
     pub fn new(statement: Statement, signature: &SshSig) -> Result<Self> {
         let text = statement.to_string();
         SshSig::new(*signature.key(), PACKAGE_NAMESPACE, *signature.signature()).verify(text.as_bytes())?;
-        Ok(Self { statement, signatures: vec![(*signature.key(), *signature.signature())] })
+        Ok(Self { statement, signatures: vec![signature.into()] })
     }
 
     /// What is said.
@@ -51,8 +71,8 @@ impl SignedStatement {
     }
 
     /// Who is said to have signed it.
-    pub fn signatures(&self) -> impl Iterator<Item = SshSig> {
-        self.signatures.iter().map(|(key, signature)| SshSig::new(*key, PACKAGE_NAMESPACE, *signature))
+    pub fn signatures(&self) -> &[RowSignature] {
+        &self.signatures
     }
 
     fn merge(&mut self, other: Self) -> Result<()> {
@@ -75,9 +95,9 @@ impl SignedStatement {
         let mut data = Vec::with_capacity(text.len() + 5 + self.signatures.len() * 97);
         put_string(&mut data, text.as_bytes());
         data.push(u8::try_from(self.signatures.len()).expect("a row has at most 16 signatures"));
-        for (key, signature) in &self.signatures {
+        for RowSignature { key, signature } in &self.signatures {
             data.push(ED25519);
-            data.extend_from_slice(key.as_bytes());
+            data.extend_from_slice(key);
             data.extend_from_slice(signature);
         }
         data
@@ -97,7 +117,7 @@ impl SignedStatement {
             }
             let key = reader.bytes(PublicKey::LEN).and_then(|key| key.try_into().ok()).ok_or_else(short)?;
             let signature = reader.bytes(64).and_then(|bytes| bytes.try_into().ok()).ok_or_else(short)?;
-            signatures.push((PublicKey::from_bytes(key)?, signature));
+            signatures.push(RowSignature { key, signature });
         }
         if !reader.is_empty() {
             return Err(malformed("bytes stand after its end"));
@@ -151,8 +171,9 @@ impl SigArchive {
     /// The largest number that `key` signed for this name and architecture.
     pub fn last_seq(&self, name: &PackageName, arch: &Arch, key: &PublicKey) -> Option<u64> {
         let rows = self.rows_named(name).iter().rev();
-        let mut signed =
-            rows.filter(|row| row.statement.subject().arch == *arch && row.signatures.iter().any(|(by, _)| by == key));
+        let mut signed = rows.filter(|row| {
+            row.statement.subject().arch == *arch && row.signatures.iter().any(|by| by.key == *key.as_bytes())
+        });
         signed.next().map(|row| row.statement.seq())
     }
 
@@ -167,14 +188,13 @@ impl SigArchive {
     /// whatever the archive claims.
     ///
     /// # Errors
-    /// `E_TOO_LARGE`, `E_RATIO`, and `E_PARSE` or `E_KEY_WEAK` for anything that is not exactly as the format demands.
+    /// `E_TOO_LARGE`, `E_RATIO`, and `E_PARSE` for anything that is not exactly as the format demands.
     pub fn read(reader: impl Read, what: &str) -> Result<Self> {
-        let counter = Counter::default();
-        let failed = |source| counter.explain(source, what);
-        let packed = Counted::packed(reader, &counter);
-        let unpacked = packed;
+        let packed = Packed::default();
+        let failed = |source| packed.explain(source, what);
+        let source = packed.open(reader).map_err(|error| failed(error.into()))?;
         let limits = Limits { record_meta: 1024, records: MAX_ROWS + 2, record_data: MAX_ROW, ..Limits::default() };
-        let mut records = RawReader::new(Counted::unpacked(unpacked, &counter), limits);
+        let mut records = RawReader::new(source, limits);
         let heading = records.next_record().map_err(failed)?;
         if !heading.is_some_and(|record| is_plain(&record, HEADING) && record.size() == 0) {
             return Err(Error::parse(what, "it does not begin as a signature archive"));

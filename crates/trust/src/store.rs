@@ -24,7 +24,7 @@ const FILE_MODE: Mode = Mode::from_raw(0o644);
 /// /dev/null masks without a key.
 #[derive(Debug, Clone, Default)]
 pub struct Store {
-    keys: BTreeMap<PublicKey, Vec<KeyFile>>,
+    keys: BTreeMap<[u8; 32], Vec<KeyFile>>,
 }
 
 impl Store {
@@ -61,7 +61,7 @@ impl Store {
     /// # Errors
     /// `E_KEY_AMBIGUOUS`.
     pub fn insert(&mut self, file: KeyFile) -> Result<()> {
-        let files = self.keys.entry(*file.key()).or_default();
+        let files = self.keys.entry(*file.key().as_bytes()).or_default();
         if file.tier() != Tier::Untrusted {
             for other in files.iter().filter(|other| other.tier() != Tier::Untrusted) {
                 check_agreement(other, &file)?;
@@ -78,6 +78,11 @@ impl Store {
 
     /// What is said about `key`; several files of one tier and owner widen its scope.
     pub fn find(&self, key: &PublicKey) -> &[KeyFile] {
+        self.find_bytes(key.as_bytes())
+    }
+
+    /// As [`Store::find`], for bytes that need not be a usable key; a key that is not never stands here.
+    pub(crate) fn find_bytes(&self, key: &[u8; 32]) -> &[KeyFile] {
         self.keys.get(key).map_or(&[], Vec::as_slice)
     }
 
