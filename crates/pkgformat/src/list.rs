@@ -35,7 +35,7 @@ fn missing_equals(entry: &[u8]) -> MetaError {
 
 /// Checks a name's grammar: `[a-z][a-z0-9.:-]{0,63}`.
 pub(crate) fn checked_name(name: &[u8]) -> Result<&str, MetaError> {
-    let good = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".:-".contains(byte);
+    let good = |&byte: &u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b':' | b'-');
     let fits = name.first().is_some_and(u8::is_ascii_lowercase) && name.len() <= MAX_NAME && name.iter().all(good);
     let text = std::str::from_utf8(name).ok().filter(|_| fits);
     text.ok_or_else(|| MetaError::Name(shown(name)))

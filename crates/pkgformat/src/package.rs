@@ -87,9 +87,9 @@ impl PackageRecord {
             let problem = Problem::Limit { what: "bytes of manifest", claimed: head.size, limit: limits.manifest };
             return Err(reader.fail(problem));
         }
-        let (manifest, data) = read_manifest(reader, head.size, &limits)?;
+        let manifest = read_manifest(reader, head.size, &limits)?;
         let blobs = Blobs::of(&meta, &manifest).map_err(|error| reader.fail_at(0, error.into()))?;
-        let digests = RecordDigests { head: head.digest, data };
+        let digests = reader.last().ok_or_else(|| reader.fail(Problem::UnexpectedEnd { expected }))?;
         let encoded_len = reader.source().offset();
         Ok(Self { meta, manifest, digests, manifest_len: head.size, encoded_len, blobs })
     }
@@ -156,23 +156,20 @@ impl PackageRecord {
 
 /// Reads a manifest and keeps no more of its bytes than one entry has. Damage is reported before nonsense: what does not
 /// have its checksum is not worth a complaint about its content.
-fn read_manifest<R: Read>(reader: &mut RawReader<R>, size: u64, limits: &Limits) -> Result<(Manifest, Digest)> {
+fn read_manifest<R: Read>(reader: &mut RawReader<R>, size: u64, limits: &Limits) -> Result<Manifest> {
     let start = reader.source().offset();
     let mut decoder = Decoder::new(limits);
     let mut pushed = Ok(());
-    let mut hasher = Hasher::new();
     let mut buffer = vec![0; usize::try_from(size).map_or(CHUNK, |size| size.min(CHUNK))];
     loop {
         let count = reader.read_data(&mut buffer)?;
         if count == 0 {
             break;
         }
-        hasher.update(&buffer[..count]);
         pushed = pushed.and_then(|()| decoder.push(&buffer[..count]));
     }
     let manifest = pushed.and_then(|()| decoder.finish());
-    let manifest = manifest.map_err(|(offset, problem)| reader.fail_at(start + offset, problem))?;
-    Ok((manifest, hasher.finish()))
+    manifest.map_err(|(offset, problem)| reader.fail_at(start + offset, problem))
 }
 
 /// Which blobs a package has, and in which order.
@@ -199,7 +196,9 @@ impl Blobs {
             }
         }
         let mut files: Vec<u32> = by_digest.firsts().collect();
-        files.retain(|&index| file(manifest, index).is_some_and(|(digest, _)| !is_script(&digest)));
+        if !scripts.is_empty() {
+            files.retain(|&index| file(manifest, index).is_some_and(|(digest, _)| !is_script(&digest)));
+        }
         files.sort_unstable();
         Ok(Self { scripts, files })
     }
@@ -221,51 +220,75 @@ impl Blobs {
 /// The file entries of a manifest, sorted by digest and then by place.
 struct ByDigest<'a> {
     manifest: &'a Manifest,
-    indexes: Vec<u32>,
+    files: Vec<FileEntry>,
+}
+
+/// The front of the digest stands beside the index, so that sorting seldom looks at the entries themselves.
+#[derive(Clone, Copy)]
+struct FileEntry {
+    prefix: u64,
+    index: u32,
 }
 
 impl<'a> ByDigest<'a> {
     fn of(manifest: &'a Manifest) -> Result<Self, ContentError> {
         // More than 2^32 entries do not fit into memory.
-        let mut indexes: Vec<u32> = (0..manifest.entries().len() as u32).collect();
-        indexes.retain(|&index| file(manifest, index).is_some());
-        indexes.sort_unstable_by_key(|&index| (file(manifest, index).map(|(digest, _)| digest), index));
-        let sorted = Self { manifest, indexes };
+        let all = 0..manifest.entries().len() as u32;
+        let mut files: Vec<FileEntry> = all
+            .filter_map(|index| file(manifest, index).map(|(digest, _)| FileEntry { prefix: prefix(&digest), index }))
+            .collect();
+        let digest = |entry: &FileEntry| file(manifest, entry.index).map(|(digest, _)| digest);
+        files.sort_unstable_by(|a, b| {
+            let by_digest = a.prefix.cmp(&b.prefix).then_with(|| digest(a).cmp(&digest(b)));
+            by_digest.then(a.index.cmp(&b.index))
+        });
+        let sorted = Self { manifest, files };
         sorted.check_sizes()?;
         Ok(sorted)
     }
 
     /// One content has one size, and all together a sum that can be written.
     fn check_sizes(&self) -> Result<(), ManifestError> {
-        let path = |index: u32| self.manifest.entries()[index as usize].path.clone();
-        for pair in self.indexes.windows(2) {
-            if let (Some(one), Some(two)) = (file(self.manifest, pair[0]), file(self.manifest, pair[1]))
-                && one.0 == two.0
-                && one.1 != two.1
-            {
-                return Err(ManifestError::SizeConflict { path: path(pair[1]), first: path(pair[0]) });
+        let mut total = 0u64;
+        for group in self.groups() {
+            let size = |entry: &FileEntry| file(self.manifest, entry.index).map_or(0, |(_, size)| size);
+            let path = |entry: &FileEntry| self.manifest.entries()[entry.index as usize].path.clone();
+            if let Some(other) = group.iter().find(|entry| size(entry) != size(&group[0])) {
+                return Err(ManifestError::SizeConflict { path: path(other), first: path(&group[0]) });
             }
+            total = total.checked_add(size(&group[0])).ok_or(ManifestError::TooManyBytes)?;
         }
-        let sizes = self.firsts().filter_map(|index| file(self.manifest, index));
-        let total = sizes.map(|(_, size)| size).try_fold(0, u64::checked_add);
-        total.map(|_| ()).ok_or(ManifestError::TooManyBytes)
+        Ok(())
+    }
+
+    /// The entries of each content.
+    fn groups(&self) -> impl Iterator<Item = &[FileEntry]> {
+        self.files.chunk_by(|a, b| a.prefix == b.prefix && self.digest(*a) == self.digest(*b))
     }
 
     /// The first index of each content.
-    fn firsts(&self) -> impl Iterator<Item = u32> + '_ {
-        let same = |a: &u32, b: &u32| file(self.manifest, *a).map(|f| f.0) == file(self.manifest, *b).map(|f| f.0);
-        self.indexes.chunk_by(same).map(|group| group[0])
+    fn firsts(&self) -> impl Iterator<Item = u32> {
+        self.groups().map(|group| group[0].index)
+    }
+
+    fn digest(&self, entry: FileEntry) -> Option<Digest> {
+        file(self.manifest, entry.index).map(|(digest, _)| digest)
     }
 
     fn blob(&self, digest: Digest) -> ExpectedBlob {
-        let found = |index: u32| file(self.manifest, index).filter(|(found, _)| *found == digest);
-        let place = self.indexes.partition_point(|&index| file(self.manifest, index).is_some_and(|(d, _)| d < digest));
-        let first = self.indexes.get(place).copied();
-        match first.and_then(|index| found(index).map(|(_, size)| (index, size))) {
-            Some((index, size)) => ExpectedBlob { digest, size: Some(size), first: Some(index as usize) },
-            None => ExpectedBlob { digest, size: None, first: None },
+        let place = self.files.partition_point(|entry| self.digest(*entry).is_some_and(|other| other < digest));
+        let first = self.files.get(place).and_then(|entry| Some((entry.index, file(self.manifest, entry.index)?)));
+        match first {
+            Some((index, (found, size))) if found == digest => {
+                ExpectedBlob { digest, size: Some(size), first: Some(index as usize) }
+            }
+            _ => ExpectedBlob { digest, size: None, first: None },
         }
     }
+}
+
+fn prefix(digest: &Digest) -> u64 {
+    digest.as_bytes()[..8].iter().fold(0, |prefix, &byte| prefix << 8 | u64::from(byte))
 }
 
 /// Digest and size of the file entry with this index.

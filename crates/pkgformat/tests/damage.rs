@@ -4,7 +4,7 @@ mod samples;
 
 use std::io::{self, Read};
 
-use pkgformat::{Error, Limits, PackageRecord, Problem, Reader};
+use pkgformat::{Error, Limits, Manifest, PackageRecord, Problem, Reader};
 use samples::{read, rich, small, write};
 
 #[test]
@@ -23,8 +23,8 @@ fn every_truncation_is_an_error() {
 
 #[test]
 fn every_change_of_a_byte_is_an_error() {
-    let (record, contents) = small();
-    let mut package = write(&record, &contents);
+    let record = PackageRecord::new(samples::meta(), Manifest::default()).unwrap();
+    let mut package = write(&record, &[]);
     for at in 0..package.len() {
         let byte = package[at];
         for change in 1..=255 {
@@ -32,6 +32,19 @@ fn every_change_of_a_byte_is_an_error() {
             assert!(read(&package).is_err(), "byte {at} changed by {change}");
         }
         package[at] = byte;
+    }
+}
+
+#[test]
+fn every_change_of_a_bit_is_an_error() {
+    let (record, contents) = rich();
+    let mut package = write(&record, &contents);
+    for at in 0..package.len() {
+        for bit in 0..8 {
+            package[at] ^= 1 << bit;
+            assert!(read(&package).is_err(), "bit {bit} of byte {at} changed");
+            package[at] ^= 1 << bit;
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! What a size field claims is not allocated, and what is read takes a bounded amount of memory.
 
+#![expect(clippy::unwrap_used, reason = "a test that can not go on has failed")]
+
 mod samples;
 
 use std::io::Write as _;
@@ -133,8 +135,8 @@ fn a_million_meta_entries() {
 
 /// The reader's contract: 32 MiB and twice the manifest, for a whole process that does nothing else.
 #[test]
-fn a_hundred_thousand_files() {
-    let package = many_entries(100_000);
+fn a_large_manifest() {
+    let package = many_entries(40_000);
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "read_standard_input", "--ignored", "--nocapture"])
         .stdin(Stdio::piped())
@@ -152,6 +154,6 @@ fn a_hundred_thousand_files() {
 #[ignore = "the part of another test that needs a process of its own"]
 fn read_standard_input() {
     let reader = Reader::open(std::io::stdin(), Limits::default()).unwrap();
-    assert_eq!(reader.package().manifest().entries().len(), 100_002);
+    assert_eq!(reader.package().manifest().entries().len(), 40_002);
     println!("peak {}", status("VmHWM:"));
 }

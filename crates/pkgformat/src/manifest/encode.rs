@@ -64,16 +64,14 @@ impl Entry {
             let digits = [9, 6, 3, 0].map(|shift| b'0' + (mode.bits() >> shift & 7) as u8);
             put(out, "mode", &digits);
         }
-        if self.mtime != Timestamp::EPOCH {
-            put_display(out, "mtime", format_args!("{}", self.mtime));
-        }
+        put_time(out, self.mtime);
         for name in elf.iter().flat_map(|elf| &elf.needed) {
             put(out, "needed", name.as_bytes());
         }
         put_principal(out, "owner", &self.owner);
         put(out, "path", self.path.as_bytes());
         if let EntryKind::File { size, .. } = &self.kind {
-            put_display(out, "size", format_args!("{size}"));
+            put_decimal(out, "size", *size);
         }
         put_text(out, "soname", elf.and_then(|elf| elf.soname.as_deref()));
         match &self.kind {
@@ -114,6 +112,29 @@ fn put_principal(out: &mut Vec<u8>, name: &str, principal: &Principal) {
     if !principal.is_root() {
         put(out, name, principal.as_str().as_bytes());
     }
+}
+
+fn put_time(out: &mut Vec<u8>, time: Timestamp) {
+    match u64::try_from(time.seconds()) {
+        Ok(0) if time == Timestamp::EPOCH => {}
+        Ok(seconds) if time.nanos() == 0 => put_decimal(out, "mtime", seconds),
+        _ => put_display(out, "mtime", format_args!("{time}")),
+    }
+}
+
+/// What [`put_display`] does, without the formatting machinery: most manifests are full of numbers.
+fn put_decimal(out: &mut Vec<u8>, name: &str, mut number: u64) {
+    let mut digits = [b'0'; 20];
+    let mut start = digits.len();
+    loop {
+        start -= 1;
+        digits[start] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    put(out, name, &digits[start..]);
 }
 
 /// For values of at most a few dozen digits.

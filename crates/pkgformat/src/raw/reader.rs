@@ -33,6 +33,8 @@ pub struct RawReader<R> {
     files: u64,
     open_ended: bool,
     state: State,
+    /// Of the last record that was read whole.
+    last: Option<RecordDigests>,
 }
 
 #[derive(Debug)]
@@ -76,6 +78,7 @@ impl<R: Read> RawReader<R> {
             files: 0,
             open_ended: false,
             state: State::Between,
+            last: None,
         }
     }
 
@@ -110,6 +113,11 @@ impl<R: Read> RawReader<R> {
     /// The manifest has this many entries, and the summary must say so.
     pub(crate) fn expect_files(&mut self, files: u64) {
         self.files = files;
+    }
+
+    /// The checksums of the last record whose data were read to their end.
+    pub(crate) fn last(&self) -> Option<RecordDigests> {
+        self.last
     }
 
     pub(crate) fn limits(&self) -> &Limits {
@@ -273,6 +281,7 @@ impl<R: Read> RawReader<R> {
         if !data.is_blob {
             self.passed.record(&digests);
         }
+        self.last = Some(digests);
         self.state = State::Between;
         Ok(())
     }

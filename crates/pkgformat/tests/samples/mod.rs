@@ -2,6 +2,7 @@
 #![allow(
     dead_code,
     clippy::allow_attributes,
+    clippy::unwrap_used,
     unreachable_pub,
     reason = "each test file uses another part of this one, so an expectation would not hold in all of them"
 )]
