@@ -1,4 +1,5 @@
 use std::io::{self, Read};
+use std::sync::Arc;
 
 use pkgtypes::Digest;
 
@@ -39,7 +40,7 @@ use crate::record::{self, Summary};
 #[derive(Debug)]
 pub struct Reader<R> {
     raw: RawReader<R>,
-    package: PackageRecord,
+    package: Arc<PackageRecord>,
     /// How many blobs were begun.
     begun: usize,
 }
@@ -53,7 +54,7 @@ impl<R: Read> Reader<R> {
         let mut raw = RawReader::new(reader, limits);
         let package = PackageRecord::read(&mut raw)?;
         raw.expect_files(package.manifest().entries().len() as u64);
-        Ok(Self { raw, package, begun: 0 })
+        Ok(Self { raw, package: Arc::new(package), begun: 0 })
     }
 
     /// The package record.
@@ -61,9 +62,14 @@ impl<R: Read> Reader<R> {
         &self.package
     }
 
+    /// The package record, to be held while blobs are read.
+    pub fn shared_package(&self) -> Arc<PackageRecord> {
+        Arc::clone(&self.package)
+    }
+
     /// The package record, when nothing else is wanted.
     pub fn into_package(self) -> PackageRecord {
-        self.package
+        Arc::unwrap_or_clone(self.package)
     }
 
     /// Checks what is left of the present blob and begins the next one; `None` after the last, when the summary and the
