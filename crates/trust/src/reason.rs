@@ -57,6 +57,35 @@ pub enum ReasonCode {
 }
 
 impl ReasonCode {
+    /// All of them.
+    pub const ALL: [Self; 25] = [
+        Self::Accept,
+        Self::Unsigned,
+        Self::Quorum,
+        Self::KeyUnknown,
+        Self::KeyExpired,
+        Self::KeyUntrusted,
+        Self::KeyWeak,
+        Self::KeyAmbiguous,
+        Self::KeyType,
+        Self::SigBad,
+        Self::Namespace,
+        Self::Hash,
+        Self::Parse,
+        Self::Expired,
+        Self::Future,
+        Self::SubjectMismatch,
+        Self::RepoMismatch,
+        Self::PackageId,
+        Self::TooLarge,
+        Self::Ratio,
+        Self::Name,
+        Self::TrustdirPerm,
+        Self::TrustdirIo,
+        Self::Policy,
+        Self::Selftest,
+    ];
+
     /// The code's text, for example `E_SIG_BAD`.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -1,4 +1,6 @@
 //! What OpenSSH makes is read here, and what is made here OpenSSH reads: keys, signatures and the agent.
+#![expect(clippy::unwrap_used, reason = "a test stops where something is wrong")]
+#![expect(clippy::print_stderr, reason = "a skipped test says why")]
 #![expect(clippy::disallowed_methods, reason = "tests arrange trees of their own")]
 
 use std::ffi::OsStr;

@@ -7,7 +7,7 @@ use crate::fixture::*;
 fn owners(decision: &trust::Decision) -> Vec<String> {
     match &decision.outcome().unwrap().basis {
         Basis::Signed(signed) => signed.owners.iter().map(ToString::to_string).collect(),
-        other => panic!("{other:?}"),
+        other @ Basis::Exception => panic!("{other:?}"),
     }
 }
 

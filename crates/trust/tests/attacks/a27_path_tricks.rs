@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::symlink;
 
-use trust::{ReasonCode, Store, Tier};
+use trust::{KeyFile, ReasonCode, Store, Tier};
 
 use crate::a38_tampered_trust_dir::TrustDir;
 use crate::fixture::*;
@@ -54,7 +54,7 @@ fn a_vendors_key_is_masked_by_its_name() {
     let vendor = "usr/lib/trust.d/keys/trusted";
     dir.folder(vendor);
     dir.file(&format!("{vendor}/vendor.pub"), &secret(1).public_line());
-    assert_eq!(dir.open().unwrap().keys().map(|file| file.tier()).collect::<Vec<_>>(), [Tier::Trusted]);
+    assert_eq!(dir.open().unwrap().keys().map(KeyFile::tier).collect::<Vec<_>>(), [Tier::Trusted]);
 
     let mask = dir.path().join("etc/trust.d/keys/junior/vendor.pub");
     symlink("/dev/null", &mask).unwrap();
@@ -62,7 +62,7 @@ fn a_vendors_key_is_masked_by_its_name() {
 
     std::fs::remove_file(&mask).unwrap();
     dir.add(Tier::Junior, "vendor.pub", &secret(1).public_line());
-    assert_eq!(dir.open().unwrap().keys().map(|file| file.tier()).collect::<Vec<_>>(), [Tier::Junior]);
+    assert_eq!(dir.open().unwrap().keys().map(KeyFile::tier).collect::<Vec<_>>(), [Tier::Junior]);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! One file for each attack of the trust study that applies, with the code that answers it.
 
+#![expect(clippy::unwrap_used, reason = "a test stops where something is wrong")]
 #![expect(clippy::disallowed_methods, reason = "tests arrange trees of their own")]
 
 #[path = "../fixture/mod.rs"]
