@@ -53,7 +53,7 @@ impl Child {
         made: MadeDirectories,
     ) -> Self {
         let Entered { pid, pidfd } = entered;
-        let terminal = room.session == crate::Session::Keep;
+        let terminal = room.session != crate::Session::New;
         Self {
             pid,
             pidfd,

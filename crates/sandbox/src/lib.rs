@@ -73,3 +73,11 @@ pub use room::{
     Access, DEFAULT_HOST_ID, Ids, InheritedFd, Input, Mount, Net, Output, Owner, Profile, Program, Room, Root, Session,
     Sysfs, Upper,
 };
+
+/// A copy of a descriptor that this process was started with and knows by its number only, for example from a command line.
+///
+/// # Errors
+/// `EBADF` when there is none of that number.
+pub fn inherited(number: std::os::fd::RawFd) -> std::io::Result<std::os::fd::OwnedFd> {
+    sys::raw::copy(number).map_err(std::io::Error::from_raw_os_error)
+}

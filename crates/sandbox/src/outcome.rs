@@ -26,6 +26,7 @@ pub struct Limits {
 
 /// The limit that ended a room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Limit {
     /// [`Limits::wall`].
@@ -60,6 +61,7 @@ impl std::fmt::Display for Limit {
 
 /// How the program itself ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Exit {
     /// It exited with this status.
     Code(u8),
@@ -130,6 +132,7 @@ impl Outcome {
 
 /// Where a piece of output came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Stream {
     /// Standard output.
     Stdout,

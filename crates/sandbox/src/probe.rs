@@ -7,6 +7,7 @@ use crate::{Net, Program, Room, Root, Sysfs, Upper};
 
 /// What was found when one thing was tried.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Finding {
     /// It works.
     Works,

@@ -13,6 +13,7 @@ pub const DEFAULT_HOST_ID: u32 = 0x3400_0000;
 
 /// Whether a tree can be written inside the room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Access {
     /// Read only.
     Ro,
@@ -24,6 +25,7 @@ pub enum Access {
 ///
 /// For an ordinary caller there is no choice: files of the caller belong to [`Ids`], all others to nobody (65534).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Owner {
     /// As for an ordinary caller: files of root belong to [`Ids`] inside, and what is written there belongs to root outside.
     /// Made by an id-mapped mount; what is mounted below the source is not visible. On a file system that has none (an overlay,
@@ -37,6 +39,7 @@ pub enum Owner {
 
 /// Where an overlay puts what is written into it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Upper {
     /// Nowhere: the root is read-only.
     None,
@@ -56,6 +59,7 @@ pub enum Upper {
 
 /// What is `/` inside.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Root {
     /// Directories laid over each other, the top one first.
     Overlay {
@@ -91,6 +95,7 @@ impl Root {
 
 /// One more mount inside.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Mount {
     /// A file or directory of the host.
     Bind {
@@ -125,6 +130,7 @@ impl Mount {
 
 /// The network of the room.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Net {
     /// A network namespace with nothing up.
     None,
@@ -137,6 +143,7 @@ pub enum Net {
 
 /// What `/sys` is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Sysfs {
     /// An empty read-only directory.
     #[default]
@@ -162,6 +169,7 @@ impl Default for Ids {
 
 /// What the program may do beyond its own user's rights.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Profile {
     /// One user, no capability.
     #[default]
@@ -174,6 +182,7 @@ pub enum Profile {
 
 /// What is run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Program {
     /// A file inside the room; a name without a slash is looked for in the `PATH` of the room's environment.
     Path(OsString),
@@ -184,6 +193,7 @@ pub enum Program {
 
 /// Standard input.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Input {
     /// Ends at once.
     #[default]
@@ -198,6 +208,7 @@ pub enum Input {
 
 /// Standard output or error.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Output {
     /// Dropped.
     Null,
@@ -221,12 +232,16 @@ pub struct InheritedFd {
 
 /// The session of the program.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Session {
     /// A new one, without a terminal.
     #[default]
     New,
-    /// The caller's, so that job control works: for shells that a person uses.
+    /// The caller's session and process group: Ctrl-C and Ctrl-Z at its terminal mean both.
     Keep,
+    /// The caller's session and, where standard input is its terminal, that terminal's foreground: for shells that a person
+    /// uses. [`Child::wait`] takes the terminal back.
+    Foreground,
 }
 
 /// A clean room, described. [`spawn`](Self::spawn) makes it.

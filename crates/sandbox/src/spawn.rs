@@ -15,7 +15,7 @@ use crate::child::Output as ChildOutput;
 use crate::plan::{Caller, Plan, c_string, check, plan};
 use crate::sys::launch::{Become, EXEC, FIRST_STAGE, Launch, Payload, Refused, Rlimit, enter, stage_name};
 use crate::sys::{init, raw, userns};
-use crate::{Child, Error, Ids, Input, Net, Output, Profile, Program, Room, Session};
+use crate::{Child, Error, Ids, Input, Net, Output, Profile, Program, Room};
 
 /// CHOWN, DAC_OVERRIDE, FOWNER, FSETID, SETGID, SETUID, SETFCAP.
 const SCRIPT_CAPS: u64 = 1 << 0 | 1 << 1 | 1 << 3 | 1 << 4 | 1 << 6 | 1 << 7 | 1 << 31;
@@ -236,7 +236,7 @@ fn payload(room: &Room, caller: &Caller, user: Option<OwnedFd>, io: &mut Stdio) 
         envp,
         cwd: c_string(&room.cwd)?,
         fds,
-        new_session: room.session == Session::New,
+        session: room.session,
         rlimits: rlimits(room, caller)?,
         r#become: user.map(|userns| Become { userns, uid: ids.uid, gid: ids.gid }),
         keep_caps: if script { SCRIPT_CAPS } else { 0 },

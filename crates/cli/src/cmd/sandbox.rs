@@ -1,7 +1,6 @@
 //! `pkg sandbox -- CMD..`: the clean room by itself.
 
 use std::ffi::OsString;
-use std::fs::OpenOptions;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -88,8 +87,8 @@ pub struct Args {
     ulimit_file: Option<u64>,
     /// Write how it ended as a line of JSON to this descriptor.
     #[arg(long, value_name = "FD")]
-    json_status: Option<u32>,
-    /// Keep the terminal's session, for a shell that a person uses; without a command run /bin/sh.
+    json_status: Option<i32>,
+    /// Give the command the terminal, as a shell that a person uses needs it; without a command run /bin/sh.
     #[arg(long)]
     shell: bool,
     /// The command and its arguments.
@@ -105,9 +104,9 @@ pub struct Args {
 pub fn run(args: Args, voice: &Voice) -> anyhow::Result<u8> {
     let room = room(&args)?;
     let mut status = args.json_status.map(status_file).transpose()?;
-    let keep = room.session == Session::Keep;
+    let shared = room.session != Session::New;
     // In a shared terminal the program gets Ctrl-C itself and decides what it means.
-    let go_on = || signals::pending().is_none_or(|signal| keep && signal == signal_hook::consts::SIGINT);
+    let go_on = || signals::pending().is_none_or(|signal| shared && signal == signal_hook::consts::SIGINT);
     let result = room.spawn().and_then(|child| child.wait_while(|_, _| Ok(()), go_on));
     if let Some(status) = &mut status {
         writeln!(status, "{}", status_line(&result)).context("the status could not be written to the --json-status descriptor")?;
@@ -148,7 +147,7 @@ fn room(args: &Args) -> anyhow::Result<Room> {
         Limits { wall: args.timeout, memory: args.memory, processes: args.pids, file_size: args.ulimit_file, ..Limits::default() };
     (room.stdin, room.stdout, room.stderr) = (Input::Inherit, Output::Inherit, Output::Inherit);
     if args.shell || std::io::stdin().is_terminal() {
-        room.session = Session::Keep;
+        room.session = if args.shell { Session::Foreground } else { Session::Keep };
         if let Some(terminal) = std::env::var_os("TERM") {
             room.env("TERM", terminal);
         }
@@ -187,11 +186,11 @@ fn mounts(args: &Args, binds: Vec<(&Path, &Path)>) -> Vec<Mount> {
     mounts
 }
 
-fn status_file(fd: u32) -> anyhow::Result<std::fs::File> {
-    let path = format!("/proc/self/fd/{fd}");
-    OpenOptions::new().append(true).open(path).map_err(|error| {
-        Failure::new(exit::USAGE, format!("the --json-status descriptor {fd} cannot be written: {error}")).into()
-    })
+fn status_file(fd: i32) -> anyhow::Result<std::fs::File> {
+    let copy = sandbox::inherited(fd).map_err(|error| {
+        Failure::new(exit::USAGE, format!("the --json-status descriptor {fd} cannot be written: {error}"))
+    })?;
+    Ok(copy.into())
 }
 
 fn status_line(result: &Result<Outcome, Error>) -> Value {

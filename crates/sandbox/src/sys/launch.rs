@@ -11,6 +11,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use super::raw::{self, Errno, Sys};
 use super::report::Report;
 use super::step::{Failure, Slots, Step};
+use crate::Session;
 
 /// The first number that is a stage, not an index into the plan.
 pub(crate) const FIRST_STAGE: u32 = 0x1_0000;
@@ -62,7 +63,7 @@ pub(crate) struct Payload {
     pub cwd: CString,
     /// (caller's number, program's number), sorted by the second.
     pub fds: Vec<(RawFd, RawFd)>,
-    pub new_session: bool,
+    pub session: Session,
     pub rlimits: Vec<Rlimit>,
     pub r#become: Option<Become>,
     pub keep_caps: u64,
@@ -315,7 +316,7 @@ fn prepare_program(shared: &Shared<'_>, payload: &Payload) -> Result<(), (u32, E
         return Err((WAIT_INIT, libc::ESRCH));
     }
     raw::new_session_keyring();
-    if payload.new_session {
+    if payload.session == Session::New {
         raw::setsid().map_err(at(SESSION))?;
     }
     for (resource, soft, hard) in &payload.rlimits {
@@ -333,6 +334,9 @@ fn prepare_program(shared: &Shared<'_>, payload: &Payload) -> Result<(), (u32, E
         raw::landlock_restrict(ruleset.as_raw_fd()).map_err(at(LANDLOCK))?;
     }
     arrange_descriptors(shared, payload).map_err(at(FDS))?;
+    if payload.session == Session::Foreground {
+        raw::take_foreground().map_err(at(SESSION))?;
+    }
     if !payload.filter.is_empty() {
         raw::seccomp(&payload.filter).map_err(at(SECCOMP))?;
     }

@@ -281,6 +281,25 @@ pub(crate) fn setsid() -> Sys<()> {
     unsafe { sys!(libc::SYS_setsid) }.map(drop)
 }
 
+/// Makes this process its own group and that group the foreground of the terminal on descriptor 0, if there is one.
+/// SIGTTOU must be blocked.
+pub(crate) fn take_foreground() -> Sys<()> {
+    // SAFETY: no memory is passed.
+    unsafe { sys!(libc::SYS_setpgid, 0, 0) }?;
+    // SAFETY: no memory is passed.
+    let group = unsafe { sys!(libc::SYS_getpid) }? as c_int;
+    // SAFETY: `group` outlives the call. Without a terminal of ours there is nothing to take.
+    let _ = unsafe { sys!(libc::SYS_ioctl, 0, libc::TIOCSPGRP, &raw const group) };
+    Ok(())
+}
+
+/// A copy of a descriptor that is known only by its number.
+pub(crate) fn copy(number: RawFd) -> Sys<std::os::fd::OwnedFd> {
+    let copy = dup_above(number, 3)?;
+    // SAFETY: the kernel has just made this descriptor for us.
+    Ok(unsafe { std::os::fd::FromRawFd::from_raw_fd(copy) })
+}
+
 pub(crate) fn umask(mask: u32) {
     // SAFETY: no memory is passed.
     let _ = unsafe { sys!(libc::SYS_umask, mask) };
