@@ -31,6 +31,7 @@
 
 mod at;
 mod data;
+mod deb;
 
 mod entry;
 mod error;
@@ -39,6 +40,7 @@ mod place;
 mod tar;
 mod zip;
 
+pub use deb::{Deb, DebControl};
 pub use entry::{Entry, EntryKind, Limits, Options};
 pub use error::ArchiveError;
 pub use tar::read_tar;

@@ -1,5 +1,4 @@
 //! Tar archives as the world has them.
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::io::{self, Read};
 
