@@ -94,7 +94,11 @@ impl Walk<'_> {
         let header = raw.header();
         let field = header.as_old();
         let number = |field: &[u8], read: io::Result<u64>, what: &str| {
-            if is_blank(field) { Ok(0) } else { read.map_err(|error| at.malformed(format!("{what}: {error}"))) }
+            if is_blank(field) {
+                Ok(0)
+            } else {
+                read.map_err(|error| at.malformed(format!("{what}: {}", shown(error.to_string().as_bytes()))))
+            }
         };
         let seconds = number(&field.mtime, header.mtime(), "its time")?;
         let mode = number(&field.mode, header.mode().map(u64::from), "its mode")?;
@@ -158,7 +162,8 @@ impl Walk<'_> {
         let reason = if self.state.is_exhausted() {
             format!("the headers of one entry have more than {} bytes", self.options.limits.header)
         } else {
-            error.to_string()
+            // The library quotes what it took for a name.
+            shown(error.to_string().as_bytes())
         };
         ArchiveError::Malformed { container: CONTAINER, offset, reason }
     }

@@ -1,7 +1,7 @@
 //! Debian packages.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
-use std::io::{Read, Write};
+use std::io::Write;
 
 use archive::{ArchiveError, Deb, EntryKind, Options};
 use codec::{Encoder, Format};

@@ -193,6 +193,10 @@ fn a_broken_archive_names_the_entry_and_the_place() {
     let error = read(&torn, &Options::default()).unwrap_err();
     assert_eq!(error.to_string(), "not a valid tar archive at byte 1536: archive header checksum mismatch");
 
+    let text = b"-----BEGIN PGP SIGNATURE-----\n\x1b[31m".repeat(40);
+    let error = read(&text, &Options::default()).unwrap_err().to_string();
+    assert!(!error.chars().any(char::is_control), "{error:?}");
+
     let odd = archive(&[Block::gnu(b"vol", b'V').bytes()]);
     assert_eq!(
         read(&odd, &Options::default()).unwrap_err().to_string(),
