@@ -8,6 +8,7 @@
 pub(crate) type Instruction = u64;
 
 const LOAD: u16 = 0x20;
+const JUMP: u16 = 0x05;
 const JUMP_EQUAL: u16 = 0x15;
 const JUMP_GREATER_EQUAL: u16 = 0x35;
 const JUMP_SET: u16 = 0x45;
@@ -116,7 +117,7 @@ const TABLES: &[Table] = &[Table {
     end: u32::MAX,
 }];
 
-/// A list of instructions whose jumps go forward over at most one block.
+/// A list of instructions.
 struct Program(Vec<Instruction>);
 
 impl Program {
@@ -128,12 +129,23 @@ impl Program {
         self.push(RETURN, 0, 0, ERRNO | errno as u32);
     }
 
-    /// With the call's number loaded: `block` when it is `number`, which must return.
-    fn when(&mut self, number: u32, block: impl FnOnce(&mut Self)) {
-        let mut inner = Self(Vec::new());
-        block(&mut inner);
-        self.push(JUMP_EQUAL, 0, inner.0.len() as u8, number);
-        self.0.append(&mut inner.0);
+    /// With the call's number loaded: the block of that number, else "allowed". A search tree, since the kernel runs the filter
+    /// for every number there is when it is loaded.
+    fn search(&mut self, rules: &[Rule]) {
+        if let [(number, block)] = rules {
+            self.push(JUMP_EQUAL, 1, 0, *number);
+            self.push(RETURN, 0, 0, ALLOW);
+            self.0.extend_from_slice(block);
+            return;
+        }
+        let (low, high) = rules.split_at(rules.len() / 2);
+        let mut left = Self(Vec::new());
+        left.search(low);
+        self.push(JUMP_GREATER_EQUAL, 0, 1, high[0].0);
+        // A conditional jump reaches 255 instructions only.
+        self.push(JUMP, 0, 0, left.0.len() as u32);
+        self.0.append(&mut left.0);
+        self.search(high);
     }
 
     /// Returns `errno` when one of `bits` is set in an argument, else allows the call.
@@ -144,47 +156,53 @@ impl Program {
         self.push(RETURN, 0, 0, ALLOW);
     }
 
+    /// Returns `errno` when an argument is one of `values`, else allows the call.
+    fn deny_values(&mut self, index: u32, values: &[u32], errno: i32) {
+        self.push(LOAD, 0, 0, argument(index));
+        for value in values {
+            self.push(JUMP_EQUAL, 0, 1, *value);
+            self.fail(errno);
+        }
+        self.push(RETURN, 0, 0, ALLOW);
+    }
+
     fn table(&mut self, table: &Table) {
         self.push(LOAD, 0, 0, NUMBER);
         if table.end != u32::MAX {
             self.push(JUMP_GREATER_EQUAL, 0, 1, table.end);
             self.fail(libc::ENOSYS);
         }
-        for number in table.absent {
-            self.when(*number, |block| block.fail(libc::ENOSYS));
-        }
-        for number in table.forbidden {
-            self.when(*number, |block| block.fail(libc::EPERM));
-        }
-        self.when(table.clone, |block| block.deny_bits(0, NEW_NAMESPACES, libc::EPERM));
-        self.when(table.unshare, |block| block.deny_bits(0, NEW_NAMESPACES | NEW_TIME, libc::EPERM));
-        self.when(table.socket, |block| {
+        let mut rules: Vec<Rule> = Vec::new();
+        let absent = table.absent.iter().map(|number| (*number, libc::ENOSYS));
+        let forbidden = table.forbidden.iter().map(|number| (*number, libc::EPERM));
+        rules.extend(absent.chain(forbidden).map(|(number, errno)| rule(number, |block| block.fail(errno))));
+        rules.push(rule(table.clone, |block| block.deny_bits(0, NEW_NAMESPACES, libc::EPERM)));
+        rules.push(rule(table.unshare, |block| block.deny_bits(0, NEW_NAMESPACES | NEW_TIME, libc::EPERM)));
+        rules.push(rule(table.socket, |block| {
             block.push(LOAD, 0, 0, argument(0));
             for family in [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK] {
                 block.push(JUMP_EQUAL, 0, 1, family as u32);
                 block.push(RETURN, 0, 0, ALLOW);
             }
             block.fail(libc::EAFNOSUPPORT);
-        });
-        self.when(table.ioctl, |block| {
-            block.push(LOAD, 0, 0, argument(1));
-            for request in [TIOCSTI, TIOCLINUX] {
-                block.push(JUMP_EQUAL, 0, 1, request);
-                block.fail(libc::EPERM);
-            }
-            block.push(RETURN, 0, 0, ALLOW);
-        });
+        }));
+        rules.push(rule(table.ioctl, |block| block.deny_values(1, &[TIOCSTI, TIOCLINUX], libc::EPERM)));
         if let Some(socketcall) = table.socketcall {
             // Its family is behind a pointer that a filter cannot follow: only call 1, `socket`, is refused.
-            self.when(socketcall, |block| {
-                block.push(LOAD, 0, 0, argument(0));
-                block.push(JUMP_EQUAL, 0, 1, 1);
-                block.fail(libc::ENOSYS);
-                block.push(RETURN, 0, 0, ALLOW);
-            });
+            rules.push(rule(socketcall, |block| block.deny_values(0, &[1], libc::ENOSYS)));
         }
-        self.push(RETURN, 0, 0, ALLOW);
+        rules.sort_by_key(|(number, _)| *number);
+        self.search(&rules);
     }
+}
+
+/// A call's number and the instructions that judge it, which always return.
+type Rule = (u32, Vec<Instruction>);
+
+fn rule(number: u32, write: impl FnOnce(&mut Program)) -> Rule {
+    let mut block = Program(Vec::new());
+    write(&mut block);
+    (number, block.0)
 }
 
 /// The filter for this machine's tables; calls by any other table are answered with ENOSYS.
@@ -196,7 +214,7 @@ pub(crate) fn deny_list() -> Vec<Instruction> {
         program.push(LOAD, 0, 0, ARCH);
         program.push(JUMP_EQUAL, 1, 0, table.arch);
         // A jump over a whole table needs more than the 8 bits of a conditional one.
-        program.push(0x05, 0, 0, inner.0.len() as u32);
+        program.push(JUMP, 0, 0, inner.0.len() as u32);
         program.0.append(&mut inner.0);
     }
     program.fail(libc::ENOSYS);
@@ -244,6 +262,15 @@ mod tests {
     fn every_jump_stays_inside_and_the_program_fits() {
         let program = deny_list();
         assert!(program.len() <= 4096);
+        for (at, word) in program.iter().enumerate() {
+            let (code, jt, jf, k) = (*word as u16, (word >> 16) as u8, (word >> 24) as u8, (word >> 32) as u32);
+            let far = match code {
+                0x05 => k as usize,
+                0x15 | 0x35 | 0x45 => usize::from(jt.max(jf)),
+                _ => continue,
+            };
+            assert!(at + 1 + far < program.len(), "instruction {at}");
+        }
         assert_eq!(program.last().map(|word| *word as u16), Some(0x06));
     }
 
@@ -280,6 +307,23 @@ mod tests {
         assert_eq!(judge(ioctl, [0, 0x5401, 0, 0, 0, 0]), ALLOW);
         assert_eq!(judge(ioctl, [0, 0x5412, 0, 0, 0, 0]), errno(libc::EPERM));
         assert_eq!(judge(ioctl, [0, 0x1_0000_5412, 0, 0, 0, 0]), errno(libc::EPERM), "the kernel reads 32 bits of it");
+    }
+
+    #[test]
+    fn every_number_of_every_table_is_judged_as_listed() {
+        for table in super::TABLES {
+            let special =
+                [Some(table.socket), Some(table.clone), Some(table.unshare), Some(table.ioctl), table.socketcall];
+            for number in (0..600).filter(|number| !special.contains(&Some(*number))) {
+                let expected = match (table.absent.contains(&number), table.forbidden.contains(&number)) {
+                    (true, false) => errno(libc::ENOSYS),
+                    (false, true) => errno(libc::EPERM),
+                    (false, false) => ALLOW,
+                    (true, true) => panic!("{number} is listed twice"),
+                };
+                assert_eq!(verdict(table.arch, number, NONE), expected, "call {number} of {:#x}", table.arch);
+            }
+        }
     }
 
     #[test]

@@ -247,6 +247,34 @@ fn everything_dies_with_a_caller_that_is_killed() {
 }
 
 #[test]
+fn case_43_a_caller_killed_at_any_moment_leaves_nothing() {
+    for turn in 0..40u64 {
+        let (mut read, write) = std::io::pipe().unwrap();
+        let mut holder = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "holder", "--nocapture"])
+            .env("PROBE", "holder")
+            .stdout(write)
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        // Waits for what never comes, to be somewhere in the set-up when the time is over.
+        let moment = rustix::event::Timespec::try_from(Duration::from_micros(turn * 400)).unwrap();
+        rustix::event::poll(&mut [], Some(&moment)).unwrap();
+        holder.kill().unwrap();
+        holder.wait().unwrap();
+        let long = rustix::event::Timespec { tv_sec: 20, tv_nsec: 0 };
+        let mut bytes = [0u8; 256];
+        loop {
+            let mut fds = [rustix::event::PollFd::new(&read, rustix::event::PollFlags::IN)];
+            assert_eq!(rustix::event::poll(&mut fds, Some(&long)), Ok(1), "somebody still holds the output");
+            if read.read(&mut bytes).unwrap() == 0 {
+                break;
+            }
+        }
+    }
+}
+
+#[test]
 fn a_room_outlives_the_thread_that_made_it() {
     let base = Base::new();
     let (read, mut write) = std::io::pipe().unwrap();

@@ -37,8 +37,10 @@ pub enum Network {
 
 /// What the room is made of and what runs in it.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Without a root the room is empty but for /proc, /dev, /sys and /tmp. The environment is empty but for \
-    PATH. The exit code is the command's, 128 and the signal that ended it, or 125 when the room could not start.")]
+#[command(
+    after_help = "Without a root the room is empty but for /proc, /dev, /sys and /tmp. The environment is empty but for \
+    PATH. The exit code is the command's, 128 and the signal that ended it, or 125 when the room could not start."
+)]
 pub struct Args {
     /// Make DIR the root, writable as far as you may.
     #[arg(long, value_name = "DIR", conflicts_with = "overlay")]
@@ -109,7 +111,8 @@ pub fn run(args: Args, voice: &Voice) -> anyhow::Result<u8> {
     let go_on = || signals::pending().is_none_or(|signal| shared && signal == signal_hook::consts::SIGINT);
     let result = room.spawn().and_then(|child| child.wait_while(|_, _| Ok(()), go_on));
     if let Some(status) = &mut status {
-        writeln!(status, "{}", status_line(&result)).context("the status could not be written to the --json-status descriptor")?;
+        writeln!(status, "{}", status_line(&result))
+            .context("the status could not be written to the --json-status descriptor")?;
     }
     match result {
         Ok(outcome) => {
@@ -143,8 +146,13 @@ fn room(args: &Args) -> anyhow::Result<Room> {
     };
     room.sys = Some(Sysfs::Empty);
     room.ids = Ids { uid: args.uid, gid: args.uid };
-    room.limits =
-        Limits { wall: args.timeout, memory: args.memory, processes: args.pids, file_size: args.ulimit_file, ..Limits::default() };
+    room.limits = Limits {
+        wall: args.timeout,
+        memory: args.memory,
+        processes: args.pids,
+        file_size: args.ulimit_file,
+        ..Limits::default()
+    };
     (room.stdin, room.stdout, room.stderr) = (Input::Inherit, Output::Inherit, Output::Inherit);
     if args.shell || std::io::stdin().is_terminal() {
         room.session = if args.shell { Session::Foreground } else { Session::Keep };
@@ -170,15 +178,25 @@ fn root(args: &Args) -> anyhow::Result<(Root, Vec<(&Path, &Path)>)> {
             Root::dir(path, access)
         }
         ([(source, _)], None, []) => Root::Dir { path: (*source).to_owned(), access: Access::Ro, owner: Owner::Host },
-        _ => return Err(Failure::new(exit::USAGE, "the room has more than one root").hint("give one of --root, --overlay and --ro-bind DIR /").into()),
+        _ => {
+            return Err(Failure::new(exit::USAGE, "the room has more than one root")
+                .hint("give one of --root, --overlay and --ro-bind DIR /")
+                .into());
+        }
     };
     Ok((root, binds))
 }
 
 /// Parents before what lies in them, otherwise in the order given.
 fn mounts(args: &Args, binds: Vec<(&Path, &Path)>) -> Vec<Mount> {
-    let bind = |source: &Path, target: &Path, access, owner| Mount::Bind { source: source.to_owned(), target: target.to_owned(), access, owner };
-    let mut mounts: Vec<_> = args.tmpfs.iter().map(|target| Mount::Tmpfs { target: target.clone(), size: TMPFS, mode: 0o755 }).collect();
+    let bind = |source: &Path, target: &Path, access, owner| Mount::Bind {
+        source: source.to_owned(),
+        target: target.to_owned(),
+        access,
+        owner,
+    };
+    let mut mounts: Vec<_> =
+        args.tmpfs.iter().map(|target| Mount::Tmpfs { target: target.clone(), size: TMPFS, mode: 0o755 }).collect();
     // As root, what only root may read stays unreadable unless it is handed over for writing.
     mounts.extend(binds.into_iter().map(|(source, target)| bind(source, target, Access::Ro, Owner::Host)));
     mounts.extend(args.bind.chunks_exact(2).map(|pair| bind(&pair[0], &pair[1], Access::Rw, Owner::Caller)));

@@ -359,6 +359,13 @@ pub(crate) fn no_new_privs() -> Sys<()> {
     prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0).map(drop)
 }
 
+/// Arranges this process' death with the thread that made it; false when that has ended already.
+pub(crate) fn die_with_parent(parent: usize) -> bool {
+    // SAFETY: no memory is passed.
+    let current = || unsafe { sys!(libc::SYS_getppid) };
+    prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as usize, 0).is_ok() && current() == Ok(parent)
+}
+
 /// 1 when other processes of this user may look into this one.
 pub(crate) fn dumpable() -> usize {
     prctl(libc::PR_GET_DUMPABLE, 0, 0).unwrap_or(0)

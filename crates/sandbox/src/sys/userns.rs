@@ -7,8 +7,9 @@ use rustix::fs::{Mode, OFlags};
 
 use super::raw::{self, Errno};
 
-extern "C" fn sleep(_: *mut c_void) -> c_int {
-    raw::sleep_forever()
+/// Sleeps until killed, also by the end of the thread that waits for it. `parent` is that process' id.
+extern "C" fn sleep(parent: *mut c_void) -> c_int {
+    if raw::die_with_parent(parent as usize) { raw::sleep_forever() } else { raw::exit(1) }
 }
 
 /// First number inside, first outside, how many.
@@ -16,12 +17,13 @@ pub(crate) type Extent = (u32, u32, u32);
 
 /// A user namespace with these maps of users and groups.
 pub(crate) fn userns(uids: &[Extent], gids: &[Extent]) -> Result<OwnedFd, Errno> {
+    let parent = std::ptr::without_provenance_mut(std::process::id() as usize);
     let mut stack = vec![0u64; 2048];
     let mask = raw::set_signal_mask(u64::MAX);
     // SAFETY: the child only sleeps, on a stack that outlives it: it is killed and reaped below before the stack is dropped.
     let pid = unsafe {
         let top = stack.as_mut_ptr().add(stack.len());
-        libc::clone(sleep, top.cast(), libc::CLONE_VM | libc::CLONE_NEWUSER, std::ptr::null_mut())
+        libc::clone(sleep, top.cast(), libc::CLONE_VM | libc::CLONE_NEWUSER, parent)
     };
     let error = std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EINVAL);
     raw::set_signal_mask(mask);
