@@ -136,6 +136,19 @@ impl EntryKind {
             Self::Symlink { .. } | Self::Hardlink { .. } | Self::Ghost => None,
         }
     }
+
+    /// Its permissions, to be changed, for the types that have some.
+    pub fn mode_mut(&mut self) -> Option<&mut Mode> {
+        match self {
+            Self::File { mode, .. }
+            | Self::Dir { mode }
+            | Self::Fifo { mode }
+            | Self::Socket { mode }
+            | Self::Char { mode, .. }
+            | Self::Block { mode, .. } => Some(mode),
+            Self::Symlink { .. } | Self::Hardlink { .. } | Self::Ghost => None,
+        }
+    }
 }
 
 /// What a program or library says of itself. Texts are UTF-8 without control characters.
