@@ -8,6 +8,9 @@ use std::time::{Duration, Instant};
 
 use sandbox::{Access, Net, Output, Owner, Room, Root};
 
+/// A name, and one launch.
+type Case<'a> = (&'a str, Box<dyn FnMut() + 'a>);
+
 fn time(run: &mut dyn FnMut()) -> Duration {
     let begin = Instant::now();
     run();
@@ -68,8 +71,7 @@ fn main() {
         "/tmp",
         "/usr/bin/true",
     ];
-    let mut cases: Vec<(&str, Box<dyn FnMut()>)> =
-        vec![("bare process", Box::new(|| assert!(command(&["/usr/bin/true"]))))];
+    let mut cases: Vec<Case<'_>> = vec![("bare process", Box::new(|| assert!(command(&["/usr/bin/true"]))))];
     for (name, room) in &rooms {
         cases.push((name, Box::new(|| assert!(room.run(|_, _| Ok(())).expect("a room").success()))));
     }

@@ -148,7 +148,7 @@ pub enum Sysfs {
     /// An empty read-only directory.
     #[default]
     Empty,
-    /// A fresh read-only sysfs where the kernel grants one (never with [`Net::Host`] for an ordinary caller), else empty.
+    /// A fresh read-only sysfs; with [`Net::Host`] the kernel grants an ordinary caller none, then it is empty.
     Real,
 }
 

@@ -309,6 +309,42 @@ fn many_rooms_at_once_do_not_disturb_each_other() {
 }
 
 #[test]
+fn the_caller_itself_is_left_as_it_was() {
+    let base = Base::new();
+    let state = || {
+        let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
+        let own: Vec<_> = status
+            .lines()
+            .filter(|line| {
+                ["Sig", "Cap", "Uid", "Gid", "Groups", "NoNewPrivs", "Seccomp:", "Umask"]
+                    .iter()
+                    .any(|name| line.starts_with(name))
+            })
+            .map(str::to_owned)
+            .filter(|line| !line.starts_with("SigQ"))
+            .collect();
+        (own, rustix::process::DumpableBehavior::Dumpable, std::env::current_dir().unwrap())
+    };
+    let before = state();
+    for memory in [None, Some(1 << 30)] {
+        let mut room = base.sh("exit 0");
+        room.limits.memory = memory;
+        assert!(run(&room).0.success());
+    }
+    let mut failing = base.sh("exit 0");
+    failing.cwd("/missing");
+    assert!(failing.spawn().is_err());
+    let after = state();
+    assert_eq!((after.0, after.2), (before.0, before.2));
+    // While rooms of other tests are on their way the mark may be off; it comes back with the last of them.
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    while rustix::process::dumpable_behavior().unwrap() != before.1 {
+        assert!(std::time::Instant::now() < deadline, "the caller was left undumpable");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
 fn nothing_is_left_behind() {
     let base = Base::new();
     let mounts = || std::fs::read_to_string("/proc/self/mountinfo").unwrap();
