@@ -1,7 +1,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use pkgtypes::{PackageName, PkgPath};
+use pkgtypes::PackageName;
 use rusqlite::Connection;
 
 use crate::{Finding, Unmet};
@@ -88,13 +88,19 @@ pub enum Error {
     /// A check beforehand found reasons not to begin; nothing was changed.
     #[error("refused, and nothing was changed: {}", List(.0))]
     Refused(Vec<Finding>),
-    /// A package ended before all its content came.
-    #[error("package `{package}` lacks the content of {path}")]
-    MissingContent {
+    /// A package does not hold what its first record promises.
+    #[error("package `{package}`: {source}")]
+    Package {
         /// The package.
         package: PackageName,
-        /// A path whose content did not come.
-        path: PkgPath,
+        /// What is wrong, and where in the file.
+        source: pkgformat::Error,
+    },
+    /// The bytes that were to follow a verified record are those of another package.
+    #[error("what follows is not package `{package}`, which was verified")]
+    OtherPackage {
+        /// The verified package.
+        package: PackageName,
     },
     /// A pre-script refused the change; nothing was changed.
     #[error("{stage} script of `{package}` refused the change: {reason}")]
@@ -156,7 +162,7 @@ impl Error {
             Self::Busy { .. } | Self::Unfinished { .. } => ErrorKind::Busy,
             Self::Unmet(_) => ErrorKind::NoSolution,
             Self::Refused(_) | Self::Twice { .. } => ErrorKind::Refused,
-            Self::MissingContent { .. } => ErrorKind::Malformed,
+            Self::Package { .. } | Self::OtherPackage { .. } => ErrorKind::Malformed,
             _ => ErrorKind::Failed,
         }
     }

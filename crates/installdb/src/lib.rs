@@ -1,21 +1,51 @@
 //! The install database.
 #![forbid(unsafe_code)]
 
+mod check;
+mod commit;
 mod database;
 mod error;
+mod fill;
 mod finding;
 mod header;
 mod installed;
 mod journal;
+mod layout;
+mod operation;
+mod outgoing;
 mod place;
+mod plan;
+mod principals;
+mod progress;
+mod query;
 mod recover;
+mod relations;
+mod request;
+mod rights;
 mod rows;
 mod schema;
+mod space;
+mod stage;
 mod step;
+mod tree;
+mod unset;
+mod verify;
+mod writer;
 
+pub use check::Checked;
+pub use commit::{Committed, Done};
 pub use database::InstallDb;
 pub use error::{Error, ErrorKind, Result};
 pub use finding::{Finding, Unmet};
 pub use installed::Installed;
+pub use layout::Notice;
+pub use operation::{Operation, OperationKind, PackageVersion};
+pub use plan::Plan;
+pub use progress::{Event, Progress};
+pub use query::{Package, Transaction};
 pub use recover::{Outcome, Recovery};
+pub use request::{Incoming, Options, Request, Source, Unowned};
 pub use schema::{APPLICATION_ID, USER_VERSION};
+pub use stage::Staged;
+pub use unset::Unset;
+pub use verify::{Aspect, Difference};

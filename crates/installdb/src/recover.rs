@@ -1,6 +1,6 @@
 //! Bringing a root out of a transaction that was interrupted.
 
-use pkgfs::{Batch, ErrorKind as DiskError, Root};
+use pkgfs::{Batch, ErrorKind as DiskError, FileKind, Root};
 use pkgtypes::PkgPath;
 
 use crate::error::Result;
@@ -89,8 +89,8 @@ fn sync_once(folders: &mut Batch<'_>, folder: Option<PkgPath>, synced: &mut Vec<
     let device = loop {
         let Some(path) = &folder else { break top_device(folders.root())? };
         match folders.at(path).and_then(|place| place.stat()) {
-            Ok(Some(stat)) => break stat.dev,
-            Ok(None) => folder = path.parent(),
+            Ok(Some(stat)) if stat.kind == FileKind::Dir => break stat.dev,
+            Ok(_) => folder = path.parent(),
             Err(error) if matches!(error.kind, DiskError::NotFound | DiskError::WrongType | DiskError::Symlink) => {
                 folder = path.parent();
             }

@@ -1,9 +1,201 @@
-use pkgtypes::PkgPath;
-use rusqlite::Row;
+//! A package as rows.
+
+use pkgformat::{Entry, EntryKind, PackageMeta, PackageRecord, Use};
+use pkgtypes::{Digest, PkgPath, Relation, Timestamp};
 use rusqlite::types::Type;
+use rusqlite::{Connection, Row};
+use trust::{Acceptance, Basis};
+
+use crate::Unset;
+use crate::stage::Script;
 
 /// A path in a column of bytes.
 pub(crate) fn path_column(row: &Row<'_>, column: usize) -> rusqlite::Result<PkgPath> {
     let bytes = row.get_ref(column)?.as_blob()?;
     PkgPath::new(bytes).map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, Type::Blob, Box::new(error)))
+}
+
+/// A word in a column of text.
+pub(crate) fn word_column<T>(row: &Row<'_>, column: usize) -> rusqlite::Result<T>
+where
+    T: std::str::FromStr<Err = pkgtypes::ParseError>,
+{
+    let text = row.get_ref(column)?.as_str()?;
+    text.parse().map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error)))
+}
+
+/// A digest in a column of bytes.
+pub(crate) fn digest_column(row: &Row<'_>, column: usize) -> rusqlite::Result<Digest> {
+    row.get(column).map(Digest::from_bytes)
+}
+
+/// What is written of a package that was installed.
+pub(crate) struct PackageRows<'a> {
+    pub(crate) conn: &'a Connection,
+    pub(crate) record: &'a PackageRecord,
+    pub(crate) acceptance: &'a Acceptance,
+    /// What could not be given, one for each entry.
+    pub(crate) unset: &'a [Unset],
+    pub(crate) scripts: Vec<&'a Script>,
+    pub(crate) txn: i64,
+    pub(crate) time: Timestamp,
+}
+
+impl PackageRows<'_> {
+    pub(crate) fn insert(&self) -> rusqlite::Result<()> {
+        let row = self.insert_package()?;
+        self.conn
+            .prepare_cached("INSERT INTO records (package, record) VALUES (?, ?)")?
+            .execute((row, self.record.encode()))?;
+        self.insert_paths(row)?;
+        self.insert_libraries(row)?;
+        self.insert_scripts(row)?;
+        self.insert_relations(row)?;
+        self.insert_acceptance(row)
+    }
+
+    fn meta(&self) -> &PackageMeta {
+        self.record.meta()
+    }
+
+    fn entries(&self) -> &[Entry] {
+        self.record.manifest().entries()
+    }
+
+    fn insert_package(&self) -> rusqlite::Result<i64> {
+        let meta = self.meta();
+        let mut statement = self.conn.prepare_cached(
+            "INSERT INTO packages (name, subpackage, version, release, architecture, description, url, licenses,
+                                   build_date, install_date, installed_size, package_id, txn)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )?;
+        statement.insert((
+            meta.name.as_str(),
+            &meta.subpackage,
+            meta.version.to_string(),
+            i64::try_from(meta.release.0).unwrap_or(i64::MAX),
+            meta.arch.as_str(),
+            meta.description.join("\n"),
+            &meta.url,
+            meta.licenses.join("\n"),
+            meta.build_date.map(Timestamp::seconds),
+            self.time.seconds(),
+            i64::try_from(self.installed_size()).unwrap_or(i64::MAX),
+            self.record.id().digest().as_bytes(),
+            self.txn,
+        ))
+    }
+
+    /// As the package says it, or else the sum of its files.
+    fn installed_size(&self) -> u64 {
+        self.meta().installed_size.unwrap_or_else(|| {
+            let sizes = self.entries().iter().map(|entry| match entry.kind {
+                EntryKind::File { size, .. } => size,
+                _ => 0,
+            });
+            sizes.fold(0, u64::saturating_add)
+        })
+    }
+
+    fn insert_paths(&self, row: i64) -> rusqlite::Result<()> {
+        let mut statement = self
+            .conn
+            .prepare_cached("INSERT INTO paths (path, package, entry, filetype, unset) VALUES (?, ?, ?, ?, ?)")?;
+        for (index, (entry, unset)) in self.entries().iter().zip(self.unset).enumerate() {
+            statement.execute((entry.path.as_bytes(), row, index, filetype(entry), unset.bits()))?;
+        }
+        Ok(())
+    }
+
+    fn insert_libraries(&self, row: i64) -> rusqlite::Result<()> {
+        let mut offers = self.conn.prepare_cached("INSERT INTO libraries (package, soname, path) VALUES (?, ?, ?)")?;
+        let mut needs =
+            self.conn.prepare_cached("INSERT OR IGNORE INTO librarydeps (package, soname, path) VALUES (?, ?, ?)")?;
+        for entry in self.entries() {
+            let EntryKind::File { elf: Some(facts), .. } = &entry.kind else { continue };
+            if let Some(soname) = &facts.soname {
+                offers.execute((row, soname, entry.path.as_bytes()))?;
+            }
+            for soname in &facts.needed {
+                needs.execute((row, soname, entry.path.as_bytes()))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn insert_scripts(&self, row: i64) -> rusqlite::Result<()> {
+        let mut statement =
+            self.conn.prepare_cached("INSERT INTO scripts (package, stage, hash, content) VALUES (?, ?, ?, ?)")?;
+        for script in &self.scripts {
+            statement.execute((row, script.kind.to_string(), script.digest.as_bytes(), &script.content))?;
+        }
+        Ok(())
+    }
+
+    fn insert_relations(&self, row: i64) -> rusqlite::Result<()> {
+        let meta = self.meta();
+        let write = |query: &str, label: &str, text: &str| {
+            self.conn.prepare_cached(query)?.execute((row, label, text)).map(drop)
+        };
+        let relate =
+            |query: &str, relation: &Relation| write(query, relation.capability.as_str(), &relation.to_string());
+        for relation in &meta.provides {
+            relate("INSERT OR IGNORE INTO provides (package, label, relation) VALUES (?, ?, ?)", relation)?;
+        }
+        for relation in &meta.conflicts {
+            relate("INSERT OR IGNORE INTO conflicts (package, label, relation) VALUES (?, ?, ?)", relation)?;
+        }
+        let query = "INSERT OR IGNORE INTO requires (package, label, requirement) VALUES (?, ?, ?)";
+        for requirement in &meta.requires {
+            for relation in requirement.alternatives() {
+                write(query, relation.capability.as_str(), &requirement.to_string())?;
+            }
+        }
+        if let Some(relation) = &meta.tied {
+            relate(query, relation)?;
+        }
+        let query = r#"INSERT OR IGNORE INTO packagegroups (package, "group") VALUES (?, ?)"#;
+        for group in &meta.groups {
+            self.conn.prepare_cached(query)?.execute((row, group))?;
+        }
+        Ok(())
+    }
+
+    fn insert_acceptance(&self, row: i64) -> rusqlite::Result<()> {
+        let Basis::Signed(signed) = &self.acceptance.basis else {
+            let mut statement = self.conn.prepare_cached("INSERT INTO acceptances (package) VALUES (?)")?;
+            return statement.execute([row]).map(drop);
+        };
+        let owners: Vec<&str> = signed.owners.iter().map(trust::Owner::as_str).collect();
+        let mut statement = self.conn.prepare_cached(
+            "INSERT INTO acceptances (package, repo, seq, statement, issued, expires, tier, owners)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        )?;
+        statement.execute((
+            row,
+            signed.repo.to_string(),
+            signed.seq.to_string(),
+            signed.statement.as_bytes(),
+            signed.issued.seconds(),
+            signed.expires.seconds(),
+            signed.tier.as_str(),
+            owners.join("\n"),
+        ))?;
+        Ok(())
+    }
+}
+
+fn filetype(entry: &Entry) -> Option<String> {
+    let uses: Vec<&str> = entry.uses.iter().map(|known: &Use| known.as_str()).collect();
+    (!uses.is_empty()).then(|| uses.join(","))
+}
+
+/// Takes a package's rows away; those of its paths one by one, because the table is sorted by path.
+pub(crate) fn delete(conn: &Connection, row: i64, record: &PackageRecord) -> rusqlite::Result<()> {
+    let mut statement = conn.prepare_cached("DELETE FROM paths WHERE path = ? AND package = ?")?;
+    for entry in record.manifest().entries() {
+        statement.execute((entry.path.as_bytes(), row))?;
+    }
+    conn.prepare_cached("DELETE FROM packages WHERE id = ?")?.execute([row])?;
+    Ok(())
 }

@@ -25,10 +25,11 @@ CREATE TABLE records (
 ) STRICT;
 
 -- Which package owns which path. `entry` is the position in the package's manifest, where type, mode, owner and digest
--- stand; `unset` are the properties that the installing user could not give it (bits: see unset.rs).
+-- stand; `unset` are the properties that the installing user could not give it (bits: see unset.rs). No foreign key on
+-- `package`: without an index of its own it would cost a look at every row whenever a package goes.
 CREATE TABLE paths (
     path     BLOB    NOT NULL,
-    package  INTEGER NOT NULL REFERENCES packages (id) ON DELETE CASCADE,
+    package  INTEGER NOT NULL,
     entry    INTEGER NOT NULL,
     filetype TEXT,
     unset    INTEGER NOT NULL,
@@ -102,10 +103,16 @@ CREATE TABLE packagegroups (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX packagegroups_by_group ON packagegroups ("group");
 
--- On what the package was accepted: the words of the trust decision.
+-- On what the package was accepted. Where the user accepted it himself, only this once, all but `package` is null.
 CREATE TABLE acceptances (
-    package INTEGER PRIMARY KEY REFERENCES packages (id) ON DELETE CASCADE,
-    basis   TEXT NOT NULL
+    package   INTEGER PRIMARY KEY REFERENCES packages (id) ON DELETE CASCADE,
+    repo      TEXT,
+    seq       TEXT,
+    statement BLOB,
+    issued    INTEGER,
+    expires   INTEGER,
+    tier      TEXT,
+    owners    TEXT
 ) STRICT;
 
 -- What the user asked for, and what he did not want though it was recommended.

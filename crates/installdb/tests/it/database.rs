@@ -1,6 +1,4 @@
 //! Opening a root's database, for questions and for changes.
-#![expect(clippy::disallowed_methods, reason = "tests arrange trees of their own")]
-#![expect(clippy::unwrap_used, reason = "a test that can not be arranged has failed")]
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};

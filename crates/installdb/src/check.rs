@@ -1,0 +1,500 @@
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::fs::File;
+use std::io::{self, Read};
+
+use pkgformat::{Entry, EntryKind, Use};
+use pkgfs::{Batch, ErrorKind as DiskError, FileKind, Root, Stat};
+use pkgtypes::{Digest, Hasher, PkgPath};
+
+use crate::error::Result;
+use crate::layout::{Fate, Layout, Staging, What};
+use crate::plan::Work;
+use crate::request::Unowned;
+use crate::rights::Rights;
+use crate::space::Space;
+use crate::stage::Staged;
+use crate::step::{Step, staged_path};
+use crate::tree::{Before, EntryRef, Packages};
+use crate::{Error, Finding, InstallDb, Notice, Operation, Progress};
+
+/// A transaction for which nothing was found that speaks against it.
+#[derive(Debug)]
+#[must_use = "nothing happens until it is staged and committed"]
+pub struct Checked<'db, 'p> {
+    db: &'db mut InstallDb,
+    work: Work<'p>,
+    layout: Layout,
+    rights: Rights,
+}
+
+impl<'db, 'p> Checked<'db, 'p> {
+    pub(crate) fn new(db: &'db mut InstallDb, work: Work<'p>, findings: Vec<Finding>) -> Result<Self> {
+        let rights = Rights::load(&db.root)?;
+        let (layout, findings) = Survey::new(db, &work, &rights, findings).run()?;
+        if !findings.is_empty() {
+            return Err(Error::Refused(findings));
+        }
+        Ok(Self { db, work, layout, rights })
+    }
+
+    /// What it does with each package, sorted by name.
+    pub fn operations(&self) -> &[Operation] {
+        &self.work.operations
+    }
+
+    /// What the user should hear of.
+    pub fn notices(&self) -> &[Notice] {
+        &self.layout.notices
+    }
+
+    /// Writes every new file beside its target and checks its content.
+    ///
+    /// # Errors
+    /// A package that does not hold what it promises, a full disk, and the like. What was staged is taken away again.
+    pub fn stage(self, progress: &mut dyn Progress) -> Result<Staged<'db, 'p>> {
+        let Self { db, work, layout, rights } = self;
+        Staged::new(db, work, layout, &rights, progress)
+    }
+}
+
+/// The look at the disk.
+struct Survey<'a> {
+    db: &'a InstallDb,
+    root: &'a Root,
+    work: &'a Work<'a>,
+    packages: Packages<'a>,
+    rights: &'a Rights,
+    space: Space,
+    findings: Vec<Finding>,
+    fates: Vec<Fate>,
+    stagings: Vec<Staging>,
+    notices: Vec<Notice>,
+    /// Taken away before anything is placed, because of another type.
+    clear: Vec<Step>,
+    remove: Vec<Step>,
+    attributes: Vec<Step>,
+    /// Orphans that are in `clear` already.
+    cleared: HashSet<usize>,
+    unknown: BTreeSet<(&'static str, String)>,
+}
+
+impl<'a> Survey<'a> {
+    fn new(db: &'a InstallDb, work: &'a Work<'_>, rights: &'a Rights, findings: Vec<Finding>) -> Self {
+        Self {
+            db,
+            root: &db.root,
+            work,
+            packages: work.packages(),
+            rights,
+            space: Space::default(),
+            findings,
+            fates: Vec::with_capacity(work.tree.nodes.len()),
+            stagings: Vec::new(),
+            notices: Vec::new(),
+            clear: Vec::new(),
+            remove: Vec::new(),
+            attributes: Vec::new(),
+            cleared: HashSet::new(),
+            unknown: BTreeSet::new(),
+        }
+    }
+
+    fn run(mut self) -> Result<(Layout, Vec<Finding>)> {
+        self.survey_nodes()?;
+        self.survey_orphans()?;
+        self.check_rights()?;
+        self.space.add_database(self.root, self.work)?;
+        self.space.check(self.root, &mut self.findings)?;
+        let layout = Layout {
+            steps: assemble(self.clear, &mut self.stagings, self.remove, self.attributes),
+            stagings: self.stagings,
+            fates: self.fates,
+            notices: self.notices,
+        };
+        Ok((layout, self.findings))
+    }
+
+    fn entry(&self, node: usize) -> &'a Entry {
+        self.packages.new_entry(self.work.tree.nodes[node].source)
+    }
+
+    fn package(&self, node: usize) -> pkgtypes::PackageName {
+        self.packages.new_name(self.work.tree.nodes[node].source).clone()
+    }
+
+    fn survey_nodes(&mut self) -> Result<()> {
+        let mut folders = Batch::new(self.root);
+        // Below a path that can not be a folder there is nothing to look at.
+        let mut blocked: Option<&PkgPath> = None;
+        for node in 0..self.work.tree.nodes.len() {
+            let entry = self.entry(node);
+            self.check_owner(node);
+            if blocked.is_some_and(|path| entry.path.is_within(path)) {
+                self.fates.push(Fate::Absent);
+                continue;
+            }
+            if let Some(index) = self.surrounding(&entry.path) {
+                self.fates.push(self.fate_inside(entry, index));
+                self.space.add(entry);
+                continue;
+            }
+            let stat = folders.at(&entry.path)?.stat()?;
+            match self.survey(node, stat.as_ref())? {
+                Some(fate) => self.fates.push(fate),
+                None => {
+                    blocked = Some(&entry.path);
+                    self.fates.push(Fate::Absent);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn fate_inside(&self, entry: &Entry, index: usize) -> Fate {
+        if self.can_make(entry) { Fate::Staged(index) } else { Fate::Absent }
+    }
+
+    /// Only root makes devices; ghosts nobody makes.
+    fn can_make(&self, entry: &Entry) -> bool {
+        match entry.kind {
+            EntryKind::Ghost => false,
+            EntryKind::Char { .. } | EntryKind::Block { .. } => self.rights.is_root(),
+            _ => true,
+        }
+    }
+
+    /// The new folder that is staged as a whole and has the path in it.
+    fn surrounding(&self, path: &PkgPath) -> Option<usize> {
+        let index = self.stagings.iter().rposition(|staging| staging.what == What::Tree)?;
+        path.is_within(&self.stagings[index].target).then_some(index)
+    }
+
+    fn check_owner(&mut self, node: usize) {
+        let entry = self.entry(node);
+        if !self.rights.is_root() || matches!(entry.kind, EntryKind::Hardlink { .. } | EntryKind::Ghost) {
+            return;
+        }
+        if let Err(what) = self.rights.owner(entry) {
+            let name = if what == "user" { &entry.owner } else { &entry.group }.to_string();
+            if self.unknown.insert((what, name.clone())) {
+                self.findings.push(Finding::UnknownPrincipal { what, name, package: self.package(node) });
+            }
+        }
+    }
+
+    /// What becomes of one path; `None` where a folder should be and can not.
+    fn survey(&mut self, node: usize, stat: Option<&Stat>) -> Result<Option<Fate>> {
+        let entry = self.entry(node);
+        let is_dir = matches!(entry.kind, EntryKind::Dir { .. });
+        match stat {
+            _ if !self.can_make(entry) => Ok(Some(Fate::Absent)),
+            None => self.stage(node).map(Some),
+            Some(stat) if is_dir && stat.kind == FileKind::Dir => Ok(Some(self.existing_folder(node, stat))),
+            Some(stat) if is_dir => self.folder_over_file(node, stat),
+            Some(stat) if stat.kind == FileKind::Dir => self.file_over_folder(node).map(Some),
+            Some(stat) => self.existing_file(node, stat).map(Some),
+        }
+    }
+
+    /// Plans to place the node at its path.
+    fn stage(&mut self, node: usize) -> Result<Fate> {
+        self.stage_at(node, self.entry(node).path.clone(), What::Tree)
+    }
+
+    fn stage_at(&mut self, node: usize, target: PkgPath, what: What) -> Result<Fate> {
+        self.space.enter(self.root, target.parent())?;
+        self.space.add(self.entry(node));
+        Ok(self.push_staging(target, what))
+    }
+
+    /// The number of its step follows when all steps are known.
+    fn push_staging(&mut self, target: PkgPath, what: What) -> Fate {
+        self.stagings.push(Staging { step: 0, target, what });
+        Fate::Staged(self.stagings.len() - 1)
+    }
+
+    /// A folder of the same type is never replaced; it gets other attributes where the package brings other ones.
+    fn existing_folder(&mut self, node: usize, stat: &Stat) -> Fate {
+        let entry = self.entry(node);
+        let wants = match self.work.tree.nodes[node].before {
+            Before::Staying => false,
+            Before::Nobody => true,
+            Before::Outgoing(old) => {
+                let old = self.packages.old_entry(old);
+                (old.kind.mode(), &old.owner, &old.group) != (entry.kind.mode(), &entry.owner, &entry.group)
+            }
+        };
+        let grant = self.rights.grant(entry);
+        let differs = stat.mode != grant.mode || grant.owner.is_some_and(|owner| owner != (stat.uid, stat.gid));
+        if wants && differs {
+            self.attributes.push(Step::Attributes { path: entry.path.clone(), mode: grant.mode, owner: grant.owner });
+        }
+        Fate::Stays
+    }
+
+    /// Something that is no folder gives way to one only if a package that goes put it there.
+    fn folder_over_file(&mut self, node: usize, stat: &Stat) -> Result<Option<Fate>> {
+        let path = self.entry(node).path.clone();
+        if let Before::Outgoing(old) = self.work.tree.nodes[node].before
+            && !matches!(self.packages.old_entry(old).kind, EntryKind::Dir { .. })
+        {
+            self.clear.push(Step::Remove(path));
+            return self.stage(node).map(Some);
+        }
+        let package = self.package(node);
+        self.findings.push(match stat.kind {
+            FileKind::Symlink => Finding::SymlinkInTheWay { path, package },
+            _ => Finding::NotAFolder { path, package },
+        });
+        Ok(None)
+    }
+
+    /// A folder gives way only if a package that goes put it there, with all that is in it.
+    fn file_over_folder(&mut self, node: usize) -> Result<Fate> {
+        let path = &self.entry(node).path;
+        let package = self.package(node);
+        if !matches!(self.work.tree.nodes[node].before, Before::Outgoing(_)) {
+            self.findings.push(Finding::Unowned { path: path.clone(), package });
+            return Ok(Fate::Absent);
+        }
+        let range = self.orphans_within(path);
+        let mut gone: BTreeMap<&PkgPath, usize> = BTreeMap::new();
+        for index in range.clone() {
+            gone.insert(&self.packages.old_entry(self.work.tree.orphans[index]).path, index);
+        }
+        if let Some(kept) = self.first_kept(path, &gone)? {
+            self.findings.push(Finding::FolderInTheWay { path: path.clone(), package, kept });
+            return Ok(Fate::Absent);
+        }
+        for index in range.rev() {
+            let old = self.packages.old_entry(self.work.tree.orphans[index]);
+            self.clear.push(removal(old));
+            self.cleared.insert(index);
+        }
+        self.clear.push(Step::RemoveDir(path.clone()));
+        self.stage(node)
+    }
+
+    fn orphans_within(&self, folder: &PkgPath) -> std::ops::Range<usize> {
+        let orphans = &self.work.tree.orphans;
+        let path = |at: &EntryRef| &self.packages.old_entry(*at).path;
+        let start = orphans.partition_point(|at| path(at) < folder);
+        let length = orphans[start..].partition_point(|at| path(at).is_within(folder));
+        start..start + length
+    }
+
+    /// Something in the folder on the disk that does not go, or that must be kept because it was changed.
+    fn first_kept(&self, folder: &PkgPath, gone: &BTreeMap<&PkgPath, usize>) -> Result<Option<PkgPath>> {
+        for name in self.root.read_dir(Some(folder))? {
+            let Ok(path) = folder.join(&name) else { return Ok(Some(folder.clone())) };
+            let Some(stat) = self.root.stat(&path)? else { continue };
+            let Some(&index) = gone.get(&path) else { return Ok(Some(path)) };
+            let old = self.packages.old_entry(self.work.tree.orphans[index]);
+            if (stat.kind == FileKind::Dir) != matches!(old.kind, EntryKind::Dir { .. }) {
+                return Ok(Some(path));
+            }
+            if stat.kind == FileKind::Dir {
+                if let Some(kept) = self.first_kept(&path, gone)? {
+                    return Ok(Some(kept));
+                }
+            } else if self.is_changed_config(old, &stat)? {
+                return Ok(Some(path));
+            }
+        }
+        Ok(None)
+    }
+
+    fn existing_file(&mut self, node: usize, stat: &Stat) -> Result<Fate> {
+        let entry = self.entry(node);
+        match self.work.tree.nodes[node].before {
+            Before::Nobody => self.unowned_file(node, stat),
+            Before::Staying if entry.uses.contains(&Use::Config) || entry.uses.contains(&Use::Mutable) => {
+                Ok(Fate::Stays)
+            }
+            Before::Outgoing(old) if entry.uses.contains(&Use::Config) => self.config_file(node, old, stat),
+            Before::Staying | Before::Outgoing(_) => self.stage(node),
+        }
+    }
+
+    fn unowned_file(&mut self, node: usize, stat: &Stat) -> Result<Fate> {
+        let entry = self.entry(node);
+        if self.work.options.unowned == Unowned::Replace || is_same(self.root, entry, stat)? {
+            return self.stage(node);
+        }
+        if self.work.options.unowned == Unowned::Adopt {
+            return Ok(Fate::Stays);
+        }
+        self.findings.push(Finding::Unowned { path: entry.path.clone(), package: self.package(node) });
+        Ok(Fate::Absent)
+    }
+
+    /// Three contents decide: the old package's, the new one's, and what the administrator made of it.
+    fn config_file(&mut self, node: usize, old: EntryRef, stat: &Stat) -> Result<Fate> {
+        let entry = self.entry(node);
+        let (old, new) = (content(self.packages.old_entry(old)), content(entry));
+        let disk = if stat.kind == FileKind::File { Some(digest_of(self.root, &entry.path)?) } else { None };
+        if disk.is_some() && (disk == new || disk == old) {
+            return self.stage(node);
+        }
+        if old.is_some() && old == new {
+            return Ok(Fate::Stays);
+        }
+        if let Some(target) = self.free_name(&entry.path, b".new", self.package(node))? {
+            self.notices.push(Notice::NewBeside { path: entry.path.clone(), new: target.clone() });
+            self.stage_at(node, target, What::Beside(node))?;
+        }
+        Ok(Fate::Stays)
+    }
+
+    /// The path with an ending, if nothing but an earlier file of this ending stands there; otherwise a finding.
+    fn free_name(&mut self, path: &PkgPath, ending: &[u8], package: pkgtypes::PackageName) -> Result<Option<PkgPath>> {
+        let Ok(name) = path.with_file_name(&[path.file_name(), ending].concat()) else {
+            self.findings.push(Finding::TooLarge { package, what: "length of a path" });
+            return Ok(None);
+        };
+        let planned = self.work.tree.nodes.iter().any(|node| self.packages.new_entry(node.source).path == name);
+        let is_dir = self.root.stat(&name)?.is_some_and(|stat| stat.kind == FileKind::Dir);
+        if planned || is_dir || self.db.owner_except(&name, &HashSet::new())?.is_some() {
+            self.findings.push(Finding::Unowned { path: name, package });
+            return Ok(None);
+        }
+        Ok(Some(name))
+    }
+
+    /// Takes away what nobody owns any more.
+    fn survey_orphans(&mut self) -> Result<()> {
+        let mut folders = Batch::new(self.root);
+        let mut absent: Option<&PkgPath> = None;
+        let mut steps = Vec::new();
+        for (index, &at) in self.work.tree.orphans.iter().enumerate() {
+            let old = self.packages.old_entry(at);
+            if self.cleared.contains(&index) || absent.is_some_and(|folder| old.path.is_within(folder)) {
+                continue;
+            }
+            let stat = match folders.at(&old.path).and_then(|place| place.stat()) {
+                Ok(stat) => stat,
+                Err(error) if matches!(error.kind, DiskError::NotFound | DiskError::WrongType | DiskError::Symlink) => {
+                    None
+                }
+                Err(error) => return Err(error.into()),
+            };
+            match stat {
+                None => absent = Some(&old.path),
+                Some(stat) => steps.extend(self.survey_orphan(old, &stat, at)?),
+            }
+        }
+        // What is in a folder goes before the folder.
+        steps.reverse();
+        self.remove = steps;
+        Ok(())
+    }
+
+    fn survey_orphan(&mut self, old: &Entry, stat: &Stat, at: EntryRef) -> Result<Option<Step>> {
+        let (was_dir, is_dir) = (matches!(old.kind, EntryKind::Dir { .. }), stat.kind == FileKind::Dir);
+        if was_dir != is_dir && old.kind != EntryKind::Ghost {
+            self.notices.push(Notice::LeftAlone { path: old.path.clone() });
+            return Ok(None);
+        }
+        if is_dir {
+            return Ok(Some(Step::RemoveDir(old.path.clone())));
+        }
+        if self.is_changed_config(old, stat)? {
+            let package = self.packages.outgoing[at.package].record.meta().name.clone();
+            if let Some(saved) = self.free_name(&old.path, b".save", package)? {
+                self.notices.push(Notice::Saved { path: old.path.clone(), saved: saved.clone() });
+                self.push_staging(saved, What::Save(old.path.clone()));
+            }
+        }
+        Ok(Some(Step::Remove(old.path.clone())))
+    }
+
+    fn is_changed_config(&self, old: &Entry, stat: &Stat) -> Result<bool> {
+        if !old.uses.contains(&Use::Config) {
+            return Ok(false);
+        }
+        Ok(stat.kind != FileKind::File || Some(digest_of(self.root, &old.path)?) != content(old))
+    }
+
+    /// Whether names can be made and removed in every folder where that is needed, and be staged there.
+    fn check_rights(&mut self) -> Result<()> {
+        let targets = self.stagings.iter().map(|staging| &staging.target);
+        let steps = self.clear.iter().chain(&self.remove).map(Step::path);
+        let folders: BTreeSet<Option<PkgPath>> = targets.clone().chain(steps).map(PkgPath::parent).collect();
+        if targets.clone().any(|target| staged_path(target, i64::MAX, usize::MAX).is_err()) {
+            let package = self.work.operations[0].name.clone();
+            self.findings.push(Finding::TooLarge { package, what: "length of a path" });
+        }
+        for folder in folders {
+            match self.root.may_change(folder.as_ref()).map_err(|error| (error.kind.clone(), error)) {
+                // A folder that is made in this transaction, or cleared away in it.
+                Ok(()) | Err((DiskError::NotFound | DiskError::WrongType | DiskError::Symlink, _)) => {}
+                Err((DiskError::Denied, _)) => self.findings.push(Finding::Denied { path: folder }),
+                Err((DiskError::ReadOnly, _)) => self.findings.push(Finding::ReadOnly { path: folder }),
+                Err((_, error)) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn removal(old: &Entry) -> Step {
+    match old.kind {
+        EntryKind::Dir { .. } => Step::RemoveDir(old.path.clone()),
+        _ => Step::Remove(old.path.clone()),
+    }
+}
+
+/// Puts the steps into the order in which they are done, and tells each staging its number.
+fn assemble(clear: Vec<Step>, stagings: &mut [Staging], remove: Vec<Step>, attributes: Vec<Step>) -> Vec<Step> {
+    let mut steps = clear;
+    for staging in stagings {
+        staging.step = steps.len();
+        steps.push(Step::Place(staging.target.clone()));
+    }
+    steps.extend(remove);
+    steps.extend(attributes);
+    steps
+}
+
+fn content(entry: &Entry) -> Option<Digest> {
+    match &entry.kind {
+        EntryKind::File { digest, .. } => Some(*digest),
+        _ => None,
+    }
+}
+
+/// Whether what is on the disk is what the entry describes, its owner and time aside.
+fn is_same(root: &Root, entry: &Entry, stat: &Stat) -> Result<bool> {
+    Ok(match &entry.kind {
+        EntryKind::File { mode, size, digest, .. } => {
+            stat.kind == FileKind::File
+                && (stat.mode, stat.size) == (*mode, *size)
+                && digest_of(root, &entry.path)? == *digest
+        }
+        EntryKind::Symlink { target } => stat.kind == FileKind::Symlink && root.read_link(&entry.path)? == *target,
+        EntryKind::Fifo { .. } => stat.kind == FileKind::Fifo,
+        EntryKind::Socket { .. } => stat.kind == FileKind::Socket,
+        EntryKind::Char { major, minor, .. } => stat.kind == FileKind::Char && stat.rdev == (*major, *minor),
+        EntryKind::Block { major, minor, .. } => stat.kind == FileKind::Block && stat.rdev == (*major, *minor),
+        EntryKind::Dir { .. } | EntryKind::Hardlink { .. } | EntryKind::Ghost => false,
+    })
+}
+
+fn digest_of(root: &Root, path: &PkgPath) -> Result<Digest> {
+    let file = root.open_file(path)?;
+    digest_file(file).map_err(|error| pkgfs::Error::new("read the file", root.path().join(path), error).into())
+}
+
+/// The digest of an open file's content.
+pub(crate) fn digest_file(mut file: File) -> io::Result<Digest> {
+    let mut hasher = Hasher::new();
+    let mut buffer = vec![0; 128 << 10];
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok(hasher.finish()),
+            Ok(length) => hasher.update(&buffer[..length]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}

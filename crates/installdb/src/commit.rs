@@ -1,0 +1,130 @@
+use pkgtypes::Timestamp;
+use rusqlite::{Connection, TransactionBehavior};
+
+use crate::error::Result;
+use crate::journal::{self, Ending, State};
+use crate::layout::Layout;
+use crate::plan::Work;
+use crate::rows::{self, PackageRows};
+use crate::stage::Findings;
+use crate::{Error, InstallDb, Notice, Operation, PackageVersion, Unset, recover};
+
+/// A transaction that is decided: its rows are in the database and the journal says so. What is left are the renames
+/// and removals; if they are not done now, the next one who opens the database does them.
+#[derive(Debug)]
+#[must_use = "finish it, or leave it to the next one who opens the database"]
+pub struct Committed<'db> {
+    db: &'db mut InstallDb,
+    txn: i64,
+    operations: Vec<Operation>,
+    notices: Vec<Notice>,
+}
+
+/// A transaction that is over.
+#[derive(Debug)]
+pub struct Done {
+    /// Its number in the history.
+    pub txn: i64,
+    /// What it did with each package, sorted by name.
+    pub operations: Vec<Operation>,
+    /// What the user should hear of.
+    pub notices: Vec<Notice>,
+}
+
+/// Brings the staged files to the disk, then the rows and the decision in one database transaction.
+///
+/// The rows are prepared while the disk writes; only their commit waits for it.
+pub(crate) fn decide(db: &mut InstallDb, txn: i64, work: &Work<'_>, layout: &Layout, found: &Findings) -> Result<()> {
+    let installed = db.installed_mut();
+    let (root, conn) = (&installed.root, &mut installed.conn);
+    std::thread::scope(|scope| {
+        let syncing = scope.spawn(|| recover::sync_filesystems(root, &layout.steps));
+        let path = crate::error::path_of(conn);
+        let failed = |source| Error::sqlite("write the packages", path.clone(), source);
+        let change = conn.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+        write(&change, txn, work, found).map_err(failed)?;
+        journal::set_state(&change, State::Committed)?;
+        syncing.join().expect("a sync does not panic")?;
+        change.commit().map_err(failed)
+    })
+}
+
+fn write(conn: &Connection, txn: i64, work: &Work<'_>, found: &Findings) -> rusqlite::Result<()> {
+    for outgoing in &work.outgoing {
+        rows::delete(conn, outgoing.row, &outgoing.record)?;
+    }
+    let unset = by_package(work, &found.unset);
+    for (index, (incoming, unset)) in work.incoming.iter().zip(&unset).enumerate() {
+        let scripts = found.scripts.iter().filter(|script| script.package == index).collect();
+        let (record, acceptance) = (&*incoming.record, incoming.record.acceptance());
+        PackageRows { conn, record, acceptance, unset, scripts, txn, time: work.time }.insert()?;
+        if incoming.wanted {
+            let mut statement = conn.prepare_cached("INSERT OR REPLACE INTO wanted (name, txn) VALUES (?, ?)")?;
+            statement.execute((record.meta().name.as_str(), txn))?;
+        }
+    }
+    for name in &work.removed {
+        conn.prepare_cached("DELETE FROM wanted WHERE name = ?")?.execute([name.as_str()])?;
+    }
+    write_changes(conn, txn, &work.operations)
+}
+
+/// The same, for each package's entries instead of the tree's nodes.
+fn by_package(work: &Work<'_>, unset: &[Unset]) -> Vec<Vec<Unset>> {
+    let count = |record: &pkgformat::PackageRecord| record.manifest().entries().len();
+    let blank = work.incoming.iter().map(|incoming| vec![Unset::NOTHING; count(&incoming.record)]);
+    let mut all: Vec<Vec<Unset>> = blank.collect();
+    for (node, unset) in work.tree.nodes.iter().zip(unset) {
+        for at in std::iter::once(&node.source).chain(&node.sharers) {
+            all[at.package][at.entry] = *unset;
+        }
+    }
+    all
+}
+
+fn write_changes(conn: &Connection, txn: i64, operations: &[Operation]) -> rusqlite::Result<()> {
+    let mut statement = conn.prepare_cached(
+        "INSERT INTO changes (txn, name, old_version, old_release, old_id, new_version, new_release, new_id)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+    )?;
+    for Operation { name, old, new } in operations {
+        let version = |known: &Option<PackageVersion>| known.as_ref().map(|known| known.version.to_string());
+        let release = |known: &Option<PackageVersion>| {
+            known.as_ref().map(|known| i64::try_from(known.release.0).unwrap_or(i64::MAX))
+        };
+        let id = |known: &Option<PackageVersion>| known.as_ref().map(|known| *known.id.digest().as_bytes());
+        statement.execute((
+            txn,
+            name.as_str(),
+            version(old),
+            release(old),
+            id(old),
+            version(new),
+            release(new),
+            id(new),
+        ))?;
+    }
+    Ok(())
+}
+
+impl<'db> Committed<'db> {
+    pub(crate) fn new(db: &'db mut InstallDb, txn: i64, operations: Vec<Operation>, notices: Vec<Notice>) -> Self {
+        Self { db, txn, operations, notices }
+    }
+
+    /// The transaction's number in the history.
+    pub fn txn(&self) -> i64 {
+        self.txn
+    }
+
+    /// Puts everything in its place and takes away what goes. `time` is for the history.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`]: the disk failed; the next one who opens the database goes on.
+    pub fn finish(self, time: Timestamp) -> Result<Done> {
+        let Self { db, txn, operations, notices } = self;
+        recover::finish(db.installed_mut(), txn, Ending::Done(time))
+            .map_err(|source| Error::Interrupted { txn, source: Box::new(source) })?;
+        Ok(Done { txn, operations, notices })
+    }
+}

@@ -1,0 +1,366 @@
+//! Writing everything new beside its target.
+
+use std::collections::HashMap;
+use std::io::Read as _;
+use std::ops::ControlFlow;
+
+use pkgformat::{BlobReader, Entry, EntryKind, Reader, ScriptKind};
+use pkgfs::{Batch, FileKind, Place, Root, fd};
+use pkgtypes::{Digest, Mode, PackageName, PkgPath};
+
+use crate::error::Result;
+use crate::layout::{Fate, Layout, What};
+use crate::plan::Work;
+use crate::request::Source;
+use crate::rights::{Grant, Rights, plain};
+use crate::stage::{Findings, Script};
+use crate::tree::{Node, Packages};
+use crate::writer::{Failed, Target, Writers, given};
+use crate::{Error, Event, InstallDb, Progress, Unset};
+
+/// Contents up to this size are read whole, verified, and then written.
+const WHOLE: u64 = 1 << 20;
+/// Larger ones come in pieces of this size.
+const PIECE: usize = 256 << 10;
+
+/// Stages everything: what is saved, folders, links and devices, files, and at last what needs these to stand.
+pub(crate) fn fill(
+    db: &InstallDb,
+    txn: i64,
+    work: &mut Work<'_>,
+    layout: &Layout,
+    rights: &Rights,
+    progress: &mut dyn Progress,
+) -> Result<Findings> {
+    let Work { incoming, readers, outgoing, tree, .. } = work;
+    let packages = Packages { incoming, outgoing };
+    let paths = staged_paths(packages, &tree.nodes, layout, txn);
+    let mut unset: Vec<Unset> = tree.nodes.iter().map(|node| initial(packages.entry(node), rights)).collect();
+    let shape = Shape { root: db.root(), packages, nodes: &tree.nodes, layout, rights, txn, paths: &paths };
+    shape.save_changed()?;
+    shape.make_folders()?;
+    shape.make_nodes(&mut unset)?;
+    let scripts = shape.make_files(readers, &mut unset, progress)?;
+    shape.make_hard_links()?;
+    shape.finish_folders(&mut unset)?;
+    Ok(Findings { unset, scripts })
+}
+
+/// What this user can not give, as far as it is known without trying.
+fn initial(entry: &Entry, rights: &Rights) -> Unset {
+    match entry.kind {
+        EntryKind::Char { .. } | EntryKind::Block { .. } if !rights.is_root() => Unset::DEVICE | Unset::OWNER,
+        EntryKind::Ghost | EntryKind::Hardlink { .. } => Unset::NOTHING,
+        _ => rights.grant(entry).unset,
+    }
+}
+
+/// Where each node is staged; `None` for those that are not.
+fn staged_paths(packages: Packages<'_>, nodes: &[Node], layout: &Layout, txn: i64) -> Vec<Option<PkgPath>> {
+    let staged = |(node, fate): (&Node, &Fate)| match fate {
+        Fate::Staged(index) => Some(staged_path(layout, *index, &packages.entry(node).path, txn)),
+        Fate::Stays | Fate::Absent => None,
+    };
+    nodes.iter().zip(&layout.fates).map(staged).collect()
+}
+
+fn staged_path(layout: &Layout, index: usize, path: &PkgPath, txn: i64) -> PkgPath {
+    layout.staged(index, path, txn).expect("a path too long to be staged was refused")
+}
+
+/// All that staging needs to know and does not change.
+struct Shape<'a> {
+    root: &'a Root,
+    packages: Packages<'a>,
+    nodes: &'a [Node],
+    layout: &'a Layout,
+    rights: &'a Rights,
+    txn: i64,
+    paths: &'a [Option<PkgPath>],
+}
+
+/// Until it is filled, nobody else looks into a folder.
+const PRIVATE: Mode = Mode::from_raw(0o700);
+
+impl<'a> Shape<'a> {
+    fn entry(&self, node: usize) -> &'a Entry {
+        self.packages.entry(&self.nodes[node])
+    }
+
+    /// The nodes that are staged, with their staged paths.
+    fn staged(&self) -> impl DoubleEndedIterator<Item = (usize, &'a Entry, &'a PkgPath)> + '_ {
+        let paths = self.paths.iter().enumerate();
+        paths.filter_map(|(node, path)| path.as_ref().map(|path| (node, self.entry(node), path)))
+    }
+
+    /// A second name keeps the administrator's file when the first one goes.
+    fn save_changed(&self) -> Result<()> {
+        for (index, staging) in self.layout.stagings.iter().enumerate() {
+            if let What::Save(path) = &staging.what {
+                self.root.hard_link(path, &staged_path(self.layout, index, path, self.txn))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn make_folders(&self) -> Result<()> {
+        let mut folders = Batch::new(self.root);
+        for (_, entry, path) in self.staged() {
+            if matches!(entry.kind, EntryKind::Dir { .. }) {
+                folders.at(path)?.create_dir(PRIVATE)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Links, pipes, sockets and devices.
+    fn make_nodes(&self, unset: &mut [Unset]) -> Result<()> {
+        let mut folders = Batch::new(self.root);
+        for (node, entry, path) in self.staged() {
+            let place = folders.at(path)?;
+            let made = match &entry.kind {
+                EntryKind::Symlink { target } => place.symlink(target),
+                EntryKind::Fifo { .. } => place.create_node(FileKind::Fifo, PRIVATE, (0, 0)),
+                EntryKind::Socket { .. } => place.create_node(FileKind::Socket, PRIVATE, (0, 0)),
+                EntryKind::Char { major, minor, .. } => place.create_node(FileKind::Char, PRIVATE, (*major, *minor)),
+                EntryKind::Block { major, minor, .. } => place.create_node(FileKind::Block, PRIVATE, (*major, *minor)),
+                EntryKind::File { .. } | EntryKind::Dir { .. } | EntryKind::Hardlink { .. } | EntryKind::Ghost => {
+                    continue;
+                }
+            };
+            match made {
+                // In a user namespace not even root makes devices.
+                Err(error) if error.kind == pkgfs::ErrorKind::Denied && is_device(entry) => {
+                    unset[node] = unset[node] | Unset::DEVICE;
+                }
+                made => {
+                    made?;
+                    unset[node] = unset[node] | self.give(&place, entry)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives owner, mode and time to what is no regular file.
+    fn give(&self, place: &Place<'_>, entry: &Entry) -> Result<Unset> {
+        let Grant { mut mode, owner, .. } = self.rights.grant(entry);
+        let mut unset = Unset::NOTHING;
+        if let Some((uid, gid)) = owner
+            && !allowed(place.set_owner(uid, gid))?
+        {
+            unset = unset | Unset::OWNER | if mode == plain(mode) { Unset::NOTHING } else { Unset::SETID };
+            mode = plain(mode);
+        }
+        if !entry.xattrs.is_empty() {
+            unset = unset | give_xattrs(place, entry)?;
+        }
+        if !matches!(entry.kind, EntryKind::Symlink { .. }) {
+            place.set_mode(mode)?;
+        }
+        place.set_mtime(entry.mtime)?;
+        Ok(unset)
+    }
+
+    /// Hard links come when all files stand; one to a file that stays is a link to that.
+    fn make_hard_links(&self) -> Result<()> {
+        for (_, entry, path) in self.staged() {
+            let EntryKind::Hardlink { target } = &entry.kind else { continue };
+            let node = self.nodes.binary_search_by(|node| self.packages.entry(node).path.cmp(target));
+            let existing = node.ok().and_then(|node| self.paths[node].as_ref()).unwrap_or(target);
+            self.root.hard_link(existing, path)?;
+        }
+        Ok(())
+    }
+
+    /// From the inside out, since a folder's time changes with what is put into it.
+    fn finish_folders(&self, unset: &mut [Unset]) -> Result<()> {
+        let mut folders = Batch::new(self.root);
+        for (node, entry, path) in self.staged().rev() {
+            if matches!(entry.kind, EntryKind::Dir { .. }) {
+                unset[node] = unset[node] | self.give(&folders.at(path)?, entry)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads every package to its end, verifies it, and makes its files meanwhile.
+    fn make_files(
+        &self,
+        readers: &mut [Reader<Source<'_>>],
+        unset: &mut [Unset],
+        progress: &mut dyn Progress,
+    ) -> Result<Vec<Script>> {
+        let mut scripts = Vec::new();
+        let mut meter = Meter::new(self.packages, progress);
+        let missing = std::thread::scope(|scope| {
+            let mut writers = Writers::new(scope, self.root);
+            let mut read = Ok(());
+            for (package, reader) in readers.iter_mut().enumerate() {
+                read = self.read_package(package, reader, &mut writers, &mut scripts, &mut meter);
+                if read.is_err() {
+                    break;
+                }
+            }
+            // Why the writers gave up says more than that they did.
+            let missing = writers.finish();
+            match read {
+                Err(Interruption::Other(error)) => Err(error),
+                Err(Interruption::Writers) | Ok(()) => missing,
+            }
+        })?;
+        for (node, more) in missing {
+            unset[node] = unset[node] | more;
+        }
+        Ok(scripts)
+    }
+
+    fn read_package<'scope>(
+        &self,
+        package: usize,
+        reader: &mut Reader<Source<'_>>,
+        writers: &mut Writers<'scope, 'a>,
+        scripts: &mut Vec<Script>,
+        meter: &mut Meter<'_>,
+    ) -> Result<(), Interruption>
+    where
+        'a: 'scope,
+    {
+        let record = &self.packages.incoming[package].record;
+        let name = &record.meta().name;
+        let malformed = |source| Interruption::Other(Error::Package { package: name.clone(), source });
+        let mut targets = self.targets(package);
+        let kinds: Vec<(ScriptKind, Digest)> = record.meta().scripts.iter().collect();
+        while let Some(blob) = reader.next_blob().map_err(malformed)? {
+            let (digest, size) = (blob.digest(), blob.size());
+            let files = targets.remove(&digest).unwrap_or_default();
+            let is_script = kinds.iter().any(|(_, known)| *known == digest);
+            if is_script || (!files.is_empty() && size <= WHOLE) {
+                let content = read_whole(blob).map_err(malformed)?;
+                for (kind, digest) in kinds.iter().filter(|(_, known)| *known == digest) {
+                    scripts.push(Script { package, kind: *kind, digest: *digest, content: content.clone() });
+                }
+                writers.write(files.into_iter(), content)?;
+            } else if !files.is_empty() {
+                let pieces = writers.stream(files)?;
+                read_pieces(blob, |piece| pieces.send(piece).map_err(|_| Interruption::Writers), malformed)?;
+            }
+            meter.add(name, size)?;
+        }
+        Ok(())
+    }
+
+    /// The files of a package that are staged, by content.
+    fn targets(&self, package: usize) -> HashMap<Digest, Targets<'a>> {
+        let mut targets: HashMap<Digest, Targets<'a>> = HashMap::new();
+        let mut add = |node: usize, path: &PkgPath| {
+            let entry = self.entry(node);
+            if let EntryKind::File { digest, .. } = &entry.kind
+                && self.nodes[node].source.package == package
+            {
+                let target = Target { path: path.clone(), node, entry, grant: self.rights.grant(entry) };
+                targets.entry(*digest).or_default().push(target);
+            }
+        };
+        for (node, _, path) in self.staged() {
+            add(node, path);
+        }
+        for (index, staging) in self.layout.stagings.iter().enumerate() {
+            if let What::Beside(node) = staging.what {
+                add(node, &staged_path(self.layout, index, &staging.target, self.txn));
+            }
+        }
+        targets
+    }
+}
+
+type Targets<'a> = Vec<Target<'a>>;
+
+/// Why reading ended early.
+enum Interruption {
+    /// The writers gave up, and know why.
+    Writers,
+    Other(Error),
+}
+
+impl From<Failed> for Interruption {
+    fn from(_: Failed) -> Self {
+        Self::Writers
+    }
+}
+
+/// Its buffer grows with what really comes, not with what is claimed.
+fn read_whole(mut blob: BlobReader<'_, Source<'_>>) -> pkgformat::Result<Vec<u8>> {
+    let capacity = usize::try_from(blob.size().min(WHOLE)).unwrap_or(0);
+    let mut content = Vec::with_capacity(capacity);
+    blob.read_to_end(&mut content)?;
+    Ok(content)
+}
+
+fn read_pieces<E>(
+    mut blob: BlobReader<'_, Source<'_>>,
+    mut take: impl FnMut(Vec<u8>) -> Result<(), E>,
+    malformed: impl Fn(pkgformat::Error) -> E,
+) -> Result<(), E> {
+    loop {
+        let mut piece = Vec::with_capacity(PIECE);
+        let read = blob.by_ref().take(PIECE as u64).read_to_end(&mut piece);
+        read.map_err(|error| malformed(error.into()))?;
+        if piece.is_empty() {
+            return Ok(());
+        }
+        take(piece)?;
+    }
+}
+
+/// Counts what was read.
+struct Meter<'a> {
+    progress: &'a mut dyn Progress,
+    bytes: u64,
+    total: u64,
+}
+
+impl<'a> Meter<'a> {
+    fn new(packages: Packages<'_>, progress: &'a mut dyn Progress) -> Self {
+        let blobs = packages.incoming.iter().flat_map(|incoming| incoming.record.blobs());
+        let total = blobs.filter_map(|blob| blob.size).fold(0, u64::saturating_add);
+        Self { progress, bytes: 0, total }
+    }
+
+    fn add(&mut self, package: &PackageName, size: u64) -> Result<(), Interruption> {
+        self.bytes = self.bytes.saturating_add(size);
+        match self.progress.report(Event::Staged { package, bytes: self.bytes, total: self.total }) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(Interruption::Other(Error::Stopped)),
+        }
+    }
+}
+
+fn is_device(entry: &Entry) -> bool {
+    matches!(entry.kind, EntryKind::Char { .. } | EntryKind::Block { .. })
+}
+
+/// Whether a property could be given; see [`given`].
+fn allowed(answer: pkgfs::Result<()>) -> Result<bool> {
+    match answer {
+        Ok(()) => Ok(true),
+        Err(error) => match given(Err(error.source)) {
+            Ok(given) => Ok(given),
+            Err(source) => Err(pkgfs::Error::new(error.operation, error.path, source).into()),
+        },
+    }
+}
+
+/// Of a folder: nothing else that comes here has any.
+fn give_xattrs(place: &Place<'_>, entry: &Entry) -> Result<Unset> {
+    let folder = place.open_dir()?;
+    let mut unset = Unset::NOTHING;
+    for xattr in &entry.xattrs {
+        let answer = given(fd::set_xattr(&folder, &xattr.name, &xattr.value));
+        let error = |error| pkgfs::Error::new("set an extended attribute of", place.full_path(), error);
+        if !answer.map_err(error)? {
+            unset = unset | Unset::XATTRS;
+        }
+    }
+    Ok(unset)
+}

@@ -1,0 +1,82 @@
+use pkgtypes::{ParseError, PkgPath};
+
+use crate::step::{Step, staged_path};
+
+/// What becomes of a path on the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// What is there stays: a folder, or a file that the administrator changed.
+    Stays,
+    /// Nothing is put there.
+    Absent,
+    /// It is staged, as the whole of a [`Staging`] or as a part of it.
+    Staged(usize),
+}
+
+/// One thing that is staged and renamed.
+#[derive(Debug)]
+pub(crate) struct Staging {
+    /// The number of its step.
+    pub(crate) step: usize,
+    /// Where it is renamed to.
+    pub(crate) target: PkgPath,
+    pub(crate) what: What,
+}
+
+/// What is staged.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum What {
+    /// A node, with all nodes below it.
+    Tree,
+    /// A node under another name than its own, because the administrator's stays.
+    Beside(usize),
+    /// One more name for a file on the disk, under which it survives.
+    Save(PkgPath),
+}
+
+/// How the transaction is carried out on the disk.
+#[derive(Debug, Default)]
+pub(crate) struct Layout {
+    pub(crate) steps: Vec<Step>,
+    pub(crate) stagings: Vec<Staging>,
+    /// One for each node of the tree.
+    pub(crate) fates: Vec<Fate>,
+    pub(crate) notices: Vec<Notice>,
+}
+
+impl Layout {
+    /// Where `path` stands while staging number `index` of transaction `txn` is not placed yet.
+    pub(crate) fn staged(&self, index: usize, path: &PkgPath, txn: i64) -> Result<PkgPath, ParseError> {
+        let Staging { step, target, what } = &self.stagings[index];
+        let top = staged_path(target, txn, *step)?;
+        match what {
+            What::Tree => PkgPath::new([top.as_bytes(), &path.as_bytes()[target.as_bytes().len()..]].concat()),
+            What::Beside(_) | What::Save(_) => Ok(top),
+        }
+    }
+}
+
+/// Something that the user should hear of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Notice {
+    /// A configuration file was changed by the administrator and by the package: his stays, the package's is beside it.
+    NewBeside {
+        /// The file.
+        path: PkgPath,
+        /// The package's version of it.
+        new: PkgPath,
+    },
+    /// A configuration file that the administrator changed survives its package.
+    Saved {
+        /// The file.
+        path: PkgPath,
+        /// Where it is now.
+        saved: PkgPath,
+    },
+    /// Something of another type stands where the package had put something; it was left alone.
+    LeftAlone {
+        /// The path.
+        path: PkgPath,
+    },
+}

@@ -1,0 +1,158 @@
+use std::collections::BTreeMap;
+
+use pkgtypes::PackageName;
+
+use crate::check::Checked;
+use crate::error::{DbResult as _, Result};
+use crate::outgoing::Outgoing;
+use crate::relations::After;
+use crate::request::{Arriving, Incoming, Options, Request, Source};
+use crate::tree::{self, Packages, Tree};
+use crate::{Error, Finding, InstallDb, Operation, PackageVersion, Unmet};
+
+/// What all states of a transaction carry along.
+#[derive(Debug)]
+pub(crate) struct Work<'p> {
+    pub(crate) incoming: Vec<Arriving>,
+    /// Where their contents come from, in the same order.
+    pub(crate) readers: Vec<pkgformat::Reader<Source<'p>>>,
+    pub(crate) outgoing: Vec<Outgoing>,
+    pub(crate) removed: Vec<PackageName>,
+    pub(crate) operations: Vec<Operation>,
+    pub(crate) tree: Tree,
+    pub(crate) time: pkgtypes::Timestamp,
+    pub(crate) argv: Vec<Vec<u8>>,
+    pub(crate) options: Options,
+}
+
+impl Work<'_> {
+    pub(crate) fn packages(&self) -> Packages<'_> {
+        Packages { incoming: &self.incoming, outgoing: &self.outgoing }
+    }
+}
+
+/// A transaction of which it is known what it would do. The disk was not looked at yet.
+#[derive(Debug)]
+#[must_use = "a plan does nothing until it is checked, staged and committed"]
+pub struct Plan<'db, 'p> {
+    db: &'db mut InstallDb,
+    work: Work<'p>,
+    findings: Vec<Finding>,
+    unmet: Vec<Unmet>,
+}
+
+impl InstallDb {
+    /// Says what a change amounts to.
+    ///
+    /// # Errors
+    /// A package to be removed is not installed; a name stands in the request twice; batches of an earlier change are
+    /// still to do.
+    pub fn plan<'db, 'p>(&'db mut self, request: Request<'p>) -> Result<Plan<'db, 'p>> {
+        self.refuse_unfinished()?;
+        let Request { install, remove, time, argv, options } = request;
+        refuse_repetition(&install, &remove)?;
+        let mut outgoing = Vec::new();
+        for incoming in &install {
+            outgoing.extend(Outgoing::load(self, &incoming.record().meta().name)?);
+        }
+        for name in &remove {
+            let known = Outgoing::load(self, name)?;
+            outgoing.push(known.ok_or_else(|| Error::NotInstalled { name: name.clone() })?);
+        }
+        let (incoming, readers): (Vec<_>, Vec<_>) = install.into_iter().map(Incoming::into_parts).unzip();
+        let mut findings = Vec::new();
+        let tree = tree::plan(self, Packages { incoming: &incoming, outgoing: &outgoing }, &mut findings)?;
+        let unmet = match options.ignore_relations {
+            true => Vec::new(),
+            false => After::new(&self.conn, &incoming, &outgoing).check()?,
+        };
+        let operations = operations(&incoming, &outgoing);
+        let work = Work { incoming, readers, outgoing, removed: remove, operations, tree, time, argv, options };
+        refuse_what_is_not_carried_out(&work, &mut findings);
+        Ok(Plan { db: self, work, findings, unmet })
+    }
+
+    fn refuse_unfinished(&self) -> Result<()> {
+        let count = self.conn.query_row("SELECT count(DISTINCT batch) FROM target", [], |row| row.get(0));
+        match count.during("read the batches", &self.conn)? {
+            0 => Ok(()),
+            batches => Err(Error::Unfinished { batches }),
+        }
+    }
+}
+
+fn refuse_repetition(install: &[Incoming<'_>], remove: &[PackageName]) -> Result<()> {
+    let mut names: Vec<&PackageName> = install.iter().map(|incoming| &incoming.record().meta().name).collect();
+    names.extend(remove);
+    names.sort();
+    match names.windows(2).find(|pair| pair[0] == pair[1]) {
+        None => Ok(()),
+        Some(pair) => Err(Error::Twice { name: pair[0].clone() }),
+    }
+}
+
+fn operations(incoming: &[Arriving], outgoing: &[Outgoing]) -> Vec<Operation> {
+    let mut operations = BTreeMap::new();
+    let blank = |name: &PackageName| Operation { name: name.clone(), old: None, new: None };
+    for record in outgoing.iter().map(|outgoing| &outgoing.record) {
+        let name = &record.meta().name;
+        operations.entry(name.clone()).or_insert_with(|| blank(name)).old = Some(PackageVersion::from(record));
+    }
+    for record in incoming.iter().map(|incoming| &*incoming.record) {
+        let name = &record.meta().name;
+        operations.entry(name.clone()).or_insert_with(|| blank(name)).new = Some(PackageVersion::from(record));
+    }
+    operations.into_values().collect()
+}
+
+/// What a package asks for and nobody here does is a reason not to begin, unless the user says so.
+fn refuse_what_is_not_carried_out(work: &Work<'_>, findings: &mut Vec<Finding>) {
+    let records = work.incoming.iter().map(|incoming| &*incoming.record);
+    for record in records.clone() {
+        if i64::try_from(record.meta().release.0).is_err() {
+            findings.push(Finding::TooLarge { package: record.meta().name.clone(), what: "release" });
+        }
+    }
+    if work.options.skip_scripts {
+        return;
+    }
+    for meta in records.map(|record| record.meta()).chain(work.outgoing.iter().map(|known| known.record.meta())) {
+        let asks = [
+            (meta.scripts.iter().next().is_some(), "scripts"),
+            (!meta.triggers.is_empty(), "triggers"),
+            (!meta.sysusers.is_empty() || !meta.sysgroups.is_empty(), "users or groups to make"),
+        ];
+        for (_, what) in asks.into_iter().filter(|(asked, _)| *asked) {
+            findings.push(Finding::NotCarriedOut { package: meta.name.clone(), what });
+        }
+    }
+}
+
+impl<'db, 'p> Plan<'db, 'p> {
+    /// What it does with each package, sorted by name.
+    pub fn operations(&self) -> &[Operation] {
+        &self.work.operations
+    }
+
+    /// Reasons not to begin that are known without a look at the disk.
+    pub fn findings(&self) -> &[Finding] {
+        &self.findings
+    }
+
+    /// Relations between packages that would not hold.
+    pub fn unmet(&self) -> &[Unmet] {
+        &self.unmet
+    }
+
+    /// Looks at the disk: whether everything can be put where it belongs.
+    ///
+    /// # Errors
+    /// [`Error::Unmet`], or [`Error::Refused`] with every reason found; nothing was changed.
+    pub fn check(self) -> Result<Checked<'db, 'p>> {
+        let Self { db, work, findings, unmet } = self;
+        if !unmet.is_empty() {
+            return Err(Error::Unmet(unmet));
+        }
+        Checked::new(db, work, findings)
+    }
+}

@@ -1,0 +1,278 @@
+//! Questions about what is installed.
+
+use std::collections::HashSet;
+
+use pkgformat::{Limits, PackageRecord};
+use pkgtypes::{Arch, PackageId, PackageName, PkgPath, Release, Timestamp, Version};
+use rusqlite::{OptionalExtension as _, Row};
+
+use crate::error::{DbResult as _, Result};
+use crate::rows::{digest_column, path_column, word_column};
+use crate::{Error, Installed};
+
+/// An installed package, as lists show it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Package {
+    /// Its name.
+    pub name: PackageName,
+    /// Epoch and upstream version.
+    pub version: Version,
+    /// The packager's count for it.
+    pub release: Release,
+    /// The machines it is for.
+    pub arch: Arch,
+    /// Its content.
+    pub id: PackageId,
+    /// The first line of its description; empty where it has none.
+    pub summary: String,
+    /// Bytes that its files take.
+    pub size: u64,
+    /// When it was installed.
+    pub installed: Timestamp,
+    /// Whether the user asked for it.
+    pub wanted: bool,
+    /// The transaction that installed it.
+    pub txn: i64,
+}
+
+/// The columns of a [`Package`].
+const PACKAGE: &str = "packages.name, version, release, architecture, package_id, description, installed_size,
+                       install_date, wanted.name IS NOT NULL, packages.txn
+                       FROM packages LEFT JOIN wanted ON wanted.name = packages.name";
+
+impl Package {
+    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
+        let description = row.get_ref(5)?.as_str()?;
+        Ok(Self {
+            name: word_column(row, 0)?,
+            version: word_column(row, 1)?,
+            release: Release(row.get(2)?),
+            arch: word_column(row, 3)?,
+            id: PackageId::new(digest_column(row, 4)?),
+            summary: description.lines().next().unwrap_or_default().to_owned(),
+            size: row.get(6)?,
+            installed: Timestamp::from_seconds(row.get(7)?),
+            wanted: row.get(8)?,
+            txn: row.get(9)?,
+        })
+    }
+}
+
+/// A transaction of the past.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Transaction {
+    /// Its number.
+    pub id: i64,
+    /// When it began.
+    pub started: Timestamp,
+    /// When it was over; `None` where it was interrupted.
+    pub finished: Option<Timestamp>,
+    /// The command that asked for it.
+    pub argv: Vec<Vec<u8>>,
+    /// How it ended: `done`, `recovered` or `rolled back`; `running` while it goes on.
+    pub result: String,
+    /// What it changed, sorted by name; nothing where it was rolled back.
+    pub changes: Vec<crate::Operation>,
+}
+
+impl Installed {
+    pub(crate) fn row_of(&self, name: &PackageName) -> Result<Option<i64>> {
+        let read = || {
+            self.conn
+                .prepare_cached("SELECT id FROM packages WHERE name = ?")?
+                .query_row([name.as_str()], |row| row.get(0))
+                .optional()
+        };
+        read().during("look up a package", &self.conn)
+    }
+
+    pub(crate) fn record_of(&self, row: i64) -> Result<PackageRecord> {
+        let read = || {
+            self.conn
+                .prepare_cached("SELECT record FROM records WHERE package = ?")?
+                .query_row([row], |row| row.get::<_, Vec<u8>>(0))
+        };
+        let bytes = read().during("read a package record", &self.conn)?;
+        PackageRecord::decode(&bytes, &Limits::default()).map_err(|error| Error::damaged(&self.conn, error))
+    }
+
+    pub(crate) fn count(&self) -> Result<u64> {
+        let count = self.conn.query_row("SELECT count(*) FROM packages", [], |row| row.get(0));
+        count.during("count the packages", &self.conn)
+    }
+
+    /// A package that owns the path and is not in the set, and the position of its entry.
+    pub(crate) fn owner_except(&self, path: &PkgPath, leaving: &HashSet<i64>) -> Result<Option<(i64, usize)>> {
+        let read = || -> rusqlite::Result<Option<(i64, usize)>> {
+            let mut statement = self.conn.prepare_cached("SELECT package, entry FROM paths WHERE path = ?")?;
+            let mut rows = statement.query([path.as_bytes()])?;
+            while let Some(row) = rows.next()? {
+                let owner: (i64, usize) = (row.get(0)?, row.get(1)?);
+                if !leaving.contains(&owner.0) {
+                    return Ok(Some(owner));
+                }
+            }
+            Ok(None)
+        };
+        read().during("look up a path", &self.conn)
+    }
+
+    /// The packages whose names fit one of the patterns (`*`, `?`, `[..]`), or all of them where there is no pattern;
+    /// sorted by name.
+    ///
+    /// # Errors
+    /// The database can not be read.
+    pub fn list(&self, patterns: &[&str]) -> Result<Vec<Package>> {
+        let fits = vec!["packages.name GLOB ?"; patterns.len()].join(" OR ");
+        let filter = if patterns.is_empty() { String::new() } else { format!("WHERE {fits}") };
+        let read = || -> rusqlite::Result<Vec<Package>> {
+            let mut statement = self.conn.prepare(&format!("SELECT {PACKAGE} {filter} ORDER BY packages.name"))?;
+            statement.query_map(rusqlite::params_from_iter(patterns), Package::from_row)?.collect()
+        };
+        read().during("read the packages", &self.conn)
+    }
+
+    /// The installed package of this name.
+    ///
+    /// # Errors
+    /// The database can not be read.
+    pub fn package(&self, name: &PackageName) -> Result<Option<Package>> {
+        let read = || {
+            let mut statement = self.conn.prepare_cached(&format!("SELECT {PACKAGE} WHERE packages.name = ?"))?;
+            statement.query_row([name.as_str()], Package::from_row).optional()
+        };
+        read().during("look up a package", &self.conn)
+    }
+
+    /// The package's record as it stood in the package: all its metadata, and its manifest.
+    ///
+    /// # Errors
+    /// [`Error::NotInstalled`]; the database can not be read.
+    pub fn record(&self, name: &PackageName) -> Result<PackageRecord> {
+        let row = self.row_of(name)?.ok_or_else(|| Error::NotInstalled { name: name.clone() })?;
+        self.record_of(row)
+    }
+
+    /// The packages that own a path, sorted by name: more than one for what they share.
+    ///
+    /// # Errors
+    /// The database can not be read.
+    pub fn owners(&self, path: &PkgPath) -> Result<Vec<PackageName>> {
+        self.names(
+            "SELECT packages.name FROM paths JOIN packages ON packages.id = paths.package WHERE path = ? ORDER BY 1",
+            path.as_bytes(),
+        )
+    }
+
+    /// The packages that offer a capability besides their name, or have that name; sorted by name.
+    ///
+    /// # Errors
+    /// The database can not be read.
+    pub fn what_provides(&self, label: &str) -> Result<Vec<PackageName>> {
+        self.names(
+            "SELECT name FROM packages WHERE name = ?1
+             UNION SELECT packages.name FROM provides JOIN packages ON packages.id = provides.package WHERE label = ?1
+             ORDER BY 1",
+            label,
+        )
+    }
+
+    /// The packages that require a capability, in whichever version and be it as one of several; sorted by name.
+    ///
+    /// # Errors
+    /// The database can not be read.
+    pub fn what_requires(&self, label: &str) -> Result<Vec<PackageName>> {
+        self.names(
+            "SELECT DISTINCT packages.name FROM requires JOIN packages ON packages.id = requires.package
+             WHERE label = ? ORDER BY 1",
+            label,
+        )
+    }
+
+    fn names(&self, query: &str, key: impl rusqlite::ToSql) -> Result<Vec<PackageName>> {
+        let read = || -> rusqlite::Result<Vec<PackageName>> {
+            let mut statement = self.conn.prepare_cached(query)?;
+            statement.query_map([key], |row| word_column(row, 0))?.collect()
+        };
+        read().during("look up packages", &self.conn)
+    }
+
+    /// The names that the user asked for, sorted.
+    ///
+    /// # Errors
+    /// The database can not be read.
+    pub fn wanted(&self) -> Result<Vec<PackageName>> {
+        let read = || -> rusqlite::Result<Vec<PackageName>> {
+            let mut statement = self.conn.prepare_cached("SELECT name FROM wanted ORDER BY name")?;
+            statement.query_map([], |row| word_column(row, 0))?.collect()
+        };
+        read().during("read what is wanted", &self.conn)
+    }
+
+    /// All paths that packages own, sorted bytewise, each once.
+    ///
+    /// # Errors
+    /// The database can not be read.
+    pub fn paths(&self) -> Result<Vec<PkgPath>> {
+        let read = || -> rusqlite::Result<Vec<PkgPath>> {
+            let mut statement = self.conn.prepare_cached("SELECT DISTINCT path FROM paths ORDER BY path")?;
+            statement.query_map([], |row| path_column(row, 0))?.collect()
+        };
+        read().during("read the paths", &self.conn)
+    }
+
+    /// All transactions, the first one first.
+    ///
+    /// # Errors
+    /// The database can not be read.
+    pub fn history(&self) -> Result<Vec<Transaction>> {
+        let read = || -> rusqlite::Result<Vec<Transaction>> {
+            let query = "SELECT id, started, finished, argv, result FROM transactions ORDER BY id";
+            let mut statement = self.conn.prepare_cached(query)?;
+            let transactions = statement.query_map([], |row| {
+                Ok(Transaction {
+                    id: row.get(0)?,
+                    started: Timestamp::from_seconds(row.get(1)?),
+                    finished: row.get::<_, Option<i64>>(2)?.map(Timestamp::from_seconds),
+                    argv: split(row.get_ref(3)?.as_blob()?),
+                    result: row.get(4)?,
+                    changes: self.changes(row.get(0)?)?,
+                })
+            })?;
+            transactions.collect()
+        };
+        read().during("read the history", &self.conn)
+    }
+
+    fn changes(&self, txn: i64) -> rusqlite::Result<Vec<crate::Operation>> {
+        let mut statement = self.conn.prepare_cached(
+            "SELECT name, old_version, old_release, old_id, new_version, new_release, new_id FROM changes
+             WHERE txn = ? ORDER BY name",
+        )?;
+        let changes = statement.query_map([txn], |row| {
+            Ok(crate::Operation { name: word_column(row, 0)?, old: version(row, 1)?, new: version(row, 4)? })
+        })?;
+        changes.collect()
+    }
+}
+
+/// Three columns that are all null where there was no package.
+fn version(row: &Row<'_>, first: usize) -> rusqlite::Result<Option<crate::PackageVersion>> {
+    if row.get_ref(first)? == rusqlite::types::ValueRef::Null {
+        return Ok(None);
+    }
+    Ok(Some(crate::PackageVersion {
+        version: word_column(row, first)?,
+        release: Release(row.get(first + 1)?),
+        id: PackageId::new(digest_column(row, first + 2)?),
+    }))
+}
+
+/// The arguments, a NUL after each.
+fn split(argv: &[u8]) -> Vec<Vec<u8>> {
+    let mut arguments: Vec<Vec<u8>> = argv.split(|&byte| byte == 0).map(<[u8]>::to_vec).collect();
+    arguments.pop();
+    arguments
+}

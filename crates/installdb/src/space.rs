@@ -1,0 +1,88 @@
+use std::collections::BTreeMap;
+
+use pkgformat::{Entry, EntryKind};
+use pkgfs::Root;
+use pkgtypes::PkgPath;
+
+use crate::error::Result;
+use crate::plan::Work;
+use crate::{Finding, place};
+
+/// The unit in which file systems give out space.
+const BLOCK: u64 = 4096;
+
+/// What a transaction needs on each file system.
+#[derive(Debug, Default)]
+pub(crate) struct Space {
+    needs: BTreeMap<u64, Need>,
+    current: u64,
+    last: Option<Option<PkgPath>>,
+}
+
+#[derive(Debug, Default)]
+struct Need {
+    bytes: u64,
+    inodes: u64,
+    /// A folder on the file system.
+    folder: Option<PkgPath>,
+}
+
+impl Space {
+    /// What is added from now on goes into this folder.
+    pub(crate) fn enter(&mut self, root: &Root, folder: Option<PkgPath>) -> Result<()> {
+        if self.last.as_ref() == Some(&folder) {
+            return Ok(());
+        }
+        let stat = match &folder {
+            None => Some(root.stat_top()?),
+            Some(path) => root.stat(path)?,
+        };
+        self.current = stat.map_or(0, |stat| stat.dev);
+        self.needs.entry(self.current).or_insert_with(|| Need { folder: folder.clone(), ..Need::default() });
+        self.last = Some(folder);
+        Ok(())
+    }
+
+    pub(crate) fn add(&mut self, entry: &Entry) {
+        let (bytes, inodes) = match &entry.kind {
+            EntryKind::File { size, .. } => (size.div_ceil(BLOCK).saturating_mul(BLOCK), 1),
+            EntryKind::Dir { .. } => (BLOCK, 1),
+            EntryKind::Hardlink { .. } | EntryKind::Ghost => (0, 0),
+            _ => (0, 1),
+        };
+        let need = self.needs.entry(self.current).or_default();
+        need.bytes = need.bytes.saturating_add(bytes);
+        need.inodes += inodes;
+    }
+
+    /// The rows: once in the log, once in the database, and the pages around them.
+    pub(crate) fn add_database(&mut self, root: &Root, work: &Work<'_>) -> Result<()> {
+        const PER_PATH: u64 = 256;
+        const FIXED: u64 = 256 << 10;
+        self.enter(root, Some(place::folder()))?;
+        let rows = work.incoming.iter().map(|incoming| {
+            let record = &incoming.record;
+            record.encoded_len().saturating_mul(2) + record.manifest().entries().len() as u64 * PER_PATH
+        });
+        let bytes = rows.fold(FIXED, u64::saturating_add);
+        let need = self.needs.entry(self.current).or_default();
+        need.bytes = need.bytes.saturating_add(bytes);
+        Ok(())
+    }
+
+    pub(crate) fn check(&self, root: &Root, findings: &mut Vec<Finding>) -> Result<()> {
+        for Need { bytes, inodes, folder } in self.needs.values() {
+            let free = root.free_space(folder.as_ref())?;
+            if *bytes > free.bytes {
+                findings.push(Finding::NoSpace { path: folder.clone(), needed: *bytes, free: free.bytes });
+            }
+            match free.inodes {
+                Some(free) if *inodes > free => {
+                    findings.push(Finding::NoInodes { path: folder.clone(), needed: *inodes, free });
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}

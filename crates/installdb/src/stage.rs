@@ -1,0 +1,129 @@
+use pkgformat::ScriptKind;
+use pkgtypes::Digest;
+
+use crate::commit::{self, Committed};
+use crate::error::{DbResult as _, Result};
+use crate::layout::Layout;
+use crate::plan::Work;
+use crate::rights::Rights;
+use crate::{Error, InstallDb, Notice, Operation, Progress, Unset, fill, journal, recover, step};
+
+/// A script that came with a package.
+#[derive(Debug)]
+pub(crate) struct Script {
+    pub(crate) package: usize,
+    pub(crate) kind: ScriptKind,
+    pub(crate) digest: Digest,
+    pub(crate) content: Vec<u8>,
+}
+
+/// What staging found out.
+#[derive(Debug)]
+pub(crate) struct Findings {
+    /// What could not be given, one for each node.
+    pub(crate) unset: Vec<Unset>,
+    pub(crate) scripts: Vec<Script>,
+}
+
+/// A transaction whose new files all stand beside their targets, verified. Dropped, they are taken away again.
+#[derive(Debug)]
+#[must_use = "dropping it takes the staged files away again"]
+pub struct Staged<'db, 'p> {
+    guard: Guard<'db>,
+    work: Work<'p>,
+    layout: Layout,
+    found: Findings,
+}
+
+impl<'db, 'p> Staged<'db, 'p> {
+    pub(crate) fn new(
+        db: &'db mut InstallDb,
+        mut work: Work<'p>,
+        layout: Layout,
+        rights: &Rights,
+        progress: &mut dyn Progress,
+    ) -> Result<Self> {
+        let guard = Guard::begin(db, &work, &layout)?;
+        let found = fill::fill(guard.db(), guard.txn, &mut work, &layout, rights, progress)?;
+        Ok(Self { guard, work, layout, found })
+    }
+
+    /// What it does with each package, sorted by name.
+    pub fn operations(&self) -> &[Operation] {
+        &self.work.operations
+    }
+
+    /// What the user should hear of.
+    pub fn notices(&self) -> &[Notice] {
+        &self.layout.notices
+    }
+
+    /// Decides: from here on the root is going to be as planned, whatever happens.
+    ///
+    /// # Errors
+    /// The disk or the database failed; the root is as before, unless the error is [`Error::InDoubt`].
+    pub fn commit(self) -> Result<Committed<'db>> {
+        let Self { mut guard, work, layout, found } = self;
+        let txn = guard.txn;
+        match commit::decide(guard.db_mut(), txn, &work, &layout, &found) {
+            Ok(()) => Ok(Committed::new(guard.release(), txn, work.operations, layout.notices)),
+            // Whether the decision stands in the log after all is settled by writing the opposite.
+            Err(error) => Err(match recover::discard(guard.release().installed_mut(), txn) {
+                Ok(()) => error,
+                Err(_) => Error::InDoubt { txn, source: Box::new(error) },
+            }),
+        }
+    }
+}
+
+/// A transaction in the journal that is taken back unless it is released.
+#[derive(Debug)]
+struct Guard<'db> {
+    db: Option<&'db mut InstallDb>,
+    txn: i64,
+}
+
+const HELD: &str = "the database is held until it is released, which ends the guard";
+
+impl<'db> Guard<'db> {
+    /// Writes to the journal what is going to be staged, and brings that to the disk before anything is.
+    fn begin(db: &'db mut InstallDb, work: &Work<'_>, layout: &Layout) -> Result<Self> {
+        let conn = &mut db.installed_mut().conn;
+        let change = conn.unchecked_transaction().during("begin a transaction", conn)?;
+        let txn = journal::begin(&change, work.time, &joined(&work.argv))?;
+        step::save(&change, &layout.steps)?;
+        change.commit().during("begin a transaction", conn)?;
+        Ok(Self { db: Some(db), txn })
+    }
+
+    fn db(&self) -> &InstallDb {
+        self.db.as_ref().expect(HELD)
+    }
+
+    fn db_mut(&mut self) -> &mut InstallDb {
+        self.db.as_mut().expect(HELD)
+    }
+
+    fn release(mut self) -> &'db mut InstallDb {
+        self.db.take().expect(HELD)
+    }
+}
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        if let Some(db) = self.db.take() {
+            // What fails here is found in the journal by the next one who opens the database.
+            let _ = recover::discard(db.installed_mut(), self.txn);
+        }
+    }
+}
+
+/// The arguments with a NUL after each.
+pub(crate) fn joined(argv: &[Vec<u8>]) -> Vec<u8> {
+    let mut joined = Vec::new();
+    for argument in argv {
+        joined.extend_from_slice(argument);
+        joined.push(0);
+    }
+    joined
+}

@@ -1,0 +1,39 @@
+use std::ops::BitOr;
+
+/// What the installing user could not give to a path, and what is therefore no difference afterwards.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Unset(u8);
+
+impl Unset {
+    /// Everything is as the package says.
+    pub const NOTHING: Self = Self(0);
+    /// Owner and group.
+    pub const OWNER: Self = Self(1);
+    /// The setid bits: without the right owner they would say something else.
+    pub const SETID: Self = Self(2);
+    /// Extended attributes, capabilities among them.
+    pub const XATTRS: Self = Self(4);
+    /// The whole path: a device that only root may make.
+    pub const DEVICE: Self = Self(8);
+
+    /// Whether all of `other` is in this.
+    pub fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    pub(crate) fn bits(self) -> u8 {
+        self.0
+    }
+
+    pub(crate) fn from_bits(bits: u8) -> Self {
+        Self(bits & 15)
+    }
+}
+
+impl BitOr for Unset {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}

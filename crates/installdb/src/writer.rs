@@ -1,0 +1,223 @@
+//! Making the staged files, beside the thread that reads and verifies them.
+
+use std::fs::File;
+use std::io::{self, ErrorKind as IoError, Seek as _, SeekFrom, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use pkgformat::Entry;
+use pkgfs::{Batch, Place, Root, fd};
+use pkgtypes::{Mode, PkgPath};
+
+use crate::error::Result;
+use crate::rights::{Grant, plain};
+use crate::{Error, Unset};
+
+/// Files and bytes that travel together: enough that threads seldom meet, little enough for any memory.
+const BATCH_FILES: usize = 64;
+const BATCH_BYTES: usize = 1 << 20;
+/// Messages in flight.
+const QUEUE: usize = 8;
+/// Zeros of this length become a hole.
+const HOLE: usize = 64 << 10;
+
+/// A file to be made.
+#[derive(Debug, Clone)]
+pub(crate) struct Target<'a> {
+    pub(crate) path: PkgPath,
+    pub(crate) node: usize,
+    pub(crate) entry: &'a Entry,
+    pub(crate) grant: Grant,
+}
+
+/// What could not be given to a node.
+pub(crate) type Missing = (usize, Unset);
+
+enum Message<'a> {
+    /// Files with their whole content.
+    Whole(Vec<(Target<'a>, Arc<Vec<u8>>)>),
+    /// One content, for one or more files, that comes piece by piece.
+    Stream(Vec<Target<'a>>, Receiver<Vec<u8>>),
+}
+
+/// The threads that make files.
+pub(crate) struct Writers<'scope, 'a> {
+    queue: Option<SyncSender<Message<'a>>>,
+    threads: Vec<std::thread::ScopedJoinHandle<'scope, Result<Vec<Missing>>>>,
+    failed: Arc<AtomicBool>,
+    batch: Vec<(Target<'a>, Arc<Vec<u8>>)>,
+    bytes: usize,
+}
+
+/// The writers gave up; why, [`Writers::finish`] says.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Failed;
+
+impl<'scope, 'a: 'scope> Writers<'scope, 'a> {
+    pub(crate) fn new(scope: &'scope std::thread::Scope<'scope, '_>, root: &'a Root) -> Self {
+        let (queue, messages) = sync_channel(QUEUE);
+        let messages = Arc::new(Mutex::new(messages));
+        let failed = Arc::new(AtomicBool::new(false));
+        // The reading thread keeps one processor busy; more writers than this wait for the file system's own locks.
+        let count = std::thread::available_parallelism().map_or(1, |count| count.get().div_ceil(2).min(4));
+        let threads = (0..count).map(|_| {
+            let (messages, failed) = (Arc::clone(&messages), Arc::clone(&failed));
+            scope.spawn(move || {
+                let answer = work(root, &messages);
+                failed.fetch_or(answer.is_err(), Ordering::Relaxed);
+                answer
+            })
+        });
+        let threads = threads.collect();
+        Self { queue: Some(queue), threads, failed, batch: Vec::new(), bytes: 0 }
+    }
+
+    /// Makes the files with this content.
+    pub(crate) fn write(&mut self, targets: impl Iterator<Item = Target<'a>>, content: Vec<u8>) -> Result<(), Failed> {
+        let content = Arc::new(content);
+        for target in targets {
+            self.bytes += content.len();
+            self.batch.push((target, Arc::clone(&content)));
+        }
+        if self.batch.len() >= BATCH_FILES || self.bytes >= BATCH_BYTES {
+            return self.flush();
+        }
+        Ok(())
+    }
+
+    /// Makes the files with the content that is sent piece by piece.
+    pub(crate) fn stream(&mut self, targets: Vec<Target<'a>>) -> Result<SyncSender<Vec<u8>>, Failed> {
+        self.flush()?;
+        let (pieces, receiver) = sync_channel(QUEUE);
+        self.send(Message::Stream(targets, receiver))?;
+        Ok(pieces)
+    }
+
+    fn flush(&mut self) -> Result<(), Failed> {
+        self.bytes = 0;
+        match std::mem::take(&mut self.batch) {
+            batch if batch.is_empty() => Ok(()),
+            batch => self.send(Message::Whole(batch)),
+        }
+    }
+
+    fn send(&self, message: Message<'a>) -> Result<(), Failed> {
+        if self.failed.load(Ordering::Relaxed) {
+            return Err(Failed);
+        }
+        let queue = self.queue.as_ref().expect("the queue is open until the end");
+        queue.send(message).map_err(|_| Failed)
+    }
+
+    /// Waits until all files are made; what could not be given to them.
+    pub(crate) fn finish(mut self) -> Result<Vec<Missing>> {
+        let sent = self.flush();
+        self.queue = None;
+        let mut missing = Vec::new();
+        for thread in self.threads {
+            missing.extend(thread.join().expect("a writer does not panic")?);
+        }
+        sent.expect("where no writer failed, all was taken");
+        Ok(missing)
+    }
+}
+
+fn work(root: &Root, messages: &Mutex<Receiver<Message<'_>>>) -> Result<Vec<Missing>> {
+    let mut folders = Batch::new(root);
+    let mut missing = Vec::new();
+    loop {
+        let message = messages.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        match message {
+            Err(_) => return Ok(missing),
+            Ok(Message::Whole(files)) => {
+                for (target, content) in files {
+                    missing.extend(write_whole(&mut folders, &target, &content)?);
+                }
+            }
+            Ok(Message::Stream(targets, pieces)) => missing.extend(write_stream(&mut folders, &targets, &pieces)?),
+        }
+    }
+}
+
+fn disk(place: &Place<'_>, operation: &'static str) -> impl Fn(io::Error) -> Error {
+    let path = place.full_path();
+    move |error| pkgfs::Error::new(operation, path.clone(), error).into()
+}
+
+/// Nobody else may open it before it is whole.
+const PRIVATE: Mode = Mode::from_raw(0o600);
+
+fn write_whole(folders: &mut Batch<'_>, target: &Target<'_>, content: &[u8]) -> Result<Option<Missing>> {
+    let place = folders.at(&target.path)?;
+    let mut file = place.create_file(PRIVATE)?;
+    file.write_all(content).map_err(disk(&place, "write the file"))?;
+    finish_file(&place, &file, target)
+}
+
+fn write_stream(folders: &mut Batch<'_>, targets: &[Target<'_>], pieces: &Receiver<Vec<u8>>) -> Result<Vec<Missing>> {
+    let Some((first, copies)) = targets.split_first() else { return Ok(Vec::new()) };
+    let mut missing = Vec::new();
+    let mut original = {
+        let place = folders.at(&first.path)?;
+        let mut file = place.create_file(PRIVATE)?;
+        write_pieces(&mut file, pieces).map_err(disk(&place, "write the file"))?;
+        missing.extend(finish_file(&place, &file, first)?);
+        file
+    };
+    for target in copies {
+        let place = folders.at(&target.path)?;
+        let mut file = place.create_file(PRIVATE)?;
+        original.seek(SeekFrom::Start(0)).map_err(disk(&place, "write the file"))?;
+        io::copy(&mut original, &mut file).map_err(disk(&place, "write the file"))?;
+        missing.extend(finish_file(&place, &file, target)?);
+    }
+    Ok(missing)
+}
+
+fn write_pieces(file: &mut File, pieces: &Receiver<Vec<u8>>) -> io::Result<()> {
+    let mut length = 0;
+    for piece in pieces {
+        length += piece.len() as u64;
+        if piece.len() >= HOLE && piece.iter().all(|&byte| byte == 0) {
+            file.seek(SeekFrom::Start(length))?;
+        } else {
+            file.write_all(&piece)?;
+        }
+    }
+    file.set_len(length)
+}
+
+/// Owner first, since a change of owner takes capabilities and setid bits away.
+fn finish_file(place: &Place<'_>, file: &File, target: &Target<'_>) -> Result<Option<Missing>> {
+    let Grant { mut mode, owner, .. } = target.grant;
+    let mut unset = Unset::NOTHING;
+    if let Some((uid, gid)) = owner
+        && !given(fd::set_owner(file, uid, gid)).map_err(disk(place, "set the owner of"))?
+    {
+        unset = unset | Unset::OWNER | if mode == plain(mode) { Unset::NOTHING } else { Unset::SETID };
+        mode = plain(mode);
+    }
+    for xattr in &target.entry.xattrs {
+        let answer = given(fd::set_xattr(file, &xattr.name, &xattr.value));
+        if !answer.map_err(disk(place, "set an extended attribute of"))? {
+            unset = unset | Unset::XATTRS;
+        }
+    }
+    fd::set_mode(file, mode).map_err(disk(place, "set the mode of"))?;
+    fd::set_mtime(file, target.entry.mtime).map_err(disk(place, "set the time of"))?;
+    Ok((unset != Unset::NOTHING).then_some((target.node, unset)))
+}
+
+/// Whether a property could be given. That this user, or this file system, can not is an answer and no failure.
+pub(crate) fn given(answer: io::Result<()>) -> io::Result<bool> {
+    match answer {
+        Ok(()) => Ok(true),
+        Err(error)
+            if matches!(error.kind(), IoError::PermissionDenied | IoError::InvalidInput | IoError::Unsupported) =>
+        {
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,7 @@
+//! What the install database promises to its users.
+#![expect(clippy::disallowed_methods, reason = "tests arrange trees of their own")]
+#![expect(clippy::unwrap_used, reason = "a test that can not be arranged has failed")]
+
+mod database;
+mod scene;
+mod transaction;

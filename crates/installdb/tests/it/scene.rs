@@ -1,0 +1,262 @@
+//! A root of its own for a test, and packages made on the spot.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use installdb::{Done, Incoming, InstallDb, Installed, Options, Request, Result, Source};
+use pkgformat::{Entry, EntryKind, Limits, Manifest, PackageMeta, PackageRecord, Reader, Use, Writer};
+use pkgtypes::{Digest, Mode, PackageName, PkgPath, Timestamp};
+use trust::{Exception, FixedClock, SigArchive, Store, Verified, Want};
+
+pub(crate) const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
+
+pub(crate) fn path(text: &str) -> PkgPath {
+    PkgPath::new(text.as_bytes()).unwrap()
+}
+
+pub(crate) fn name(text: &str) -> PackageName {
+    text.parse().unwrap()
+}
+
+/// The ids that a package's files get here: the caller's own, so that nothing is left unset for an ordinary user.
+pub(crate) fn me() -> (String, String) {
+    let own = fs::metadata("/proc/self").unwrap();
+    (own.uid().to_string(), own.gid().to_string())
+}
+
+/// A package in the making.
+#[derive(Clone)]
+pub(crate) struct Pack {
+    pub(crate) meta: PackageMeta,
+    entries: BTreeMap<PkgPath, Entry>,
+    contents: BTreeMap<Digest, Vec<u8>>,
+    owner: (String, String),
+}
+
+/// A package and its bytes.
+#[derive(Clone)]
+pub(crate) struct Packed {
+    pub(crate) record: PackageRecord,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// `name version-release`, with the caller as the owner of everything.
+pub(crate) fn pack(spec: &str) -> Pack {
+    let (name, full) = spec.split_once(' ').unwrap();
+    let (version, release) = full.split_once('-').unwrap();
+    let parts = (name.parse().unwrap(), version.parse().unwrap(), release.parse().unwrap());
+    let meta = PackageMeta::new(parts.0, parts.1, parts.2, "noarch".parse().unwrap());
+    Pack { meta, entries: BTreeMap::new(), contents: BTreeMap::new(), owner: me() }
+}
+
+impl Pack {
+    pub(crate) fn owned_by(mut self, user: &str, group: &str) -> Self {
+        self.owner = (user.to_owned(), group.to_owned());
+        self
+    }
+
+    pub(crate) fn entry(mut self, at: &str, kind: EntryKind) -> Self {
+        for folder in path(at).ancestors() {
+            if !self.entries.contains_key(&folder) {
+                self = self.insert(Entry::new(folder, EntryKind::Dir { mode: Mode::from_raw(0o755) }));
+            }
+        }
+        self.insert(Entry::new(path(at), kind))
+    }
+
+    fn insert(mut self, mut entry: Entry) -> Self {
+        if !matches!(entry.kind, EntryKind::Hardlink { .. } | EntryKind::Ghost) {
+            entry.owner = self.owner.0.parse().unwrap();
+            entry.group = self.owner.1.parse().unwrap();
+            entry.mtime = Timestamp::from_seconds(1_000_000_000);
+        }
+        self.entries.insert(entry.path.clone(), entry);
+        self
+    }
+
+    pub(crate) fn file(mut self, at: &str, mode: u32, content: impl AsRef<[u8]>) -> Self {
+        let (mode, content) = (Mode::from_raw(mode), content.as_ref().to_vec());
+        let digest = Digest::of(&content);
+        let kind = EntryKind::File { mode, size: content.len() as u64, digest, elf: None };
+        self.contents.insert(digest, content);
+        self.entry(at, kind)
+    }
+
+    pub(crate) fn config(mut self, at: &str, content: &str) -> Self {
+        self = self.file(at, 0o644, content);
+        self.edit(at, |entry| drop(entry.uses.insert(Use::Config)))
+    }
+
+    pub(crate) fn edit(mut self, at: &str, change: impl FnOnce(&mut Entry)) -> Self {
+        change(self.entries.get_mut(&path(at)).unwrap());
+        self
+    }
+
+    pub(crate) fn dir(self, at: &str, mode: u32) -> Self {
+        self.entry(at, EntryKind::Dir { mode: Mode::from_raw(mode) })
+    }
+
+    pub(crate) fn symlink(self, at: &str, target: &str) -> Self {
+        self.entry(at, EntryKind::Symlink { target: target.into() })
+    }
+
+    pub(crate) fn hardlink(self, at: &str, target: &str) -> Self {
+        self.entry(at, EntryKind::Hardlink { target: path(target) })
+    }
+
+    pub(crate) fn meta(mut self, change: impl FnOnce(&mut PackageMeta)) -> Self {
+        change(&mut self.meta);
+        self
+    }
+
+    pub(crate) fn script(mut self, content: &str, set: impl FnOnce(&mut PackageMeta, Digest)) -> Self {
+        let digest = Digest::of(content);
+        self.contents.insert(digest, content.into());
+        set(&mut self.meta, digest);
+        self
+    }
+
+    pub(crate) fn build(self) -> Packed {
+        let manifest = Manifest::new(self.entries.into_values().collect()).unwrap();
+        let record = PackageRecord::new(self.meta, manifest).unwrap();
+        let mut writer = Writer::new(Vec::new(), &record).unwrap();
+        for blob in record.blobs() {
+            let content = &self.contents[&blob.digest];
+            writer.blob(content.len() as u64, &content[..]).unwrap();
+        }
+        let (bytes, _) = writer.finish().unwrap();
+        Packed { record, bytes }
+    }
+}
+
+impl Packed {
+    /// Accepted by the user's word, which is all that a root without keys has.
+    pub(crate) fn verified(&self) -> Verified<PackageRecord> {
+        let exception = Exception { name: self.record.meta().name.clone(), package_id: self.record.id() };
+        let want = Want { exception: Some(exception), ..Want::default() };
+        let clock = FixedClock(Some(NOW));
+        let decision = trust::evaluate(&Store::default(), &want, &self.record, &SigArchive::new(), &clock);
+        decision.into_verified(self.record.clone()).unwrap()
+    }
+
+    pub(crate) fn incoming(&self) -> Incoming<'_> {
+        self.incoming_from(&self.bytes)
+    }
+
+    /// The same package, its content from other bytes.
+    pub(crate) fn incoming_from<'p>(&self, bytes: &'p [u8]) -> Incoming<'p> {
+        let reader = Reader::open(Source::new(bytes), Limits::default()).unwrap();
+        Incoming::new(self.verified(), reader).unwrap()
+    }
+}
+
+/// A root.
+pub(crate) struct Scene {
+    scratch: tempfile::TempDir,
+    pub(crate) options: Options,
+}
+
+impl Scene {
+    pub(crate) fn new() -> Self {
+        let scratch = tempfile::tempdir().unwrap();
+        fs::set_permissions(scratch.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        Self { scratch, options: Options::default() }
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        self.scratch.path()
+    }
+
+    pub(crate) fn at(&self, path: &str) -> PathBuf {
+        self.root().join(path)
+    }
+
+    pub(crate) fn read(&self, path: &str) -> String {
+        fs::read_to_string(self.at(path)).unwrap()
+    }
+
+    pub(crate) fn write(&self, path: &str, content: &str) {
+        fs::create_dir_all(self.at(path).parent().unwrap()).unwrap();
+        fs::write(self.at(path), content).unwrap();
+    }
+
+    pub(crate) fn open(&self) -> InstallDb {
+        InstallDb::open(self.root()).unwrap()
+    }
+
+    pub(crate) fn installed(&self) -> Installed {
+        Installed::open(self.root()).unwrap()
+    }
+
+    pub(crate) fn request<'p>(&self, install: &'p [&Packed], remove: &[&str]) -> Request<'p> {
+        let mut request = Request::new(NOW);
+        request.install = install.iter().map(|packed| packed.incoming()).collect();
+        request.remove = remove.iter().map(|text| name(text)).collect();
+        request.argv = vec![b"pkg".to_vec(), b"install".to_vec()];
+        request.options = self.options;
+        request
+    }
+
+    pub(crate) fn change(&self, install: &[&Packed], remove: &[&str]) -> Result<Done> {
+        run(&mut InstallDb::open(self.root())?, self.request(install, remove))
+    }
+
+    pub(crate) fn install(&self, install: &[&Packed]) -> Done {
+        self.change(install, &[]).unwrap()
+    }
+
+    pub(crate) fn remove(&self, remove: &[&str]) -> Done {
+        self.change(&[], remove).unwrap()
+    }
+
+    pub(crate) fn packages(&self) -> Vec<String> {
+        let listed = self.installed().list(&[]).unwrap();
+        listed.iter().map(|package| format!("{} {}-{}", package.name, package.version, package.release)).collect()
+    }
+
+    /// Everything in the root but our own folder: path, type, mode, content or target.
+    pub(crate) fn tree(&self) -> BTreeMap<PathBuf, String> {
+        snapshot(self.root())
+    }
+
+    #[track_caller]
+    pub(crate) fn assert_verified(&self) {
+        assert_eq!(self.installed().verify(&[]).unwrap(), []);
+    }
+}
+
+pub(crate) fn run(db: &mut InstallDb, request: Request<'_>) -> Result<Done> {
+    db.plan(request)?.check()?.stage(&mut ())?.commit()?.finish(NOW)
+}
+
+/// Everything in a root but our own folder: path, type, mode, owner, number of names, time, content or target.
+pub(crate) fn snapshot(root: &Path) -> BTreeMap<PathBuf, String> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let at = entry.unwrap().path();
+            let relative = at.strip_prefix(root).unwrap().to_owned();
+            if relative.as_os_str().as_bytes().starts_with(b"var/lib/kista/") {
+                continue;
+            }
+            let stat = fs::symlink_metadata(&at).unwrap();
+            let what = if stat.is_dir() {
+                folders.push(at);
+                String::new()
+            } else if stat.is_symlink() {
+                format!("-> {}", fs::read_link(&at).unwrap().display())
+            } else if stat.is_file() {
+                let content = String::from_utf8_lossy(&fs::read(&at).unwrap()).into_owned();
+                format!("x{} @{} {content}", stat.nlink(), stat.mtime())
+            } else {
+                "special".to_owned()
+            };
+            found.insert(relative, format!("{:o} {}:{} {what}", stat.mode(), stat.uid(), stat.gid()));
+        }
+    }
+    found
+}
