@@ -129,21 +129,23 @@ impl Program {
         self.push(RETURN, 0, 0, ERRNO | errno as u32);
     }
 
-    /// With the call's number loaded: the block of that number, else "allowed". A search tree, since the kernel runs the filter
-    /// for every number there is when it is loaded.
-    fn search(&mut self, rules: &[Rule]) {
-        if let [(number, block)] = rules {
-            self.push(JUMP_EQUAL, 1, 0, *number);
-            self.push(RETURN, 0, 0, ALLOW);
+    /// With the call's number loaded: the block of the range it lies in. A search tree, since the kernel runs the filter for
+    /// every number there is when it is loaded.
+    fn search(&mut self, ranges: &[Range]) {
+        if let [(_, block)] = ranges {
             self.0.extend_from_slice(block);
             return;
         }
-        let (low, high) = rules.split_at(rules.len() / 2);
+        let (low, high) = ranges.split_at(ranges.len() / 2);
+        let Some((middle, _)) = high.first() else { return };
         let mut left = Self(Vec::new());
         left.search(low);
-        self.push(JUMP_GREATER_EQUAL, 0, 1, high[0].0);
-        // A conditional jump reaches 255 instructions only.
-        self.push(JUMP, 0, 0, left.0.len() as u32);
+        if let Ok(near) = u8::try_from(left.0.len()) {
+            self.push(JUMP_GREATER_EQUAL, near, 0, *middle);
+        } else {
+            self.push(JUMP_GREATER_EQUAL, 0, 1, *middle);
+            self.push(JUMP, 0, 0, left.0.len() as u32);
+        }
         self.0.append(&mut left.0);
         self.search(high);
     }
@@ -168,10 +170,6 @@ impl Program {
 
     fn table(&mut self, table: &Table) {
         self.push(LOAD, 0, 0, NUMBER);
-        if table.end != u32::MAX {
-            self.push(JUMP_GREATER_EQUAL, 0, 1, table.end);
-            self.fail(libc::ENOSYS);
-        }
         let mut rules: Vec<Rule> = Vec::new();
         let absent = table.absent.iter().map(|number| (*number, libc::ENOSYS));
         let forbidden = table.forbidden.iter().map(|number| (*number, libc::EPERM));
@@ -191,13 +189,32 @@ impl Program {
             // Its family is behind a pointer that a filter cannot follow: only call 1, `socket`, is refused.
             rules.push(rule(socketcall, |block| block.deny_values(0, &[1], libc::ENOSYS)));
         }
-        rules.sort_by_key(|(number, _)| *number);
-        self.search(&rules);
+        self.search(&ranges(rules, table.end));
     }
 }
 
 /// A call's number and the instructions that judge it, which always return.
 type Rule = (u32, Vec<Instruction>);
+
+/// The first number of a range that ends where the next begins, and the instructions that judge it.
+type Range = (u32, Vec<Instruction>);
+
+/// What holds for every number: the rules, between them "allowed", and "absent" from `end` on.
+fn ranges(mut rules: Vec<Rule>, end: u32) -> Vec<Range> {
+    let allow = rule(0, |block| block.push(RETURN, 0, 0, ALLOW)).1;
+    let mut edges = std::collections::BTreeMap::from([(0, allow.clone())]);
+    rules.sort_by_key(|(number, _)| *number);
+    for (number, block) in rules {
+        edges.insert(number, block);
+        edges.insert(number + 1, allow.clone());
+    }
+    if end != u32::MAX {
+        edges.insert(end, rule(0, |block| block.fail(libc::ENOSYS)).1);
+    }
+    let mut ranges: Vec<Range> = edges.into_iter().collect();
+    ranges.dedup_by(|next, last| next.1 == last.1);
+    ranges
+}
 
 fn rule(number: u32, write: impl FnOnce(&mut Program)) -> Rule {
     let mut block = Program(Vec::new());

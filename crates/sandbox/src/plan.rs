@@ -4,6 +4,7 @@ use std::ffi::{CString, OsStr};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 use crate::error::{STEP_IDMAP, STEP_MAPS, STEP_OVERLAY, STEP_PIVOT, STEP_PROC};
 use crate::sys::mountpoint::{MadeDirectories, exists_in, open_root};
@@ -22,7 +23,7 @@ pub(crate) enum Caller {
     /// An ordinary user, or the root of a container that may not do more.
     User { uid: u32, gid: u32 },
     /// Root. `idmap` shows root's files as the room's user.
-    Root { idmap: Option<OwnedFd> },
+    Root { idmap: Option<Arc<OwnedFd>> },
 }
 
 /// The steps, and a name for each.

@@ -1,10 +1,12 @@
 //! From a description to a running room.
 
+use std::collections::BTreeMap;
 use std::ffi::{CString, OsStr, OsString};
 use std::fs::File;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use rustix::fs::{Mode, OFlags};
@@ -134,10 +136,8 @@ fn caller(room: &Room) -> Result<(Caller, Option<OwnedFd>), Error> {
     }
     if able && covers(&uids) && covers(&gids) {
         let Ids { uid, gid } = room.ids;
-        // Exchanged, not only moved: the set-up itself, which is root, makes overlayfs' work files there.
-        let to_root = [(0, room.host_id, 1), (room.host_id, 0, 1)];
         let user = user_namespace(&[(uid, room.host_id, 1)], &[(gid, room.host_id, 1)])?;
-        let idmap = user_namespace(&to_root, &to_root)?;
+        let idmap = owner_map(room.host_id)?;
         return Ok((Caller::Root { idmap: Some(idmap) }, Some(user)));
     }
     if uids.first() == Some(&(0, 0, u32::MAX)) {
@@ -152,6 +152,21 @@ fn caller(room: &Room) -> Result<(Caller, Option<OwnedFd>), Error> {
         });
     }
     Ok((Caller::User { uid, gid }, None))
+}
+
+/// The namespace whose map shows files of root as files of `host_id`. Made once for each id and kept: it has no processes, and
+/// the descriptors are as many as rooms at once.
+fn owner_map(host_id: u32) -> Result<Arc<OwnedFd>, Error> {
+    static MAPS: Mutex<BTreeMap<u32, Arc<OwnedFd>>> = Mutex::new(BTreeMap::new());
+    let mut maps = MAPS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(map) = maps.get(&host_id) {
+        return Ok(Arc::clone(map));
+    }
+    // Exchanged, not only moved: the set-up itself, which is root, makes overlayfs' work files there.
+    let exchange = [(0, host_id, 1), (host_id, 0, 1)];
+    let map = Arc::new(user_namespace(&exchange, &exchange)?);
+    maps.insert(host_id, Arc::clone(&map));
+    Ok(map)
 }
 
 fn user_namespace(uids: &[(u32, u32, u32)], gids: &[(u32, u32, u32)]) -> Result<OwnedFd, Error> {
