@@ -96,8 +96,8 @@ pub enum Error {
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
-        /// The command that mends it.
-        cure: &'static str,
+        /// What mends it.
+        cure: String,
     },
     /// What is trusted cannot be read, so nothing is.
     #[error("{path}: what is trusted here cannot be read", path = .path.display())]
@@ -174,11 +174,12 @@ pub enum Error {
     #[error(transparent)]
     Disk(#[from] pkgfs::Error),
     /// A file of records is not a signature archive.
-    #[error("{what}: {source}")]
+    #[error("{what} is not a whole signature archive")]
     Records {
         /// The archive.
         what: String,
         /// What is wrong, with the record and the byte.
+        #[source]
         source: Box<pkgformat::Error>,
     },
     /// The kernel gives no random numbers.

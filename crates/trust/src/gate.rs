@@ -162,14 +162,10 @@ impl Folder {
             return Ok(());
         }
         if stat.st_mode & OTHERS_WRITE != 0 {
-            return Err(refused(&self.path, "everybody can write to it", "run `chmod o-w` or `chmod +t` on it"));
+            return Err(refused_run(&self.path, "everybody can write to it", "chmod o-w"));
         }
         if stat.st_mode & GROUP_WRITE != 0 && !self.caller.has_private_group(&stat) {
-            return Err(refused(
-                &self.path,
-                &format!("group {} can write to it", stat.st_gid),
-                "run `chmod g-w` on it",
-            ));
+            return Err(refused_run(&self.path, &format!("group {} can write to it", stat.st_gid), "chmod g-w"));
         }
         Ok(())
     }
@@ -198,7 +194,7 @@ fn check_strict(stat: &Stat, path: &Path, caller: Caller) -> Result<()> {
     check_owner(stat, path, caller)?;
     if stat.st_mode & (GROUP_WRITE | OTHERS_WRITE) != 0 {
         let reason = format!("its mode {:04o} lets others write to it", stat.st_mode & 0o7777);
-        return Err(refused(path, &reason, "run `chmod go-w` on it"));
+        return Err(refused_run(path, &reason, "chmod go-w"));
     }
     Ok(())
 }
@@ -208,7 +204,7 @@ fn check_owner(stat: &Stat, path: &Path, caller: Caller) -> Result<()> {
         return Ok(());
     }
     let reason = format!("it belongs to user {}, neither to root nor to user {}", stat.st_uid, caller.uid);
-    Err(refused(path, &reason, "run `chown` on it, or run this as its owner"))
+    Err(refused(path, &reason, "give it to one of them with `chown`"))
 }
 
 /// File names that can be shown and have one spelling.
@@ -226,8 +222,12 @@ fn plain_name(folder: &Path, name: &[u8]) -> Result<String> {
     }
 }
 
-fn refused(path: &Path, reason: &str, cure: &'static str) -> Error {
-    Error::TrustdirPerm { path: path.to_owned(), reason: reason.to_owned(), cure }
+fn refused(path: &Path, reason: &str, cure: &str) -> Error {
+    Error::TrustdirPerm { path: path.to_owned(), reason: reason.to_owned(), cure: cure.to_owned() }
+}
+
+fn refused_run(path: &Path, reason: &str, command: &str) -> Error {
+    refused(path, reason, &format!("run `{command} {}`", path.display()))
 }
 
 fn io_error(path: &Path, source: io::Error) -> Error {

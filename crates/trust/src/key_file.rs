@@ -276,7 +276,16 @@ pub(crate) fn key_file_text(key: &PublicKey, owner: &Owner, added: Timestamp) ->
 
 /// No controls, and none of the characters that reorder or hide text on a screen.
 fn is_harmless(character: char) -> bool {
-    let hides = matches!(character, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e0fff}');
+    let hides = matches!(
+        character,
+        '\u{ad}'
+            | '\u{61c}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{feff}'
+            | '\u{e0000}'..='\u{e0fff}'
+    );
     character == '\n' || !(character.is_control() || hides)
 }
 

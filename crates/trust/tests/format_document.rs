@@ -20,7 +20,7 @@ fn block(name: &str) -> &'static str {
 fn dumped(name: &str) -> Vec<u8> {
     let digits: String = block(name)
         .lines()
-        .flat_map(|line| line.split(';').next())
+        .filter_map(|line| line.split(';').next())
         .flat_map(str::chars)
         .filter(|digit| !digit.is_whitespace())
         .collect();
