@@ -34,6 +34,7 @@ mod space;
 mod stat;
 mod sys;
 mod temp;
+mod user;
 mod walk;
 
 pub use batch::Batch;
@@ -44,4 +45,5 @@ pub use root::{Durability, Root};
 pub use space::Space;
 pub use stat::{FileKind, Stat};
 pub use temp::{TempDir, TempFile};
+pub use user::is_superuser;
 pub use walk::{Walk, WalkEntry};

@@ -1,6 +1,6 @@
 use std::io;
 
-use pkgtypes::{Digest, PackageId, PkgPath};
+use pkgtypes::PkgPath;
 
 /// What packing, unpacking and the store answer.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -53,20 +53,4 @@ pub enum Error {
     /// The place for a tree is taken.
     #[error("{0:?} is there already and not an empty folder")]
     Occupied(std::path::PathBuf),
-    /// The package is not the one that was asked for.
-    #[error("package {found} came where {expected} was expected")]
-    OtherPackage {
-        /// What was asked for.
-        expected: PackageId,
-        /// What came.
-        found: PackageId,
-    },
-    /// The source ended without a blob that the manifest names.
-    #[error("{path}: its content {digest} is not in the package")]
-    MissingContent {
-        /// The first path with this content.
-        path: PkgPath,
-        /// The content's digest.
-        digest: Digest,
-    },
 }

@@ -14,7 +14,7 @@ use pkgtypes::{Digest, PkgPath};
 use super::large;
 use super::sink::Sink;
 use super::survey::{Look, Traits};
-use crate::{Error, Progress, Result};
+use crate::{Error, Progress, Result, threads};
 
 /// A file that has to be read.
 #[derive(Debug, Clone, Copy)]
@@ -320,7 +320,7 @@ impl<'a, S: Sink> Contents<'a, S> {
             let _stop = StopOnDrop(&shared);
             for _ in 0..threads.get().min(loads.len()) {
                 let read = || fill(tree, pieces, &loads, &shared);
-                std::thread::Builder::new().spawn_scoped(scope, read).map_err(Error::Thread)?;
+                threads::spawn(scope, read)?;
             }
             for (index, load) in loads.iter().enumerate() {
                 let spare = match load {

@@ -6,8 +6,7 @@ use pkgtypes::{Digest, Hasher};
 
 use super::content::Open;
 use super::sink::Sink;
-use super::survey::join;
-use crate::{Error, Progress, Result};
+use crate::{Error, Progress, Result, threads};
 
 const CHUNK: usize = 512 << 10;
 /// Chunks that are on their way between the two threads.
@@ -21,8 +20,7 @@ pub(super) fn copy(mut file: Open<'_>, size: u64, sink: &mut impl Sink, progress
         empty.send(Vec::new()).expect("the receiver is at hand");
     }
     let digest = std::thread::scope(|scope| {
-        let hasher = std::thread::Builder::new().spawn_scoped(scope, move || hash(&hashing, &empty));
-        let hasher = hasher.map_err(Error::Thread)?;
+        let hasher = threads::spawn(scope, move || hash(&hashing, &empty))?;
         let mut left = size;
         while left > 0 {
             let mut chunk = ready.recv().expect("the hasher gives back what it gets");
@@ -34,7 +32,7 @@ pub(super) fn copy(mut file: Open<'_>, size: u64, sink: &mut impl Sink, progress
             full.send(chunk).expect("the hasher hears until it is let go");
         }
         drop(full);
-        Ok::<_, Error>(join(hasher))
+        Ok::<_, Error>(threads::join(hasher))
     })?;
     file.close(digest)?;
     Ok(digest)

@@ -10,7 +10,7 @@ use pkgfs::{Batch, Error as DiskError, FileKind, Place, Root, Stat, Walk, WalkEn
 use pkgtypes::{Digest, PkgPath};
 
 use super::{Filter, Keep, Owners, PackOptions};
-use crate::{Error, Result, attributes, elf};
+use crate::{Error, Result, attributes, elf, threads};
 
 /// Stands for every digest until the content was read; an entry's length does not depend on it.
 const UNKNOWN: Digest = Digest::from_bytes([0; Digest::LEN]);
@@ -110,17 +110,10 @@ pub(super) fn examine(tree: &Root, found: &mut [Found], threads: NonZeroUsize) -
         }
     };
     std::thread::scope(|scope| {
-        let helpers = (0..helpers)
-            .map(|_| std::thread::Builder::new().spawn_scoped(scope, work).map_err(Error::Thread))
-            .collect::<Result<Vec<_>>>()?;
+        let helpers = (0..helpers).map(|_| threads::spawn(scope, work)).collect::<Result<Vec<_>>>()?;
         let own = work();
-        helpers.into_iter().fold(own, |all, helper| all.and(join(helper)))
+        helpers.into_iter().fold(own, |all, helper| all.and(threads::join(helper)))
     })
-}
-
-/// What a thread answers; its panic goes on here.
-pub(crate) fn join<T>(thread: std::thread::ScopedJoinHandle<'_, T>) -> T {
-    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 fn examine_one(folders: &mut Batch<'_>, found: &mut Found) -> Result<()> {
