@@ -237,9 +237,11 @@ impl<'u> Pin<'u> {
         if let Some(file) = self.file.filter(|_| own.is_empty() && !have.is_empty()) {
             return Reason::NoSuchFile { name, version, file: file.to_owned(), have };
         }
+        if own.is_empty() {
+            return Reason::Apt { text: output.complaints() };
+        }
         let others = known.get(self.name).into_iter().flatten().filter(|other| **other != version);
-        let text = if own.is_empty() { output.complaints() } else { own.join("; ") };
-        Reason::Gone { name, candidates: others.cloned().collect(), version, text }
+        Reason::Gone { name, candidates: others.cloned().collect(), version, text: own.join("; ") }
     }
 }
 
@@ -316,23 +318,36 @@ impl<'a, D: FnMut(usize, Pinned)> Run<'a, D> {
         Ok(())
     }
 
-    /// One bad package can keep apt from bringing any; gives up when that is not it.
+    /// One bad package can keep apt from bringing any, without a word of the others; gives up when that is not it.
     fn download_singly(&mut self, look: &Look<'_>, open: &mut Vec<Open<'_>>) -> Result<(), Failure> {
-        if open.iter().filter(|open| open.pin.is_in(&look.known)).count() < 2 {
-            return Ok(());
+        let mut untold =
+            open.extract_if(.., |open| open.pin.is_in(&look.known) && open.is_untold()).collect::<Vec<_>>();
+        if untold.len() > 1 {
+            let mut failures = 0;
+            let mut next = 0;
+            while next < untold.len() && failures < MOST_SINGLE_FAILURES {
+                let mut one = vec![untold.remove(next)];
+                let outcome = self.download(look, &mut one);
+                if let Some(failed) = one.pop() {
+                    untold.insert(next, failed);
+                    failures += 1;
+                    next += 1;
+                }
+                if outcome.is_err() {
+                    open.append(&mut untold);
+                    return outcome;
+                }
+            }
         }
-        let mut failures = 0;
-        let mut next = 0;
-        while next < open.len() && failures < MOST_SINGLE_FAILURES {
-            let mut one = vec![open.remove(next)];
-            let is_known = one[0].pin.is_in(&look.known);
-            let outcome = self.download(look, &mut one);
-            failures += usize::from(is_known && !one.is_empty());
-            next += one.len();
-            open.splice(next - one.len()..next - one.len(), one);
-            outcome?;
-        }
+        open.append(&mut untold);
         Ok(())
+    }
+}
+
+impl Open<'_> {
+    /// Whether apt failed without a word of just this pin.
+    fn is_untold(&self) -> bool {
+        matches!(self.reason, Some(Reason::Apt { .. }))
     }
 }
 

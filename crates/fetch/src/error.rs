@@ -48,9 +48,9 @@ pub enum Error {
         /// What came.
         found: Digest,
         /// Where it came from.
-        place: String,
+        place: Box<str>,
         /// The other places that were tried.
-        others: Vec<Attempt>,
+        others: Box<[Attempt]>,
     },
     /// The digest belongs to another version's file: a recipe got a new version and kept the old digest.
     #[error(

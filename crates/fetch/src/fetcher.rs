@@ -271,7 +271,7 @@ impl Fetcher {
         let mut attempts = std::mem::take(&mut job.attempts);
         let wrong = attempts.iter().position(|attempt| matches!(attempt.reason, Reason::WrongDigest { .. }));
         if let Some(Attempt { place, reason: Reason::WrongDigest { found } }) = wrong.map(|at| attempts.remove(at)) {
-            return Error::WrongDigest { name, wanted: digest, found, place, others: attempts };
+            return Error::WrongDigest { name, wanted: digest, found, place: place.into(), others: attempts.into() };
         }
         if self.options.offline {
             return Error::Offline { name, digest, store: self.store.path().to_owned(), attempts };

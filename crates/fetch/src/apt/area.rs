@@ -82,7 +82,7 @@ impl<'a> Area<'a> {
             "Dir::State {state};\nDir::State::lists {lists};\nDir::State::status {status};\n\
              Dir::State::extended_states {extended};\n\
              Dir::Cache {cache};\nDir::Cache::archives \"archives\";\n\
-             Dir::Cache::pkgcache \"pkgcache.bin\";\nDir::Cache::srcpkgcache \"srcpkgcache.bin\";\n\
+             Dir::Cache::pkgcache \"pkgcache.bin\";\nDir::Cache::srcpkgcache \"\";\n\
              Dir::Log {log};\n\
              Dir::Etc::sourcelist \"/dev/null\";\nDir::Etc::sourceparts {parts};\n\
              APT::Sandbox::User \"root\";\n\
@@ -192,8 +192,8 @@ fn size_of(root: &Root, folder: Option<&PkgPath>) -> u64 {
         Some(folder) => folder.join(name).ok(),
         None => PkgPath::new(name).ok(),
     };
-    let size = |name: &Box<[u8]>| root.stat(&child(name)?).ok().flatten().map(|stat| stat.size);
-    root.read_dir(folder).map_or(0, |names| names.iter().filter_map(size).sum())
+    let size = |name: &[u8]| root.stat(&child(name)?).ok().flatten().map(|stat| stat.size);
+    root.read_dir(folder).map_or(0, |names| names.iter().filter_map(|name| size(name)).sum())
 }
 
 /// What the machine's files of one form say: `sources.list` and the folder beside it.
