@@ -1,6 +1,4 @@
-use std::cell::Cell;
-use std::io::{self, Read};
-use std::rc::Rc;
+use std::io;
 
 /// What a decoder may give and remember.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +21,22 @@ impl Default for Bounds {
     }
 }
 
-/// More came out of a decoder than its [`Bounds`] accept.
+impl Bounds {
+    /// Holds what has come out, and what went in for it, to the bounds.
+    pub(crate) fn check(&self, given: u64, taken: u64) -> Result<(), Exceeded> {
+        let Self { bytes: limit, ratio, slack, .. } = *self;
+        if taken > limit {
+            return Err(Exceeded::Bytes { limit });
+        }
+        if taken > slack && taken / ratio.max(1) > given {
+            return Err(Exceeded::Ratio { given, taken, ratio });
+        }
+        Ok(())
+    }
+}
+
+/// More came out of a decoder than its [`Bounds`] accept, or it would have to remember more; stands inside an
+/// [`io::Error`], where [`io::Error::get_ref`] finds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Exceeded {
@@ -45,40 +58,16 @@ pub enum Exceeded {
         /// The bound on their proportion.
         ratio: u64,
     },
+    /// A window or dictionary larger than is accepted.
+    #[error("it takes more than {limit} bytes of memory to unpack")]
+    Memory {
+        /// How many are accepted.
+        limit: u64,
+    },
 }
 
-/// Counts what goes into a decoder.
-pub(crate) struct Counted<R> {
-    pub(crate) inner: R,
-    pub(crate) count: Rc<Cell<u64>>,
-}
-
-impl<R: Read> Read for Counted<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.inner.read(buffer)?;
-        self.count.set(self.count.get().saturating_add(read as u64));
-        Ok(read)
-    }
-}
-
-/// Holds what comes out to the bounds.
-pub(crate) struct Meter {
-    pub(crate) bounds: Bounds,
-    pub(crate) given: Rc<Cell<u64>>,
-    pub(crate) taken: u64,
-}
-
-impl Meter {
-    pub(crate) fn add(&mut self, bytes: usize) -> Result<(), Exceeded> {
-        let Bounds { bytes: limit, ratio, slack, .. } = self.bounds;
-        self.taken = self.taken.saturating_add(bytes as u64);
-        let given = self.given.get();
-        if self.taken > limit {
-            return Err(Exceeded::Bytes { limit });
-        }
-        if self.taken > slack && self.taken / ratio.max(1) > given {
-            return Err(Exceeded::Ratio { given, taken: self.taken, ratio });
-        }
-        Ok(())
+impl From<Exceeded> for io::Error {
+    fn from(exceeded: Exceeded) -> Self {
+        Self::new(io::ErrorKind::InvalidData, exceeded)
     }
 }

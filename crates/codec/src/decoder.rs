@@ -1,41 +1,48 @@
-use std::cell::Cell;
 use std::fmt;
-use std::io::{self, BufRead, BufReader, Chain, Cursor, Read};
-use std::rc::Rc;
+use std::io::{self, BufRead, Read};
 
-use crate::bounds::{Counted, Meter};
-use crate::{Bounds, Format};
+use liblzma::bufread::XzDecoder;
+use liblzma::stream::{CONCATENATED, Stream};
+
+use crate::source::Source;
+use crate::{Bounds, Error, Exceeded, Format};
 
 /// Reads a file whatever it is compressed with, and one that is not as it is.
 ///
-/// Several compressed files one after another are one, as with `cat a.gz b.gz`. The source need not seek, so a pipe will
-/// do.
+/// Several compressed files one after another are one, as with `cat a.gz b.gz`, and skippable zstd frames are skipped.
+/// The source need not seek, so a pipe will do.
 ///
 /// # Errors
-/// [`io::ErrorKind::InvalidData`] for what is no such file or is damaged; with [`Exceeded`](crate::Exceeded) inside
-/// where a bound is passed. [`io::ErrorKind::UnexpectedEof`] where the file is cut off.
+/// [`io::ErrorKind::InvalidData`] for what is damaged, with an [`Error`] inside, and where a bound is passed, with
+/// [`Exceeded`] inside. [`io::ErrorKind::UnexpectedEof`] where the file is cut off. The source's own errors come as they
+/// are.
 pub struct Decoder<R: Read> {
     format: Format,
+    bounds: Bounds,
+    taken: u64,
     state: State<R>,
-    meter: Meter,
 }
-
-/// The source with the bytes that were looked at put back.
-type Source<R> = BufReader<Counted<Chain<Cursor<Vec<u8>>, R>>>;
 
 enum State<R: Read> {
     Plain(Source<R>),
     Zstd(Box<zstd::stream::read::Decoder<'static, Source<R>>>),
-    Xz(Box<liblzma::bufread::XzDecoder<Source<R>>>),
+    /// The formats of liblzma.
+    Lzma(Box<XzDecoder<Source<R>>>),
     Gzip(Box<flate2::bufread::MultiGzDecoder<Source<R>>>),
     Bzip2(Box<bzip2::bufread::MultiBzDecoder<Source<R>>>),
+    /// After an error or the end.
+    Ended {
+        used: u64,
+        failed: bool,
+    },
 }
 
 impl<R: Read> fmt::Debug for Decoder<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Decoder")
             .field("format", &self.format)
-            .field("taken", &self.meter.taken)
+            .field("used", &self.used())
+            .field("taken", &self.taken)
             .finish_non_exhaustive()
     }
 }
@@ -45,153 +52,150 @@ impl<R: Read> Decoder<R> {
     ///
     /// # Errors
     /// The source fails.
-    pub fn new(mut source: R, bounds: Bounds) -> io::Result<Self> {
-        let mut head = Vec::with_capacity(Format::MAGIC_LEN);
-        source.by_ref().take(Format::MAGIC_LEN as u64).read_to_end(&mut head)?;
-        let format = Format::sniff(&head);
-        let given = Rc::new(Cell::new(0));
-        let counted = Counted { inner: Cursor::new(head).chain(source), count: Rc::clone(&given) };
-        let source = BufReader::with_capacity(1 << 17, counted);
+    pub fn new(source: R, bounds: Bounds) -> io::Result<Self> {
+        let (format, source) = Source::sniff(source)?;
         let state = match format {
             Format::Plain => State::Plain(source),
             Format::Zstd => State::Zstd(Box::new(zstd_decoder(source, bounds.memory)?)),
-            Format::Xz => {
-                let stream = liblzma::stream::Stream::new_stream_decoder(bounds.memory, liblzma::stream::CONCATENATED)?;
-                State::Xz(Box::new(liblzma::bufread::XzDecoder::new_stream(source, stream)))
-            }
+            Format::Xz => lzma(source, Stream::new_stream_decoder(bounds.memory, CONCATENATED)?),
+            Format::Lzip => lzma(source, Stream::new_lzip_decoder(bounds.memory, 0)?),
+            Format::Lzma => lzma(source, Stream::new_lzma_decoder(bounds.memory)?),
             Format::Gzip => State::Gzip(Box::new(flate2::bufread::MultiGzDecoder::new(source))),
             Format::Bzip2 => State::Bzip2(Box::new(bzip2::bufread::MultiBzDecoder::new(source))),
         };
-        Ok(Self { format, state, meter: Meter { bounds, given, taken: 0 } })
+        Ok(Self { format, bounds, taken: 0, state })
     }
 
     /// What the source is compressed with.
     pub fn format(&self) -> Format {
         self.format
     }
-}
 
-fn zstd_decoder<S: BufRead>(source: S, memory: u64) -> io::Result<zstd::stream::read::Decoder<'static, S>> {
-    let mut decoder = zstd::stream::read::Decoder::with_buffer(source)?;
-    // The format counts windows in powers of two.
-    decoder.window_log_max(memory.max(1 << 10).ilog2())?;
-    Ok(decoder)
-}
-
-impl<R: Read> Read for Decoder<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = match &mut self.state {
-            State::Plain(source) => return source.read(buffer),
-            State::Zstd(decoder) => decoder.read(buffer),
-            State::Xz(decoder) => decoder.read(buffer),
-            State::Gzip(decoder) => decoder.read(buffer),
-            State::Bzip2(decoder) => decoder.read(buffer),
-        };
-        let read = read.map_err(|error| explain(self.format, &error, self.meter.given.get()))?;
-        self.meter.add(read).map_err(|exceeded| io::Error::new(io::ErrorKind::InvalidData, exceeded))?;
-        Ok(read)
-    }
-}
-
-/// The libraries' messages, with the format and how far the source was read.
-fn explain(format: Format, error: &io::Error, given: u64) -> io::Error {
-    // The kinds that the libraries choose for damage differ; a source's own errors keep theirs.
-    let kind = match error.kind() {
-        io::ErrorKind::Other | io::ErrorKind::InvalidInput if error.raw_os_error().is_none() => {
-            io::ErrorKind::InvalidData
-        }
-        kind => kind,
-    };
-    io::Error::new(kind, format!("{format} stream, before byte {given}: {error}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::io::Write;
-
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::{Encoder, Exceeded};
-
-    const ALL: [Format; 5] = [Format::Plain, Format::Zstd, Format::Xz, Format::Gzip, Format::Bzip2];
-
-    fn packed(format: Format, content: &[u8]) -> Vec<u8> {
-        let mut encoder = Encoder::new(Vec::new(), format).unwrap();
-        encoder.write_all(content).unwrap();
-        encoder.finish().unwrap()
-    }
-
-    fn unpacked(bytes: &[u8]) -> io::Result<Vec<u8>> {
-        let mut content = Vec::new();
-        Decoder::new(bytes, Bounds::default())?.read_to_end(&mut content)?;
-        Ok(content)
-    }
-
-    #[test]
-    fn several_files_in_a_row_are_one() {
-        for format in ALL {
-            let twice = [packed(format, b"one\n"), packed(format, b"two\n")].concat();
-            assert_eq!(unpacked(&twice).unwrap(), b"one\ntwo\n", "{format}");
+    /// How many bytes of the source were used.
+    pub fn used(&self) -> u64 {
+        match &self.state {
+            State::Ended { used, .. } => *used,
+            state => state.source().map_or(0, Source::used),
         }
     }
 
-    #[test]
-    fn a_file_that_is_cut_off_is_an_error() {
-        for format in ALL.into_iter().filter(|format| *format != Format::Plain) {
-            let whole = packed(format, b"some content that is long enough to be cut");
-            for end in Format::MAGIC_LEN..whole.len() {
-                assert!(unpacked(&whole[..end]).is_err(), "{format} cut at {end}");
+    /// How many bytes came out.
+    pub fn taken(&self) -> u64 {
+        self.taken
+    }
+
+    fn try_read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let count = self.state.read(buffer).map_err(|error| self.explain(error))?;
+            self.taken = self.taken.saturating_add(count as u64);
+            // What is not compressed can not be a bomb, however large it is.
+            let given = if self.format == Format::Plain { u64::MAX } else { self.used() };
+            self.bounds.check(given, self.taken)?;
+            if count > 0 || self.end()? {
+                return Ok(count);
             }
         }
     }
 
-    #[test]
-    fn a_bomb_is_stopped_by_its_ratio() {
-        for format in ALL.into_iter().filter(|format| *format != Format::Plain) {
-            let bomb = packed(format, &vec![0; 4 << 20]);
-            let bounds = Bounds { slack: 1 << 16, ratio: 20, ..Bounds::default() };
-            let error = io::copy(&mut Decoder::new(&*bomb, bounds).unwrap(), &mut io::sink()).unwrap_err();
-            let exceeded = error.get_ref().and_then(|inner| inner.downcast_ref::<Exceeded>());
-            assert!(matches!(exceeded, Some(Exceeded::Ratio { .. })), "{format}: {error}");
+    /// The decoder has nothing more to give. False where another file follows that it has not seen.
+    fn end(&mut self) -> io::Result<bool> {
+        let (format, offset) = (self.format, self.used());
+        let Some(source) = self.state.source_mut() else { return Ok(true) };
+        let at_end = source.fill_buf()?.is_empty();
+        match std::mem::replace(&mut self.state, State::Ended { used: offset, failed: false }) {
+            _ if at_end => Ok(true),
+            // Left to itself, liblzma takes the beginning of a second magic for something to ignore.
+            State::Lzma(decoder) if format == Format::Lzip => {
+                self.state = lzma(decoder.into_inner(), Stream::new_lzip_decoder(self.bounds.memory, 0)?);
+                Ok(false)
+            }
+            _ => Err(Error::TrailingBytes { format, offset }.into()),
         }
     }
 
-    #[test]
-    fn output_is_bounded_in_bytes() {
-        let bounds = Bounds { bytes: 100, ..Bounds::default() };
-        let file = packed(Format::Gzip, &[7; 101]);
-        assert!(io::copy(&mut Decoder::new(&*file, bounds).unwrap(), &mut io::sink()).is_err());
-        let file = packed(Format::Gzip, &[7; 100]);
-        assert_eq!(io::copy(&mut Decoder::new(&*file, bounds).unwrap(), &mut io::sink()).unwrap(), 100);
+    /// A library's message, with the format and how far the source was used; a source's own error as it is.
+    fn explain(&self, error: io::Error) -> io::Error {
+        if self.state.source().is_some_and(Source::failed) || is_ours(&error) {
+            return error;
+        }
+        if wants_memory(&error) {
+            return Exceeded::Memory { limit: self.bounds.memory }.into();
+        }
+        Error::Damaged { format: self.format, offset: self.used(), source: error }.into()
+    }
+}
+
+fn lzma<R: Read>(source: Source<R>, stream: Stream) -> State<R> {
+    State::Lzma(Box::new(XzDecoder::new_stream(source, stream)))
+}
+
+fn zstd_decoder<S: BufRead>(source: S, memory: u64) -> io::Result<zstd::stream::read::Decoder<'static, S>> {
+    let mut decoder = zstd::stream::read::Decoder::with_buffer(source)?;
+    // The format counts windows in powers of two, and the library knows these.
+    decoder.window_log_max(memory.clamp(1 << 10, 1 << 31).ilog2())?;
+    Ok(decoder)
+}
+
+fn is_ours(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<Error>())
+}
+
+fn wants_memory(error: &io::Error) -> bool {
+    let Some(inner) = error.get_ref() else { return false };
+    match inner.downcast_ref() {
+        Some(error) => matches!(error, liblzma::stream::Error::MemLimit),
+        // zstd's errors reach us as text alone.
+        None => inner.to_string().contains("too much memory"),
+    }
+}
+
+impl<R: Read> State<R> {
+    fn source(&self) -> Option<&Source<R>> {
+        match self {
+            Self::Plain(source) => Some(source),
+            Self::Zstd(decoder) => Some(decoder.get_ref()),
+            Self::Lzma(decoder) => Some(decoder.get_ref()),
+            Self::Gzip(decoder) => Some(decoder.get_ref()),
+            Self::Bzip2(decoder) => Some(decoder.get_ref()),
+            Self::Ended { .. } => None,
+        }
     }
 
-    #[test]
-    fn a_window_that_needs_too_much_memory_is_refused() {
-        let bounds = Bounds { memory: 1 << 16, ..Bounds::default() };
-        for format in [Format::Zstd, Format::Xz] {
-            let file = packed(format, &vec![1; 8 << 20]);
-            assert!(io::copy(&mut Decoder::new(&*file, bounds).unwrap(), &mut io::sink()).is_err(), "{format}");
+    fn source_mut(&mut self) -> Option<&mut Source<R>> {
+        match self {
+            Self::Plain(source) => Some(source),
+            Self::Zstd(decoder) => Some(decoder.get_mut()),
+            Self::Lzma(decoder) => Some(decoder.get_mut()),
+            Self::Gzip(decoder) => Some(decoder.get_mut()),
+            Self::Bzip2(decoder) => Some(decoder.get_mut()),
+            Self::Ended { .. } => None,
         }
     }
 
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
-        #[test]
-        fn what_went_in_comes_out(content in proptest::collection::vec(any::<u8>(), 0..2000), which in 0usize..5) {
-            let format = ALL[which];
-            // Content that begins like a compressed file is one, when it is not packed.
-            prop_assume!(format != Format::Plain || Format::sniff(&content) == Format::Plain);
-            prop_assert_eq!(unpacked(&packed(format, &content)).unwrap(), content);
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(source) => source.read(buffer),
+            Self::Zstd(decoder) => decoder.read(buffer),
+            Self::Lzma(decoder) => decoder.read(buffer),
+            Self::Gzip(decoder) => decoder.read(buffer),
+            Self::Bzip2(decoder) => decoder.read(buffer),
+            Self::Ended { .. } => Ok(0),
         }
+    }
+}
 
-        #[test]
-        fn damage_is_an_error_or_nothing(at in 0usize..1000, bit in 0u8..8, which in 1usize..5) {
-            let mut file = packed(ALL[which], b"content content content");
-            let at = at % file.len();
-            file[at] ^= 1 << bit;
-            // Whatever comes out, nothing panics and nothing hangs.
-            let _ = unpacked(&file);
+impl<R: Read> Read for Decoder<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() {
+            return Ok(0);
         }
+        if let State::Ended { failed: true, .. } = self.state {
+            return Err(Error::Failed { format: self.format }.into());
+        }
+        let count = self.try_read(buffer);
+        if count.is_err() {
+            self.state = State::Ended { used: self.used(), failed: true };
+        }
+        count
     }
 }

@@ -1,11 +1,26 @@
 use std::fmt;
 use std::io::{self, Write};
+use std::ops::RangeInclusive;
 
-use crate::Format;
+use crate::{Error, Format};
 
-/// Levels at which each format is still quick; zstd's is the one its own command uses.
-const ZSTD_LEVEL: i32 = 3;
-const XZ_LEVEL: u32 = 6;
+/// How to compress.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct EncoderOptions {
+    /// How hard to try: 1 to 22 for zstd, 0 to 9 for xz and gzip, 1 to 9 for bzip2. Without one it is what the format's
+    /// own command uses.
+    pub level: Option<u32>,
+    /// Processors that zstd may use at most; 0 is 1. The output does not depend on it.
+    pub threads: u32,
+}
+
+impl EncoderOptions {
+    /// The level, held against those that the format has.
+    fn level(&self, format: Format, default: u32, range: RangeInclusive<u32>) -> Result<u32, Error> {
+        let level = self.level.unwrap_or(default);
+        if range.contains(&level) { Ok(level) } else { Err(Error::Level { format, level, range }) }
+    }
+}
 
 /// Writes a compressed file. Without [`Encoder::finish`] it is cut off.
 #[must_use = "a compressed file ends with `finish`"]
@@ -29,23 +44,33 @@ impl<W: Write> fmt::Debug for Encoder<W> {
 }
 
 impl<W: Write> Encoder<W> {
-    /// Compresses into `writer`; equal input gives equal bytes.
+    /// Compresses into `writer` as the format's own command does; equal input gives equal bytes.
     ///
     /// # Errors
-    /// No memory for the encoder.
+    /// A format that is only read; no memory for the encoder.
     pub fn new(writer: W, format: Format) -> io::Result<Self> {
+        Self::with_options(writer, format, &EncoderOptions::default())
+    }
+
+    /// Compresses into `writer`; equal input and an equal level give equal bytes.
+    ///
+    /// # Errors
+    /// As [`Encoder::new`]; a level that the format does not have.
+    pub fn with_options(writer: W, format: Format, options: &EncoderOptions) -> io::Result<Self> {
+        let level = |default, range| options.level(format, default, range);
         let state = match format {
             Format::Plain => State::Plain(writer),
-            Format::Zstd => {
-                let mut encoder = zstd::stream::write::Encoder::new(writer, ZSTD_LEVEL)?;
-                encoder.include_checksum(true)?;
-                State::Zstd(encoder)
-            }
-            Format::Xz => State::Xz(Box::new(liblzma::write::XzEncoder::new(writer, XZ_LEVEL))),
+            Format::Zstd => State::Zstd(zstd_encoder(writer, level(3, 1..=22)?, options.threads)?),
+            Format::Xz => State::Xz(Box::new(liblzma::write::XzEncoder::new(writer, level(6, 0..=9)?))),
             Format::Gzip => {
-                State::Gzip(Box::new(flate2::write::GzEncoder::new(writer, flate2::Compression::default())))
+                let level = flate2::Compression::new(level(6, 0..=9)?);
+                State::Gzip(Box::new(flate2::write::GzEncoder::new(writer, level)))
             }
-            Format::Bzip2 => State::Bzip2(Box::new(bzip2::write::BzEncoder::new(writer, bzip2::Compression::best()))),
+            Format::Bzip2 => {
+                let level = bzip2::Compression::new(level(9, 1..=9)?);
+                State::Bzip2(Box::new(bzip2::write::BzEncoder::new(writer, level)))
+            }
+            Format::Lzip | Format::Lzma => return Err(Error::ReadOnly { format }.into()),
         };
         Ok(Self { format, state })
     }
@@ -65,6 +90,14 @@ impl<W: Write> Encoder<W> {
         writer.flush()?;
         Ok(writer)
     }
+}
+
+fn zstd_encoder<W: Write>(writer: W, level: u32, threads: u32) -> io::Result<zstd::stream::write::Encoder<'static, W>> {
+    let mut encoder = zstd::stream::write::Encoder::new(writer, level.cast_signed())?;
+    encoder.include_checksum(true)?;
+    // One worker cuts the input as many do, while none at all would give other bytes.
+    encoder.multithread(threads.clamp(1, 256))?;
+    Ok(encoder)
 }
 
 impl<W: Write> Write for Encoder<W> {

@@ -24,9 +24,12 @@
 mod bounds;
 mod decoder;
 mod encoder;
+mod error;
 mod format;
+mod source;
 
 pub use bounds::{Bounds, Exceeded};
 pub use decoder::Decoder;
-pub use encoder::Encoder;
+pub use encoder::{Encoder, EncoderOptions};
+pub use error::Error;
 pub use format::Format;

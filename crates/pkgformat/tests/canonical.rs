@@ -222,14 +222,14 @@ fn two_files() -> Vec<u8> {
 /// The refusal of an empty package with another entry in its summary; `|` parts two.
 fn summary(index: usize, entry: &str) -> String {
     let package = Forged::new(&list(&META), b"");
-    let mut values = summary_of(&[package.clone()], 0);
+    let mut values = summary_of(std::slice::from_ref(&package), 0);
     values.splice(index..=index, entry.split('|').map(str::to_owned));
     refused(&[package.bytes(), Forged::summary(&values).bytes()].concat())
 }
 
 fn summary_with_data() -> Vec<u8> {
     let package = Forged::new(&list(&META), b"");
-    let mut summary = Forged::summary(&summary_of(&[package.clone()], 0));
+    let mut summary = Forged::summary(&summary_of(std::slice::from_ref(&package), 0));
     summary.head.pop();
     summary.head.extend(size(1));
     summary.data = vec![0];

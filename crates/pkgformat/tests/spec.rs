@@ -32,7 +32,7 @@ fn the_example_is_what_is_written() {
     let manifest = Manifest::new(vec![Entry::new(path("bin/hi"), kind), dir("bin")]).unwrap();
     let record = PackageRecord::new(meta, manifest).unwrap();
 
-    assert_eq!(write(&record, &[content.clone()]), example());
+    assert_eq!(write(&record, std::slice::from_ref(&content)), example());
     assert_eq!(read(&example()).unwrap(), (record.clone(), vec![content]));
     assert!(SPECIFICATION.contains(&format!("Its id is `{}`.", record.id())));
 }

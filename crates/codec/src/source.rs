@@ -1,0 +1,62 @@
+use std::io::{self, BufRead, BufReader, Chain, Cursor, Read};
+
+use crate::Format;
+
+/// Bytes read at once.
+const BUFFER: usize = 128 << 10;
+
+/// What a decoder reads: the bytes that were looked at, put back, and the rest. It knows how many bytes the decoder has
+/// used, and whether an error is its own.
+#[derive(Debug)]
+pub(crate) struct Source<R> {
+    inner: BufReader<Chain<Cursor<Vec<u8>>, R>>,
+    used: u64,
+    failed: bool,
+}
+
+impl<R: Read> Source<R> {
+    /// Looks at the first bytes.
+    pub(crate) fn sniff(mut reader: R) -> io::Result<(Format, Self)> {
+        let mut head = Vec::with_capacity(Format::MAGIC_LEN);
+        reader.by_ref().take(Format::MAGIC_LEN as u64).read_to_end(&mut head)?;
+        let format = Format::sniff(&head);
+        let inner = BufReader::with_capacity(BUFFER, Cursor::new(head).chain(reader));
+        Ok((format, Self { inner, used: 0, failed: false }))
+    }
+
+    /// How many bytes the decoder has used.
+    pub(crate) fn used(&self) -> u64 {
+        self.used
+    }
+
+    /// Whether the reader failed, and not the decoder.
+    pub(crate) fn failed(&self) -> bool {
+        self.failed
+    }
+}
+
+impl<R: Read> BufRead for Source<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        // The decoders do not all go on after an interruption.
+        while let Err(error) = self.inner.fill_buf() {
+            if error.kind() != io::ErrorKind::Interrupted {
+                self.failed = true;
+                return Err(error);
+            }
+        }
+        Ok(self.inner.buffer())
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.used += count as u64;
+        self.inner.consume(count);
+    }
+}
+
+impl<R: Read> Read for Source<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.fill_buf()?.read(buffer)?;
+        self.consume(count);
+        Ok(count)
+    }
+}
