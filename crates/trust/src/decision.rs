@@ -7,7 +7,7 @@ use pkgformat::PackageRecord;
 use pkgtypes::{Digest, PackageId, PackageName, Timestamp};
 
 use crate::statement::utc;
-use crate::{Error, Fingerprint, Moment, Owner, ReasonCode, RepoId, Result, Subject, Tier, Verified};
+use crate::{Error, Fingerprint, Moment, Owner, Policy, ReasonCode, RepoId, Result, Subject, Tier, Verified};
 
 /// The one way around a refusal: a package named together with its exact content, `NAME@PACKAGE-ID`, for one time.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,7 +49,8 @@ pub enum Basis {
     Exception,
 }
 
-/// A statement that sufficed, and who signed it.
+/// A statement that sufficed, and who signed it. Where several statements were needed, it is the one with the smallest
+/// number: what all of them agree to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signed {
     /// The repository that the package is for.
@@ -60,11 +61,11 @@ pub struct Signed {
     pub statement: Digest,
     /// When it was made.
     pub issued: Timestamp,
-    /// When it ends.
+    /// When it ends, or the first of several.
     pub expires: Timestamp,
-    /// The highest tier among its signers.
+    /// The highest tier among the signers.
     pub tier: Tier,
-    /// Its signers whose keys count, each once.
+    /// The signers whose keys count, each once.
     pub owners: BTreeSet<Owner>,
 }
 
@@ -118,6 +119,7 @@ impl fmt::Display for FoundKey {
 #[must_use = "a decision does nothing by itself"]
 pub struct Decision {
     pub(crate) subject: Subject,
+    pub(crate) policy: Policy,
     pub(crate) moment: Moment,
     pub(crate) findings: Vec<Finding>,
     pub(crate) unlisted: usize,

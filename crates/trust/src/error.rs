@@ -123,7 +123,7 @@ pub enum Error {
         /// The file.
         path: PathBuf,
         /// Why it cannot be followed.
-        reason: &'static str,
+        reason: String,
     },
     /// One key with two tiers or two owners.
     #[error("the key {fingerprint} stands in both {first} and {second}, which do not agree on its {what}; remove one of them", first = .first.display(), second = .second.display())]

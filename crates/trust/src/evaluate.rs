@@ -1,9 +1,10 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pkgformat::PackageRecord;
 use pkgtypes::{FullVersion, PackageId, PackageName, Timestamp};
 
 use crate::decision::{Basis, FoundKey, Signed};
+use crate::level::Voice;
 use crate::sig_archive::{RowSignature, SignedStatement};
 use crate::statement::utc;
 use crate::{
@@ -36,10 +37,10 @@ pub struct Want {
 
 /// Decides whether a package may be used: total and pure, no I/O; the clock is asked once.
 ///
-/// The rule: one valid, unexpired signature under a statement on exactly this package, by a key of tier trusted, senior
-/// or junior whose scope covers the repository and the name. Every tier but untrusted suffices because a key stands in
-/// one only by the administrator's hand. Keys without a tier count as no signature; a key that is untrusted never counts,
-/// and a package that nobody else signed is refused even with an exception.
+/// What counts is a valid, unexpired signature under a statement on exactly this package, by a key of tier trusted, senior
+/// or junior whose scope covers the repository and the name. How many of which tiers are needed is the store's
+/// [`Policy`](crate::Policy), by default one. Keys without a tier count as no signature; a key that is untrusted never
+/// counts, and a package that nobody else signed is refused even with an exception.
 pub fn evaluate(
     store: &Store,
     want: &Want,
@@ -55,7 +56,7 @@ pub(crate) fn decide(store: &Store, want: &Want, subject: Subject, archive: &Sig
         Search { store, want, subject: &subject, moment, left: MAX_VERIFICATIONS, findings: Vec::new(), unlisted: 0 };
     let outcome = search.run(archive);
     let Search { findings, unlisted, .. } = search;
-    Decision { subject, moment, findings, unlisted, outcome }
+    Decision { subject, policy: store.policy().clone(), moment, findings, unlisted, outcome }
 }
 
 struct Search<'a> {
@@ -84,10 +85,11 @@ impl<'a> Search<'a> {
         // The newest statement first: it is the one that should count, and the number of verifications is limited.
         let mut rows: Vec<_> = archive.rows_named(&self.subject.name).iter().collect();
         rows.sort_by_key(|row| std::cmp::Reverse(row.statement().seq()));
-        let signed = rows.into_iter().find_map(|row| self.judge_row(row));
+        let mut choirs = BTreeMap::new();
+        let signed = rows.into_iter().find_map(|row| self.judge_row(row, &mut choirs));
         match signed {
             Some(signed) => Ok(self.accept(Basis::Signed(signed))),
-            None => self.without_signature(archive),
+            None => self.without_signature(archive, &choirs),
         }
     }
 
@@ -115,41 +117,40 @@ impl<'a> Search<'a> {
         wanted.version == self.subject.version && wanted.release.is_none_or(|release| release == self.subject.release)
     }
 
-    fn judge_row(&mut self, row: &SignedStatement) -> Option<Signed> {
-        if is_other_build(row.statement().subject(), self.subject) {
+    /// Adds the signatures of one row that count, and says whether there are enough now.
+    fn judge_row<'r>(
+        &mut self,
+        row: &'r SignedStatement,
+        choirs: &mut BTreeMap<&'r RepoId, Choir<'r>>,
+    ) -> Option<Signed> {
+        let statement = row.statement();
+        if is_other_build(statement.subject(), self.subject) {
             return None;
         }
-        if let Err(problem) = self.check_statement(row.statement()) {
+        if let Err(problem) = self.check_statement(statement) {
             self.note(None, problem);
             return None;
         }
-        let text = row.statement().to_string();
+        let text = statement.to_string();
         let mut counted: Vec<&'a KeyFile> = Vec::new();
         for signature in row.signatures() {
-            match self.judge_signature(row.statement(), &text, signature) {
+            match self.judge_signature(statement, &text, signature) {
                 Ok(file) => counted.push(file),
                 Err(problem) => self.note(Some(&signature.key), problem),
             }
         }
-        self.signed(row.statement(), &counted)
+        let choir = choirs.entry(statement.repo()).or_insert_with(|| Choir::new(statement));
+        for file in counted {
+            self.note_counted(statement, file);
+            choir.add(statement, file);
+        }
+        self.store.policy().level().is_met_by(&choir.voices).then(|| choir.signed())
     }
 
-    fn signed(&mut self, statement: &Statement, counted: &[&KeyFile]) -> Option<Signed> {
-        let tier = counted.iter().map(|file| file.tier()).max()?;
-        let (claim, ends) = (statement.claim().as_str(), utc(statement.ends()));
-        for file in counted {
-            let cause = format!("{claim}, issued {}, ends {ends}", utc(statement.issued()));
-            self.note(Some(file.key().as_bytes()), problem(ReasonCode::Accept, cause, ""));
-        }
-        Some(Signed {
-            repo: statement.repo().clone(),
-            seq: statement.seq(),
-            statement: statement.digest(),
-            issued: statement.issued(),
-            expires: statement.ends(),
-            tier,
-            owners: counted.iter().map(|file| file.owner().clone()).collect::<BTreeSet<_>>(),
-        })
+    fn note_counted(&mut self, statement: &Statement, file: &KeyFile) {
+        let (issued, ends) = (utc(statement.issued()), utc(statement.ends()));
+        let cause = format!("{}, issued {issued}, ends {ends}", statement.claim().as_str());
+        self.note(Some(file.key().as_bytes()), problem(ReasonCode::Accept, cause, ""));
     }
 
     /// Whether the statement is about this package at all.
@@ -261,11 +262,16 @@ impl<'a> Search<'a> {
     }
 
     /// No statement suffices: the user's exception, or the finding that comes closest to acceptance says why not.
-    fn without_signature(&mut self, archive: &SigArchive) -> Result<Acceptance, Refusal> {
+    fn without_signature(
+        &mut self,
+        archive: &SigArchive,
+        choirs: &BTreeMap<&RepoId, Choir<'_>>,
+    ) -> Result<Acceptance, Refusal> {
         if self.findings.is_empty() {
             self.look_under_other_names(archive);
         }
-        let telling = self.findings.iter().min_by_key(|finding| remoteness(finding.code));
+        let refusing = self.findings.iter().filter(|finding| finding.code != ReasonCode::Accept);
+        let telling = refusing.min_by_key(|finding| remoteness(finding.code));
         let is_denied = telling.is_some_and(|finding| finding.code == ReasonCode::KeyUntrusted);
         let is_meant = |exception: &Exception| {
             exception.name == self.subject.name && exception.package_id == self.subject.package_id
@@ -273,7 +279,20 @@ impl<'a> Search<'a> {
         if !is_denied && self.want.exception.as_ref().is_some_and(is_meant) {
             return Ok(self.accept(Basis::Exception));
         }
+        if !is_denied && let Some(choir) = choirs.values().find(|choir| !choir.voices.is_empty()) {
+            return Err(self.refuse(self.too_few(choir)));
+        }
         Err(telling.map_or_else(|| self.refuse(unsigned(self.subject, archive)), |finding| self.refuse_for(finding)))
+    }
+
+    fn too_few(&self, choir: &Choir<'_>) -> Problem {
+        let voices: BTreeSet<String> =
+            choir.voices.iter().map(|Voice { owner, tier, .. }| format!("{owner} ({tier})")).collect();
+        let signers = voices.into_iter().collect::<Vec<_>>().join(", ");
+        let (level, path) = (self.store.policy().level(), self.store.policy().path());
+        let cause = format!("`{level}` is needed, and it is signed by {signers}");
+        let source = path.map_or_else(String::new, |path| format!(", or change the level in {}", path.display()));
+        problem(ReasonCode::Quorum, cause, format!("have it signed by further owners{source}"))
     }
 
     fn look_under_other_names(&mut self, archive: &SigArchive) {
@@ -301,6 +320,40 @@ impl<'a> Search<'a> {
         let others = self.findings.len() - 1 + self.unlisted;
         let more = if others == 0 { String::new() } else { format!("; {others} more findings do not help") };
         self.refuse((finding.code, cause + &more, finding.cure.clone()))
+    }
+}
+
+/// The voices for this package in one repository. Statements for different repositories never add up.
+struct Choir<'r> {
+    /// The oldest statement that counts: what all of them agree to be at least.
+    oldest: &'r Statement,
+    ends: Timestamp,
+    voices: Vec<Voice>,
+}
+
+impl<'r> Choir<'r> {
+    fn new(statement: &'r Statement) -> Self {
+        Self { oldest: statement, ends: statement.ends(), voices: Vec::new() }
+    }
+
+    fn add(&mut self, statement: &'r Statement, file: &KeyFile) {
+        if self.voices.is_empty() || statement.seq() < self.oldest.seq() {
+            self.oldest = statement;
+        }
+        self.ends = if self.voices.is_empty() { statement.ends() } else { self.ends.min(statement.ends()) };
+        self.voices.push(Voice { owner: file.owner().clone(), tier: file.tier(), claim: statement.claim() });
+    }
+
+    fn signed(&self) -> Signed {
+        Signed {
+            repo: self.oldest.repo().clone(),
+            seq: self.oldest.seq(),
+            statement: self.oldest.digest(),
+            issued: self.oldest.issued(),
+            expires: self.ends,
+            tier: self.voices.iter().map(|voice| voice.tier).max().unwrap_or(Tier::Untrusted),
+            owners: self.voices.iter().map(|voice| voice.owner.clone()).collect(),
+        }
     }
 }
 

@@ -37,7 +37,7 @@
 //! `tests/attacks`.
 //!
 //! # Limitations
-//! One signature suffices; there is no quorum, no snapshot of a repository, no denial of single packages and no promotion.
+//! There is one level for a whole root, no snapshot of a repository, no denial of single packages and no promotion.
 //! Inside a user namespace that does not map root, the folders above a root belong to nobody and the permission gate
 //! refuses them.
 //!
@@ -52,7 +52,9 @@ mod error;
 mod evaluate;
 mod gate;
 mod key_file;
+mod level;
 mod moment;
+mod policy;
 mod public_key;
 mod reason;
 mod repo_id;
@@ -74,7 +76,9 @@ pub use error::{Error, Result};
 pub use evaluate::{Want, evaluate};
 pub use gate::Caller;
 pub use key_file::{KeyFile, Owner, Role, Tier};
+pub use level::Level;
 pub use moment::Moment;
+pub use policy::Policy;
 pub use public_key::{Fingerprint, PublicKey};
 pub use reason::ReasonCode;
 pub use repo_id::RepoId;

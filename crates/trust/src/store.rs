@@ -6,13 +6,14 @@ use pkgtypes::{Mode, PkgPath, Timestamp};
 
 use crate::gate::{Content, Folder};
 use crate::key_file::key_file_text;
-use crate::{Caller, Error, KeyFile, Owner, PublicKey, Result, Tier};
+use crate::{Caller, Error, KeyFile, Owner, Policy, PublicKey, Result, Tier};
 
 const ETC: [&str; 2] = ["etc", "trust.d"];
 const VENDOR: [&str; 3] = ["usr", "lib", "trust.d"];
 const KEYS: &str = "keys";
+const POLICY: &str = "policy.toml";
 /// What may stand in a trust directory. Anything else might be a rule that would be ignored, so it is refused.
-const KNOWN: [&str; 2] = [KEYS, "pkgs"];
+const KNOWN: [&str; 3] = [KEYS, "pkgs", POLICY];
 const MAX_KEYS: usize = 4096;
 const FOLDER_MODE: Mode = Mode::from_raw(0o755);
 const FILE_MODE: Mode = Mode::from_raw(0o644);
@@ -20,11 +21,14 @@ const FILE_MODE: Mode = Mode::from_raw(0o644);
 /// The keys that a root's administrator (`etc/trust.d/keys/TIER/*.pub`) and vendor (`usr/lib/trust.d/keys/..`) put into
 /// tiers. A root without these folders trusts nobody.
 ///
+/// `policy.toml` beside `keys` says how many of them are needed ([`Policy`]).
+///
 /// A vendor's file is masked by one of the administrator's with the same name, in any tier; an empty file or a link to
 /// /dev/null masks without a key.
 #[derive(Debug, Clone, Default)]
 pub struct Store {
     keys: BTreeMap<[u8; 32], Vec<KeyFile>>,
+    policy: Policy,
 }
 
 impl Store {
@@ -49,11 +53,22 @@ impl Store {
         for trust in [root.descend(&ETC)?, root.descend(&VENDOR)?].into_iter().flatten() {
             files.take_trust_dir(&trust)?;
         }
-        let mut store = Self::default();
+        let mut store = Self { policy: files.policy.unwrap_or_default(), ..Self::default() };
         for file in files.keys {
             store.insert(file)?;
         }
         Ok(store)
+    }
+
+    /// The rule by which packages are judged.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// The same keys under another rule.
+    #[must_use]
+    pub fn with_policy(self, policy: Policy) -> Self {
+        Self { policy, ..self }
     }
 
     /// Adds a key file.
@@ -140,14 +155,17 @@ fn check_agreement(first: &KeyFile, second: &KeyFile) -> Result<()> {
 struct Files {
     names: Vec<String>,
     keys: Vec<KeyFile>,
+    policy: Option<Policy>,
 }
 
 impl Files {
     fn take_trust_dir(&mut self, trust: &Folder) -> Result<()> {
         if let Some(unknown) = trust.names(MAX_KEYS)?.into_iter().find(|name| !KNOWN.contains(&name.as_str())) {
-            let reason = "this version does not know what it means, and does not go on without it; remove it";
+            let reason =
+                "this version does not know what it means, and does not go on without it; remove it".to_owned();
             return Err(Error::Policy { path: trust.path().join(unknown), reason });
         }
+        self.take_policy(trust)?;
         let Some(keys) = trust.child(KEYS)? else { return Ok(()) };
         let is_tier = |name: &String| Tier::ALL.iter().any(|tier| tier.as_str() == name);
         if let Some(name) = keys.names(MAX_KEYS)?.into_iter().find(|name| !is_tier(name)) {
@@ -162,6 +180,23 @@ impl Files {
         }
         self.names.append(&mut names);
         Ok(())
+    }
+
+    /// The administrator's policy masks the vendor's.
+    fn take_policy(&mut self, trust: &Folder) -> Result<()> {
+        match trust.read(POLICY, Policy::MAX_LEN)? {
+            Content::Missing => Ok(()),
+            _ if self.policy.is_some() => Ok(()),
+            // Masked: the built-in rule.
+            Content::Masked => {
+                self.policy = Some(Policy::default());
+                Ok(())
+            }
+            Content::Bytes(bytes) => {
+                self.policy = Some(Policy::parse(&bytes, &trust.path().join(POLICY))?);
+                Ok(())
+            }
+        }
     }
 
     fn take_tier(&mut self, folder: &Folder, tier: Tier, names: &mut Vec<String>) -> Result<()> {

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use trust::{
-    KeyFile, PACKAGE_NAMESPACE, PublicKey, SecretKey, SigArchive, Signer, SshSig, Statement, Tier, countersign,
+    KeyFile, PACKAGE_NAMESPACE, Policy, PublicKey, SecretKey, SigArchive, Signer, SshSig, Statement, Tier, countersign,
 };
 
 const DOCUMENT: &str = include_str!("../../../docs/format/signature.md");
@@ -77,6 +77,13 @@ fn the_key_file_is_understood() {
     assert_eq!(file.key(), secret().public_key());
     assert!(file.covers(&"core".parse().unwrap(), &"libpng".parse().unwrap()));
     assert!(!file.covers(&"core".parse().unwrap(), &"libc".parse().unwrap()));
+}
+
+#[test]
+fn the_policy_is_understood() {
+    let policy = Policy::parse(block("policy").as_bytes(), Path::new("policy.toml")).unwrap();
+    assert!(block("policy").contains(&format!("\"{}\"", policy.level())));
+    assert_eq!(Policy::default().level().to_string(), "1 junior");
 }
 
 #[test]

@@ -28,9 +28,28 @@ fn a_misspelled_tier_is_an_error() {
 
 #[test]
 fn a_rule_that_would_be_ignored_is_an_error() {
+    for (file, text) in [
+        ("policy.d", "[default]\nlevel = \"trusted\"\n"),
+        ("policy.toml~", "[default]\nlevel = \"trusted\"\n"),
+        ("policy.toml", "[default]\nlevel = \"trusted\"\n[repo.core]\nlevel = \"trusted\"\n"),
+    ] {
+        let dir = TrustDir::new();
+        dir.file(&format!("etc/trust.d/{file}"), text);
+        let code = dir.open().unwrap_err().code();
+        assert!(matches!(code, ReasonCode::Policy | ReasonCode::Name), "{file}: {code}");
+    }
+}
+
+#[test]
+fn the_administrators_policy_comes_before_the_vendors() {
     let dir = TrustDir::new();
-    dir.file("etc/trust.d/policy.toml", "[default]\nlevel = \"trusted\"\n");
-    assert_eq!(dir.open().unwrap_err().code(), ReasonCode::Policy);
+    let level = |dir: &TrustDir| dir.open().unwrap().policy().level().to_string();
+    assert_eq!(level(&dir), "1 junior");
+    dir.folder("usr/lib/trust.d");
+    dir.file("usr/lib/trust.d/policy.toml", "[default]\nlevel = \"2 trusted\"\n");
+    assert_eq!(level(&dir), "2 trusted");
+    dir.file("etc/trust.d/policy.toml", "[default]\nlevel = \"senior\"\n");
+    assert_eq!(level(&dir), "1 senior");
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod a01_arbitrary_software;
 mod a02_wrong_software;
 mod a05_bombs;
 mod a06_signature_flooding;
+mod a15_too_few_honest_keys;
 mod a16_duplicate_signatures;
 mod a21_stripped_signatures;
 mod a24_cross_protocol;
