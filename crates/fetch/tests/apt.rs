@@ -128,9 +128,9 @@ fn the_lists_are_brought_again_when_a_version_is_unknown() {
 fn other_sources_make_new_lists() {
     let machine = Machine::new();
     machine.publish("foo", "1", "foo");
+    machine.publish("bar", "1", "bar");
     machine.fetcher().obtain(&wanted("apt:foo=1", "foo"), &mut ()).unwrap();
     machine.write("etc/sources.list", "deb http://other.example/debian stable main\n");
-    machine.publish("bar", "1", "bar");
     machine.fetcher().obtain(&wanted("apt:bar=1", "bar"), &mut ()).unwrap();
     assert_eq!(machine.log().iter().filter(|line| *line == "update").count(), 2);
 }

@@ -151,8 +151,10 @@ fn many_at_once_leave_one_whole_file() {
     });
     let store = SourceStore::open(dir.path().join("store")).unwrap();
     assert!(store.open_verified(digest).unwrap().is_some());
-    assert_eq!(names(store.path()), [digest.to_string().as_str(), "lock", "part"]);
-    assert!(names(&store.path().join("part")).is_empty());
+    let mut left = names(store.path());
+    // Made by the first who had to fetch it, if anybody had to.
+    left.retain(|name| name != "part" || !names(&store.path().join("part")).is_empty());
+    assert_eq!(left, [digest.to_string().as_str(), "lock"]);
 }
 
 #[test]
