@@ -231,8 +231,8 @@ mod tests {
         ] {
             assert!(bad.parse::<Level>().is_err(), "{bad:?}");
         }
-        assert!(vec!["1 junior"; 9].join(" or ").parse::<Level>().is_err());
-        assert!(vec!["1 junior"; 9].join(" + ").parse::<Level>().is_err());
+        assert!(["1 junior"; 9].join(" or ").parse::<Level>().is_err());
+        assert!(["1 junior"; 9].join(" + ").parse::<Level>().is_err());
     }
 
     fn any_voice() -> impl Strategy<Value = Voice> {

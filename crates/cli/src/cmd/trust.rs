@@ -563,7 +563,8 @@ fn new_passphrase() -> Result<Protection, Failure> {
     Ok(Protection::Passphrase { passphrase, rounds: Protection::ROUNDS })
 }
 
-fn passphrase(path: &Path) -> Option<Zeroizing<String>> {
+/// Asks for the passphrase of a key file; `None` without a terminal.
+pub(crate) fn passphrase(path: &Path) -> Option<Zeroizing<String>> {
     ask(&format!("Passphrase for {}: ", path.display()))
 }
 
