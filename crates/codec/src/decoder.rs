@@ -115,7 +115,7 @@ impl<R: Read> Decoder<R> {
 
     /// A library's message, with the format and how far the source was used; a source's own error as it is.
     fn explain(&self, error: io::Error) -> io::Error {
-        if self.state.source().is_some_and(Source::failed) || is_ours(&error) {
+        if self.state.source().is_some_and(Source::failed) {
             return error;
         }
         if wants_memory(&error) {
@@ -134,10 +134,6 @@ fn zstd_decoder<S: BufRead>(source: S, memory: u64) -> io::Result<zstd::stream::
     // The format counts windows in powers of two, and the library knows these.
     decoder.window_log_max(memory.clamp(1 << 10, 1 << 31).ilog2())?;
     Ok(decoder)
-}
-
-fn is_ours(error: &io::Error) -> bool {
-    error.get_ref().is_some_and(|inner| inner.is::<Error>())
 }
 
 fn wants_memory(error: &io::Error) -> bool {

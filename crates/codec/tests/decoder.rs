@@ -162,7 +162,7 @@ fn any_bounds_can_be_given() {
     for format in PACKED {
         let file = packed(format, b"x");
         let all = Bounds { bytes: u64::MAX, ratio: u64::MAX, slack: u64::MAX, memory: u64::MAX };
-        assert_eq!(Decoder::new(&*file, all).unwrap().bytes().count(), 1, "{format}");
+        assert_eq!(io::copy(&mut Decoder::new(&*file, all).unwrap(), &mut io::sink()).unwrap(), 1, "{format}");
         let none = Bounds { bytes: 0, ratio: 0, slack: 0, memory: 0 };
         assert!(Decoder::new(&*file, none).is_err() || refusal(&file, none).get_ref().is_some(), "{format}");
     }

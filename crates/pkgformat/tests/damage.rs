@@ -14,7 +14,7 @@ fn every_truncation_is_an_error() {
     for length in 0..package.len() {
         match read(&package[..length]) {
             Err(Error::Read { offset, problem: Problem::UnexpectedEnd { .. }, .. }) => {
-                assert_eq!(offset, length as u64)
+                assert_eq!(offset, length as u64);
             }
             other => panic!("cut off after {length} bytes: {other:?}"),
         }
