@@ -1,0 +1,133 @@
+use std::path::PathBuf;
+
+use pkgtypes::PkgPath;
+use recipe::{PackageRef, RecipeError, RecipeId};
+
+/// Why a build did not end with packages.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A recipe or the tree it is in is wrong.
+    #[error(transparent)]
+    Recipe(#[from] RecipeError),
+
+    /// A source could not be had, or is not the one the recipe names.
+    #[error("cannot get source `{source_name}` of {recipe}")]
+    Source {
+        /// The recipe that names it.
+        recipe: RecipeId,
+        /// Its name in the recipe.
+        source_name: String,
+        /// What went wrong.
+        #[source]
+        error: fetch::Error,
+    },
+
+    /// A source is no archive, or holds what a tree must not.
+    #[error("cannot unpack source `{source_name}` of {recipe}")]
+    Unpack {
+        /// The recipe that names it.
+        recipe: RecipeId,
+        /// Its name in the recipe.
+        source_name: String,
+        /// What went wrong.
+        #[source]
+        error: archive::ArchiveError,
+    },
+
+    /// The recipe asks for something that this builder does not do.
+    #[error("{recipe}: {what}")]
+    Unsupported {
+        /// The recipe.
+        recipe: RecipeId,
+        /// What it asks for, and what to write instead.
+        what: String,
+    },
+
+    /// Two packages of a room bring the same path.
+    #[error("the room of {recipe} can not hold both {first} and {second}: both bring `{path}`")]
+    Clash {
+        /// Whose room.
+        recipe: RecipeId,
+        /// One package.
+        first: PackageRef,
+        /// The other.
+        second: PackageRef,
+        /// The path, which is not a folder in both.
+        path: PkgPath,
+    },
+
+    /// The clean room could not be made; nothing of the recipe has run.
+    #[error("the room of {recipe} could not be made")]
+    Room {
+        /// Whose room.
+        recipe: RecipeId,
+        /// The step that failed and why.
+        #[source]
+        error: sandbox::Error,
+    },
+
+    /// The recipe's script ran and failed.
+    #[error("{recipe}: `{script}` {how}")]
+    Failed {
+        /// The recipe.
+        recipe: RecipeId,
+        /// Which of its scripts: `build`, `check` or `test`.
+        script: &'static str,
+        /// How it ended: an exit status, a signal or a limit.
+        how: String,
+        /// The first line of the log that looks like an error.
+        first_error: Option<String>,
+        /// The last lines of the log.
+        tail: Vec<String>,
+        /// The whole log.
+        log: PathBuf,
+        /// The folder of the failed build, where it was kept.
+        kept: Option<PathBuf>,
+    },
+
+    /// The result breaks a promise of the recipe.
+    #[error("{recipe}: {what}")]
+    Result {
+        /// The recipe.
+        recipe: RecipeId,
+        /// What is wrong with it, and which paths.
+        what: String,
+    },
+
+    /// A folder or file of the caches could not be read or written.
+    #[error("cannot {action} {path}", path = path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// The reason.
+        #[source]
+        error: std::io::Error,
+    },
+
+    /// The source store or the fetcher could not be set up.
+    #[error(transparent)]
+    Fetch(#[from] fetch::Error),
+
+    /// A tree could not be changed.
+    #[error(transparent)]
+    Tree(#[from] pkgfs::Error),
+
+    /// A package could not be read or written.
+    #[error("cannot {action} {path}", path = path.display())]
+    Package {
+        /// What was tried.
+        action: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// The reason.
+        #[source]
+        error: pkgtree::Error,
+    },
+
+    /// A signal asked to stop; everything half done was removed.
+    #[error("interrupted")]
+    Interrupted,
+}
