@@ -1,1 +1,23 @@
-//! The commands pkg, pkg-build and pkg-install
+//! The commands `pkg`, `pkg-build` and `pkg-install`: argument types, rendering, exit codes.
+//!
+//! ```no_run
+//! std::process::exit(0); // `cli::main(None)` is all that a binary holds
+//! ```
+//!
+//! Nothing is decided here: every verb parses its arguments, calls one library, and shows what it answered.
+#![forbid(unsafe_code)]
+
+mod app;
+pub mod building;
+pub mod change;
+pub mod cmd;
+pub mod exit;
+mod explain;
+pub mod failure;
+pub mod keys;
+pub mod packages;
+pub mod places;
+pub mod render;
+pub mod signals;
+
+pub use app::{command, main};

@@ -1,0 +1,120 @@
+//! From the command line to an exit code.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::failure::Interrupted;
+use crate::render::{Color, Voice};
+use crate::{cmd, exit, explain, signals};
+
+/// Build software in a clean room, pack it, sign it, install it in transactions that survive anything.
+#[derive(Debug, Parser)]
+#[command(name = "pkg", version, propagate_version = true, max_term_width = 100)]
+#[command(after_help = "Exit codes: 0 done, 1 failed, 2 bad command line, 3 no solution, 4 not trusted or malformed, \
+    5 unknown name, 6 fetch failed, 7 refused beforehand, 8 rolled back, 9 busy, 10 differences, 70 bug, 125 sandbox.")]
+pub(crate) struct Pkg {
+    /// Say less: no status lines.
+    #[arg(short, long, global = true)]
+    quiet: bool,
+    /// Say more.
+    #[arg(short, long, global = true)]
+    verbose: bool,
+    /// When to colour what is said.
+    #[arg(long, global = true, value_enum, default_value = "auto", value_name = "WHEN")]
+    color: Color,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+macro_rules! verbs {
+    ($($(#[$meta:meta])* $variant:ident($args:ty) => $run:path,)*) => {
+        #[derive(Debug, Subcommand)]
+        enum Verb {
+            $($(#[$meta])* $variant($args),)*
+        }
+
+        fn run(verb: Verb, voice: &Voice) -> anyhow::Result<u8> {
+            match verb {
+                $(Verb::$variant(args) => $run(args, voice),)*
+            }
+        }
+    };
+}
+
+verbs! {
+    /// Build packages from recipes, with everything they need.
+    Build(cmd::build::Args) => cmd::build::run,
+    /// Make the packages that the first builds need.
+    Bootstrap(cmd::bootstrap::Args) => cmd::bootstrap::run,
+    /// Look at recipes: lint, hash, graph.
+    Recipe(cmd::recipe::Args) => cmd::recipe::run,
+    /// Show the log of a build.
+    Log(cmd::log::Args) => cmd::log::run,
+    /// Install package files into a root.
+    Install(cmd::install::Args) => cmd::install::run,
+    /// Remove packages from a root.
+    Remove(cmd::remove::Args) => cmd::remove::run,
+    /// Finish or roll back what a crash interrupted.
+    Recover(cmd::recover::Args) => cmd::recover::run,
+    /// List installed packages.
+    List(cmd::list::Args) => cmd::list::run,
+    /// Show all that is known of installed packages.
+    Info(cmd::info::Args) => cmd::info::run,
+    /// List the paths that packages own.
+    Files(cmd::files::Args) => cmd::files::run,
+    /// Name the packages that own a path.
+    Owner(cmd::owner::Args) => cmd::owner::run,
+    /// Compare the disk with what packages put there.
+    Verify(cmd::verify::Args) => cmd::verify::run,
+    /// Pack a directory tree as a package.
+    Pack(cmd::pack::Args) => cmd::pack::run,
+    /// Unpack a package into a directory, every checksum verified.
+    Unpack(cmd::unpack::Args) => cmd::unpack::run,
+    /// Show what a package says of itself.
+    Inspect(cmd::inspect::Args) => cmd::inspect::run,
+    /// Write one file of a package to standard output.
+    Cat(cmd::cat::Args) => cmd::cat::run,
+    /// Keys, signatures, decisions.
+    Trust(cmd::trust::Args) => cmd::trust::run,
+    /// Run a command in a clean room.
+    Sandbox(cmd::sandbox::Args) => cmd::sandbox::run,
+}
+
+/// Runs a command: the words after the program's name, with `verb` put before them.
+pub fn main(verb: Option<&str>) -> ExitCode {
+    let mut words: Vec<OsString> = std::env::args_os().collect();
+    if let Some(verb) = verb {
+        words.insert(words.len().min(1), verb.into());
+    }
+    let app = match Pkg::try_parse_from(words) {
+        Ok(app) => app,
+        Err(error) => return usage(&error),
+    };
+    let voice = Voice::new(app.quiet, app.verbose, app.color);
+    signals::watch();
+    let code = run(app.verb, &voice).unwrap_or_else(|error| explain::failure(&error, &voice));
+    signals::raise_again();
+    ExitCode::from(code)
+}
+
+/// The whole command line as a value, for manual pages and completion.
+pub fn command() -> clap::Command {
+    Pkg::command()
+}
+
+/// Help and version are answers and go to standard output; anything else is a wrong command line.
+fn usage(error: &clap::Error) -> ExitCode {
+    // A reader that has gone needs no help.
+    let _ = error.print();
+    if error.use_stderr() { ExitCode::from(exit::USAGE) } else { ExitCode::from(exit::DONE) }
+}
+
+/// A broken pipe is no failure worth a word.
+pub(crate) fn quiet_end(interrupted: Interrupted) -> u8 {
+    match interrupted {
+        Interrupted::BrokenPipe => exit::DONE,
+        Interrupted::Signal(signal) => u8::try_from(128 + signal).unwrap_or(exit::FAILED),
+    }
+}

@@ -1,0 +1,247 @@
+//! Changing a root: from package files to a finished transaction, told to the person who asked.
+
+use std::io::{IsTerminal, Read, Write};
+use std::ops::ControlFlow;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use installdb::{
+    Done, Event, Incoming, InstallDb, Notice, Operation, OperationKind, Options, Outcome, PackageVersion, Progress,
+    Request,
+};
+use pkgformat::{Limits, Reader};
+use pkgtypes::PackageName;
+use serde_json::json;
+use trust::{Exception, SigArchive, Store, SystemClock, Verified, Want};
+
+use crate::failure::{Failure, Interrupted};
+use crate::render::{self, Voice};
+use crate::{exit, keys, packages, signals};
+
+/// How to go about a change.
+#[derive(Debug, Clone, Copy)]
+pub struct Manner {
+    /// Ask nothing.
+    pub yes: bool,
+    /// Stop before anything is changed.
+    pub dry_run: bool,
+    /// Tell events as JSON lines.
+    pub json: bool,
+}
+
+/// A package file to install.
+#[derive(Debug)]
+pub struct Install<'a> {
+    /// The file.
+    pub path: PathBuf,
+    /// Whether the user asked for it; else it is there because another package needs it.
+    pub wanted: bool,
+    /// Its signatures, where they are not in a file beside it.
+    pub signatures: Option<&'a SigArchive>,
+}
+
+/// What is to change in a root.
+#[derive(Debug, Default)]
+pub struct Change<'a> {
+    /// Packages to install.
+    pub install: Vec<Install<'a>>,
+    /// Packages to remove.
+    pub remove: Vec<PackageName>,
+    /// What is done where more than one thing can be.
+    pub options: Options,
+    /// Exceptions from the need of a signature.
+    pub exceptions: Vec<Exception>,
+}
+
+/// Carries a change out.
+///
+/// # Errors
+/// A package that is not trusted, packages that do not fit together or into the root; nothing was changed then.
+pub fn run(root: &Path, change: Change<'_>, manner: Manner, voice: &Voice) -> anyhow::Result<()> {
+    let store = Store::open(root)?;
+    let mut request = Request::new(keys::now());
+    request.argv = std::env::args_os().map(OsStringExt::into_vec).collect();
+    request.options = change.options;
+    request.remove = change.remove;
+    for install in &change.install {
+        signals::check()?;
+        let exception = exception_for(&change.exceptions, install)?;
+        request.install.push(incoming(&store, install, exception)?);
+    }
+    let mut db = InstallDb::open(root)?;
+    tell_recovery(&db, manner, voice)?;
+    let checked = db.plan(request)?.check()?;
+    tell_plan(checked.operations(), manner, voice)?;
+    if manner.dry_run || !confirmed(manner)? {
+        return Ok(());
+    }
+    let committed = checked.stage(&mut Watch)?.commit()?;
+    let done = committed.finish(keys::now())?;
+    tell_done(&done, root, manner, voice)
+}
+
+/// Decides on a package's trust and leaves its blobs to be read.
+fn incoming<'p>(store: &Store, install: &Install<'_>, exception: Option<Exception>) -> anyhow::Result<Incoming<'p>> {
+    let source = installdb::Source::new(packages::plain(&install.path)?);
+    let reader = Reader::open(source, Limits::default()).with_context(|| packages::unreadable(&install.path))?;
+    let record = reader.package().clone();
+    let beside;
+    let archive = match install.signatures {
+        Some(archive) => archive,
+        None => {
+            beside = signatures_beside(&install.path)?;
+            &beside
+        }
+    };
+    let want = Want { exception, ..Want::default() };
+    let decision = trust::evaluate(store, &want, &record, archive, &SystemClock);
+    let verified: Verified<_> = decision.into_verified(record)?;
+    let incoming = Incoming::new(verified, reader)?;
+    Ok(if install.wanted { incoming.wanted() } else { incoming })
+}
+
+/// `PACKAGE.sigs`; a package without that file is unsigned, which the decision says.
+fn signatures_beside(package: &Path) -> anyhow::Result<SigArchive> {
+    let path = SigArchive::path_beside(package);
+    if std::fs::symlink_metadata(&path).is_err() {
+        return Ok(SigArchive::new());
+    }
+    SigArchive::load(&path).with_context(|| format!("cannot read the signatures `{}`", path.display()))
+}
+
+fn exception_for(exceptions: &[Exception], install: &Install<'_>) -> anyhow::Result<Option<Exception>> {
+    if exceptions.is_empty() {
+        return Ok(None);
+    }
+    let id = packages::record(&install.path)?.id();
+    Ok(exceptions.iter().find(|exception| exception.package_id == id).cloned())
+}
+
+/// Stops a transaction that is not decided when a signal comes.
+struct Watch;
+
+impl Progress for Watch {
+    fn report(&mut self, _: Event<'_>) -> ControlFlow<()> {
+        if signals::pending().is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+}
+
+/// Says what opening the database did about an interrupted transaction.
+///
+/// # Errors
+/// Standard output is gone.
+pub fn tell_recovery(db: &InstallDb, manner: Manner, voice: &Voice) -> anyhow::Result<Option<Outcome>> {
+    let Some(recovery) = db.recovery() else { return Ok(None) };
+    let what = match recovery.outcome {
+        Outcome::RolledBack => "rolled back",
+        Outcome::Finished => "finished",
+    };
+    if manner.json {
+        render::json(&json!({ "reason": "recovered", "transaction": recovery.txn, "outcome": what }))?;
+    } else {
+        voice.warning(format_args!("transaction {} had been interrupted and was {what}", recovery.txn));
+    }
+    Ok(Some(recovery.outcome))
+}
+
+fn tell_plan(operations: &[Operation], manner: Manner, voice: &Voice) -> anyhow::Result<()> {
+    if manner.json {
+        let steps: Vec<_> = operations.iter().map(step).collect();
+        return render::json(&json!({ "reason": "plan", "steps": steps }));
+    }
+    operations.iter().for_each(|operation| voice.status(line(operation)));
+    Ok(())
+}
+
+fn verb(kind: OperationKind) -> &'static str {
+    match kind {
+        OperationKind::Install => "install",
+        OperationKind::Upgrade => "upgrade",
+        OperationKind::Downgrade => "downgrade",
+        OperationKind::Reinstall => "reinstall",
+        OperationKind::Remove => "remove",
+    }
+}
+
+fn full(version: &PackageVersion) -> String {
+    format!("{}-{}", version.version, version.release)
+}
+
+fn line(operation: &Operation) -> String {
+    let versions: Vec<String> = [&operation.old, &operation.new].into_iter().flatten().map(full).collect();
+    format!("{:<9} {} {}", verb(operation.kind()), operation.name, versions.join(" -> "))
+}
+
+fn step(operation: &Operation) -> serde_json::Value {
+    let mut step = json!({ "op": verb(operation.kind()), "name": operation.name.as_str() });
+    if let Some(old) = &operation.old {
+        step["old_version"] = old.version.to_string().into();
+        step["old_release"] = old.release.0.into();
+    }
+    if let Some(new) = &operation.new {
+        step["version"] = new.version.to_string().into();
+        step["release"] = new.release.0.into();
+        step["id"] = new.id.to_string().into();
+    }
+    step
+}
+
+/// Asks a person; a program that gave no `-y` and has no terminal is not kept waiting.
+fn confirmed(manner: Manner) -> anyhow::Result<bool> {
+    if manner.yes {
+        return Ok(true);
+    }
+    if manner.json || !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+        return Err(Failure::new(exit::REFUSED, "nobody is there to be asked, so nothing was changed")
+            .hint("say `-y` to go ahead without a question")
+            .into());
+    }
+    write!(std::io::stderr(), "Proceed? [Y/n] ")?;
+    let mut answer = Vec::new();
+    for byte in std::io::stdin().lock().bytes() {
+        signals::check()?;
+        match byte? {
+            b'\n' => break,
+            byte if answer.len() < 8 => answer.push(byte),
+            _ => {}
+        }
+    }
+    signals::check().map_err(|signal: Interrupted| anyhow::Error::from(signal))?;
+    Ok(matches!(answer.to_ascii_lowercase().trim_ascii(), b"" | b"y" | b"yes"))
+}
+
+fn tell_done(done: &Done, root: &Path, manner: Manner, voice: &Voice) -> anyhow::Result<()> {
+    if manner.json {
+        let steps: Vec<_> = done.operations.iter().map(step).collect();
+        let notices: Vec<String> = done.notices.iter().map(notice).collect();
+        return render::json(
+            &json!({ "reason": "finished", "transaction": done.txn, "steps": steps, "notices": notices }),
+        );
+    }
+    for told in &done.notices {
+        voice.warning(notice(told));
+    }
+    voice.status(format_args!(
+        "transaction {} done: {} in `{}`",
+        done.txn,
+        count(done.operations.len()),
+        root.display()
+    ));
+    Ok(())
+}
+
+fn count(packages: usize) -> String {
+    if packages == 1 { "1 package changed".to_owned() } else { format!("{packages} packages changed") }
+}
+
+fn notice(notice: &Notice) -> String {
+    match notice {
+        Notice::NewBeside { path, new } => format!("`{path}` was changed by you and stays; the package's is `{new}`"),
+        Notice::Saved { path, saved } => format!("`{path}` was changed by you and is kept as `{saved}`"),
+        Notice::LeftAlone { path } => {
+            format!("`{path}` is no longer what the package had put there, and was left alone")
+        }
+        _ => "something was done that this program has no words for".to_owned(),
+    }
+}

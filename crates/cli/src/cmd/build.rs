@@ -1,0 +1,221 @@
+//! `pkg build SPEC..`.
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use builder::{BuildOptions, Builder, BuiltPackage};
+use installdb::Options;
+use pkgfs::{Durability, Root};
+use pkgtypes::{Mode, PkgPath};
+use recipe::{DepSpec, PackageRef, RecipeTree};
+use serde_json::json;
+use trust::{SigArchive, SignOptions, Signer, next_seq, sign_package};
+
+use crate::building::Told;
+use crate::change::{self, Change, Install, Manner};
+use crate::failure::{Failure, Interrupted};
+use crate::render::{self, Voice};
+use crate::{exit, keys, packages, places, signals};
+
+/// What to build, and what becomes of it.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Example: pkg build lua --into ./root\nSPEC is NAME, NAME/VERSION, NAME/VERSION/RELEASE or NAME>=VERSION."
+)]
+pub struct Args {
+    /// Recipes to build, with all that they need.
+    #[arg(required = true, value_name = "SPEC")]
+    specs: Vec<DepSpec>,
+    /// The folder of recipes.
+    #[arg(long, value_name = "DIR")]
+    recipes: Option<PathBuf>,
+    /// The folder of caches.
+    #[arg(long, value_name = "DIR")]
+    cache: Option<PathBuf>,
+    /// Put the packages, signed, into this folder.
+    #[arg(short, long, value_name = "DIR")]
+    output: Option<PathBuf>,
+    /// Install into this root, which is made, and told to trust the key, when it is new.
+    #[arg(long, value_name = "ROOT")]
+    into: Option<PathBuf>,
+    /// Sign with this key: a file, or SHA256:.. of a key in the ssh-agent.
+    #[arg(long, value_name = "KEY")]
+    key: Option<PathBuf>,
+    /// Jobs that make may run at once.
+    #[arg(short, long, value_name = "N")]
+    jobs: Option<NonZeroUsize>,
+    /// Build again what was built before.
+    #[arg(long)]
+    rebuild: bool,
+    /// Keep the folder of a failed build.
+    #[arg(long)]
+    keep: bool,
+    /// Open a shell in the room instead of running the build.
+    #[arg(long, conflicts_with_all = ["into", "output"])]
+    shell: bool,
+    /// Fetch nothing.
+    #[arg(long)]
+    offline: bool,
+    /// Tell events as JSON, one a line.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Builds packages and everything they need; prints the paths of the packages.
+///
+/// # Errors
+/// A recipe that is wrong, a source that can not be had, a build that fails, a root that refuses the packages.
+pub fn run(args: Args, voice: &Voice) -> anyhow::Result<u8> {
+    let tree = RecipeTree::open(places::recipes(args.recipes.clone())?)?;
+    let stop = || signals::pending().is_some();
+    let mut options = BuildOptions {
+        rebuild: args.rebuild,
+        keep_failed: args.keep,
+        offline: args.offline,
+        ..BuildOptions::default()
+    };
+    options.jobs = args.jobs.unwrap_or(options.jobs);
+    let wanted: Vec<PackageRef> =
+        args.specs.iter().map(|spec| tree.find_package(spec, None, None)).collect::<Result<_, _>>()?;
+    let mut builder = Builder::open(&tree, &places::cache(args.cache.clone())?, options, &stop)?;
+    let mut told = Told::new(voice, args.json);
+    if args.shell {
+        let [package] = &wanted[..] else {
+            return Err(Failure::new(exit::USAGE, "a shell is opened for one recipe").into());
+        };
+        return Ok(builder.shell(&package.recipe, &mut told)?.code());
+    }
+    builder.build(&wanted, &mut told).map_err(interrupted)?;
+    told.finish();
+    let mut built: Vec<BuiltPackage> = wanted.iter().flat_map(|package| builder.packages(&package.recipe)).collect();
+    built.dedup_by(|a, b| a.package == b.package);
+    if let Some(folder) = &args.output {
+        let signer = keys::signer(args.key.as_deref(), voice)?;
+        for package in &mut built {
+            package.path = give_away(package, folder, &*signer)?;
+        }
+    }
+    for package in &built {
+        if args.json {
+            let line = json!({ "reason": "package", "name": package.package.output.as_str(), "id": package.id.to_string(), "path": package.path, "built": package.fresh });
+            render::json(&line)?;
+        } else {
+            render::data(package.path.display())?;
+        }
+    }
+    if let Some(root) = &args.into {
+        install(&builder, &wanted, root, &args, voice)?;
+    }
+    Ok(exit::DONE)
+}
+
+/// The builder only says that it stopped; the signal says why.
+fn interrupted(error: builder::Error) -> anyhow::Error {
+    match (&error, signals::pending()) {
+        (builder::Error::Interrupted, Some(signal)) => Interrupted::Signal(signal).into(),
+        _ => error.into(),
+    }
+}
+
+/// Copies a package into a folder and puts its signature beside it.
+fn give_away(package: &BuiltPackage, folder: &Path, signer: &dyn Signer) -> anyhow::Result<PathBuf> {
+    let root = Root::create(places::absolute(folder)?, Mode::from_raw(0o755))?;
+    let name = PkgPath::from_os(package.path.file_name().unwrap_or_default())?;
+    let mut source = std::fs::File::open(&package.path).with_context(|| packages::unreadable(&package.path))?;
+    let target = pkgfs::TempFile::new_for(&root, &name, Mode::from_raw(0o644))?;
+    std::io::copy(&mut source, &mut target.file())
+        .with_context(|| format!("cannot copy a package to `{}`", folder.display()))?;
+    target.persist(Durability::Atomic)?;
+    let path = root.path().join(name.as_path());
+    let beside = SigArchive::path_beside(&path);
+    let earlier = if beside.exists() { SigArchive::load(&beside)? } else { SigArchive::new() };
+    sign(&path, signer, earlier)?.save(beside)?;
+    Ok(path)
+}
+
+/// Adds a signature for a package to an archive.
+fn sign(path: &Path, signer: &dyn Signer, mut archive: SigArchive) -> anyhow::Result<SigArchive> {
+    let record = packages::record(path)?;
+    let now = keys::now();
+    let options = SignOptions { seq: Some(next_seq(&archive, &record, signer, now)), ..SignOptions::local(now) };
+    archive.insert(sign_package(&record, signer, &options)?)?;
+    Ok(archive)
+}
+
+/// Signs the packages and all that they need to run, and installs what the root does not have yet.
+fn install(
+    builder: &Builder<'_>,
+    wanted: &[PackageRef],
+    root: &Path,
+    args: &Args,
+    voice: &Voice,
+) -> anyhow::Result<()> {
+    let signer = keys::signer(args.key.as_deref(), voice)?;
+    let root = places::absolute(root)?;
+    Root::create(&root, Mode::from_raw(0o755))?;
+    if let Some(file) = keys::trust_in_new_root(&root, &*signer)? {
+        voice.status(format_args!("the new root trusts your key and nothing else: `{}`", file.display()));
+    }
+    let mut needed: Vec<BuiltPackage> = Vec::new();
+    for package in wanted {
+        for other in builder.runtime(package)? {
+            if !needed.iter().any(|known| known.package == other.package) {
+                needed.push(other);
+            }
+        }
+    }
+    let installed = installed_ids(&root)?;
+    let is_new = |package: &&BuiltPackage| !installed.contains(&package.id);
+    let archives: Vec<(PathBuf, bool, SigArchive)> = needed
+        .iter()
+        .filter(is_new)
+        .map(|package| {
+            let archive = sign(&package.path, &*signer, SigArchive::new())?;
+            Ok((package.path.clone(), wanted.contains(&package.package), archive))
+        })
+        .collect::<anyhow::Result<_>>()?;
+    if archives.is_empty() {
+        voice.status(format_args!("`{}` has all of it already", root.display()));
+    } else {
+        let install = archives.iter().map(|(path, wanted, archive)| Install {
+            path: path.clone(),
+            wanted: *wanted,
+            signatures: Some(archive),
+        });
+        let change = Change { install: install.collect(), options: Options::default(), ..Change::default() };
+        let manner = Manner { yes: true, dry_run: false, json: args.json };
+        change::run(&root, change, manner, voice)
+            .with_context(|| format!("cannot install into `{}`", root.display()))?;
+    }
+    tell_how_to_run(&needed, wanted, &root, voice)
+}
+
+fn installed_ids(root: &Path) -> anyhow::Result<Vec<pkgtypes::PackageId>> {
+    match installdb::Installed::open(root) {
+        Ok(db) => Ok(db.list(&[])?.into_iter().map(|package| package.id).collect()),
+        Err(installdb::Error::NoDatabase { .. }) => Ok(Vec::new()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The first command of what was asked for, as a line to copy.
+fn tell_how_to_run(needed: &[BuiltPackage], wanted: &[PackageRef], root: &Path, voice: &Voice) -> anyhow::Result<()> {
+    for package in needed.iter().filter(|package| wanted.contains(&package.package)) {
+        let record = packages::record(&package.path)?;
+        let commands: Vec<&str> =
+            record.meta().provides.iter().filter_map(|offer| offer.capability.as_str().strip_prefix("cmd:")).collect();
+        let own = commands.iter().find(|command| **command == package.package.output.as_str()).or(commands.first());
+        if let Some(command) = own {
+            voice.status(format_args!("run it: pkg sandbox --root {} -- {command}", shell_word(root)));
+        }
+    }
+    Ok(())
+}
+
+/// A path as a shell takes it for one word.
+fn shell_word(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = text.chars().all(|c| c.is_alphanumeric() || "/._-+,@:".contains(c));
+    if is_plain { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}

@@ -1,0 +1,57 @@
+//! `pkg files NAME..`.
+
+use std::path::PathBuf;
+
+use installdb::Installed;
+use pkgtypes::PackageName;
+use serde_json::json;
+
+use crate::exit;
+use crate::render::{self, Voice};
+
+/// Whose files.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Names of installed packages.
+    #[arg(required = true, value_name = "NAME")]
+    names: Vec<PackageName>,
+    /// The root to ask.
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    root: PathBuf,
+    /// End each path with a NUL byte instead of a line end, and write it as it is.
+    #[arg(short = '0', long, conflicts_with = "json")]
+    null: bool,
+    /// Print one JSON document.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Lists the paths that packages own, as they are seen from the root.
+///
+/// # Errors
+/// A package that is not installed; a database that can not be read.
+pub fn run(args: Args, _: &Voice) -> anyhow::Result<u8> {
+    let db = Installed::open(&args.root)?;
+    let mut listed = Vec::new();
+    let mut bytes = Vec::new();
+    for name in &args.names {
+        let record = db.record(name)?;
+        for entry in record.manifest().entries() {
+            if args.json {
+                listed.push(
+                    json!({ "package": name.as_str(), "path": format!("/{}", entry.path), "type": entry.kind.name() }),
+                );
+            } else if args.null {
+                bytes.extend([b"/", entry.path.as_bytes(), b"\0"].concat());
+            } else {
+                bytes.extend(format!("/{}\n", entry.path).into_bytes());
+            }
+        }
+    }
+    if args.json {
+        render::json(&json!({ "format_version": 1, "files": listed }))?;
+    } else {
+        render::raw(&bytes)?;
+    }
+    Ok(exit::DONE)
+}

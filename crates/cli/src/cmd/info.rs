@@ -1,0 +1,91 @@
+//! `pkg info NAME..`.
+
+use std::path::PathBuf;
+
+use installdb::{Installed, Package};
+use pkgformat::PackageRecord;
+use pkgtypes::PackageName;
+use serde_json::{Value, json};
+
+use crate::cmd::list;
+use crate::exit;
+use crate::render::{self, Voice};
+
+/// Which packages.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Names of installed packages.
+    #[arg(required = true, value_name = "NAME")]
+    names: Vec<PackageName>,
+    /// The root to ask.
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    root: PathBuf,
+    /// Print one JSON document.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Shows all that is known of installed packages.
+///
+/// # Errors
+/// A package that is not installed; a database that can not be read.
+pub fn run(args: Args, _: &Voice) -> anyhow::Result<u8> {
+    let db = Installed::open(&args.root)?;
+    let mut found = Vec::new();
+    for name in &args.names {
+        let record = db.record(name)?;
+        let package = db.package(name)?.ok_or_else(|| installdb::Error::NotInstalled { name: name.clone() })?;
+        found.push((package, record));
+    }
+    if args.json {
+        let list: Vec<Value> = found.iter().map(|(package, record)| document(package, record)).collect();
+        render::json(&json!({ "format_version": 1, "packages": list }))?;
+        return Ok(exit::DONE);
+    }
+    for (index, (package, record)) in found.iter().enumerate() {
+        if index > 0 {
+            render::data("")?;
+        }
+        render::raw(text(package, record).as_bytes())?;
+    }
+    Ok(exit::DONE)
+}
+
+fn text(package: &Package, record: &PackageRecord) -> String {
+    let meta = record.meta();
+    let mut text = String::new();
+    let mut line = |label: &str, value: String| {
+        if !value.is_empty() {
+            text.push_str(&format!("{label:<12} {value}\n"));
+        }
+    };
+    line("name", package.name.to_string());
+    line("version", format!("{}-{}", package.version, package.release));
+    line("arch", package.arch.to_string());
+    line("summary", package.summary.clone());
+    line("url", meta.url.clone().unwrap_or_default());
+    line("license", meta.licenses.join(", "));
+    line("size", render::size(package.size));
+    line("files", record.manifest().entries().len().to_string());
+    line("id", package.id.to_string());
+    line("installed", package.installed.to_utc().unwrap_or_default());
+    line("wanted", if package.wanted { "yes".to_owned() } else { "no, another package needs it".to_owned() });
+    line("transaction", package.txn.to_string());
+    meta.requires.iter().for_each(|requirement| line("requires", requirement.to_string()));
+    meta.provides.iter().for_each(|offer| line("provides", offer.to_string()));
+    meta.conflicts.iter().for_each(|relation| line("conflicts", relation.to_string()));
+    text
+}
+
+fn document(package: &Package, record: &PackageRecord) -> Value {
+    let meta = record.meta();
+    let mut value = list::describe(package);
+    value["description"] = meta.description.clone().into();
+    value["url"] = meta.url.clone().into();
+    value["licenses"] = meta.licenses.clone().into();
+    value["files"] = record.manifest().entries().len().into();
+    value["requires"] = meta.requires.iter().map(ToString::to_string).collect();
+    value["provides"] = meta.provides.iter().map(ToString::to_string).collect();
+    value["conflicts"] = meta.conflicts.iter().map(ToString::to_string).collect();
+    value
+}

@@ -1,0 +1,131 @@
+//! `pkg inspect FILE`.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use pkgformat::{Entry, EntryKind, PackageRecord};
+use serde_json::{Map, Value, json};
+
+use crate::render::{self, Voice};
+use crate::{exit, packages};
+
+/// What to look at.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The package, compressed or not; `-` is standard input.
+    file: PathBuf,
+    /// List the files too.
+    #[arg(long)]
+    files: bool,
+    /// Read the whole package and check every byte of it.
+    #[arg(long)]
+    check: bool,
+    /// Print one JSON document.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Shows what a package says of itself. Only its head is read, unless everything is to be checked.
+///
+/// # Errors
+/// A file that is no package, or a damaged one.
+pub fn run(args: Args, voice: &Voice) -> anyhow::Result<u8> {
+    let reader = packages::open(&args.file)?;
+    let record = reader.package().clone();
+    if args.check {
+        let summary = reader.finish().with_context(|| packages::unreadable(&args.file))?;
+        voice.status(format_args!(
+            "{} records, {} of content, all checksums right",
+            summary.records,
+            render::size(summary.bytes)
+        ));
+    }
+    if args.json {
+        render::json(&document(&record, args.files)?)?;
+    } else {
+        render::raw(text(&record, args.files)?.as_bytes())?;
+    }
+    Ok(exit::DONE)
+}
+
+fn text(record: &PackageRecord, files: bool) -> anyhow::Result<String> {
+    let mut lines = vec![format!("id={}", record.id())];
+    for (name, value) in record.meta().entries()? {
+        lines.push(format!("{name}={}", String::from_utf8_lossy(&value)));
+    }
+    if files {
+        lines.push(String::new());
+        lines.extend(record.manifest().entries().iter().map(line));
+    }
+    lines.push(String::new());
+    Ok(lines.join("\n"))
+}
+
+/// Type and mode, owner and group, size, path; as `ls -l` has it.
+fn line(entry: &Entry) -> String {
+    let letter = match entry.kind {
+        EntryKind::File { .. } => '-',
+        EntryKind::Dir { .. } => 'd',
+        EntryKind::Symlink { .. } => 'l',
+        EntryKind::Hardlink { .. } => 'h',
+        EntryKind::Fifo { .. } => 'p',
+        EntryKind::Socket { .. } => 's',
+        EntryKind::Char { .. } => 'c',
+        EntryKind::Block { .. } => 'b',
+        EntryKind::Ghost => 'g',
+    };
+    let mode = entry.kind.mode().map_or_else(|| "----".to_owned(), |mode| mode.to_string());
+    let size = if let EntryKind::File { size, .. } = entry.kind { size.to_string() } else { "-".to_owned() };
+    let target = match &entry.kind {
+        EntryKind::Symlink { target } => format!(" -> {}", target.escape_ascii()),
+        EntryKind::Hardlink { target } => format!(" = {target}"),
+        _ => String::new(),
+    };
+    format!("{letter}{mode} {}:{} {size:>10} {}{target}", entry.owner, entry.group, entry.path)
+}
+
+fn document(record: &PackageRecord, files: bool) -> anyhow::Result<Value> {
+    let mut meta: Map<String, Value> = Map::new();
+    for (name, value) in record.meta().entries()? {
+        let value = Value::from(String::from_utf8_lossy(&value).into_owned());
+        match meta.entry(name.to_string()).or_insert_with(|| Value::Array(Vec::new())) {
+            Value::Array(values) => values.push(value),
+            _ => unreachable!("every name was given a list"),
+        }
+    }
+    let mut document = json!({ "format_version": 1, "id": record.id().to_string(), "meta": meta });
+    if files {
+        document["files"] = record.manifest().entries().iter().map(file).collect();
+    }
+    Ok(document)
+}
+
+/// One entry; a path that is no text has its bytes escaped, and `path_hex` beside it.
+fn file(entry: &Entry) -> Value {
+    let mut value = json!({
+        "path": entry.path.to_string(),
+        "type": entry.kind.name(),
+        "owner": entry.owner.as_str(),
+        "group": entry.group.as_str(),
+        "mtime": entry.mtime.to_string(),
+    });
+    if std::str::from_utf8(entry.path.as_bytes()).is_err() {
+        value["path_hex"] = entry.path.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect::<String>().into();
+    }
+    if let Some(mode) = entry.kind.mode() {
+        value["mode"] = mode.to_string().into();
+    }
+    match &entry.kind {
+        EntryKind::File { size, digest, .. } => {
+            value["size"] = (*size).into();
+            value["digest"] = digest.to_string().into();
+        }
+        EntryKind::Symlink { target } => value["target"] = String::from_utf8_lossy(target).into(),
+        EntryKind::Hardlink { target } => value["target"] = target.to_string().into(),
+        EntryKind::Char { major, minor, .. } | EntryKind::Block { major, minor, .. } => {
+            value["device"] = format!("{major}:{minor}").into();
+        }
+        EntryKind::Dir { .. } | EntryKind::Fifo { .. } | EntryKind::Socket { .. } | EntryKind::Ghost => {}
+    }
+    value
+}

@@ -1,0 +1,93 @@
+//! `pkg install FILE..`.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use installdb::{Options, Unowned};
+use trust::Exception;
+
+use crate::change::{self, Change, Install, Manner};
+use crate::failure::Failure;
+use crate::render::Voice;
+use crate::{exit, places};
+
+/// What to install, and where.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "A package's signatures lie beside it as PACKAGE.sigs; what the root trusts lies in its etc/trust.d."
+)]
+pub struct Args {
+    /// Package files, compressed or not.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// The root to install into.
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    root: PathBuf,
+    /// Ask nothing.
+    #[arg(short, long)]
+    yes: bool,
+    /// Show what would be done, and do nothing.
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+    /// Tell events as JSON, one a line.
+    #[arg(long)]
+    json: bool,
+    /// Accept this one package, with exactly this content, without a signature.
+    #[arg(long, value_name = "NAME@ID")]
+    accept_unsigned: Vec<String>,
+    /// What to do with files that no package owns and a package would replace.
+    #[arg(long, value_enum, default_value = "refuse", value_name = "WHAT")]
+    unowned: UnownedFiles,
+    /// Install although packages miss something or exclude each other.
+    #[arg(long)]
+    ignore_relations: bool,
+    /// Install packages with scripts or triggers and do not run these.
+    #[arg(long)]
+    skip_scripts: bool,
+}
+
+/// What happens to a file that no package owns, where a package brings another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum UnownedFiles {
+    /// The installation is refused.
+    Refuse,
+    /// The file stays and belongs to the package from then on.
+    Adopt,
+    /// The package's file takes its place.
+    Replace,
+}
+
+impl From<UnownedFiles> for Unowned {
+    fn from(files: UnownedFiles) -> Self {
+        match files {
+            UnownedFiles::Refuse => Self::Refuse,
+            UnownedFiles::Adopt => Self::Adopt,
+            UnownedFiles::Replace => Self::Replace,
+        }
+    }
+}
+
+/// Installs packages in one transaction.
+///
+/// # Errors
+/// As [`change::run`].
+pub fn run(args: Args, voice: &Voice) -> anyhow::Result<u8> {
+    let exceptions: Vec<Exception> = args
+        .accept_unsigned
+        .iter()
+        .map(|text| text.parse().map_err(|error: trust::Error| Failure::new(exit::USAGE, error.to_string())))
+        .collect::<Result<_, _>>()?;
+    let install =
+        args.files.iter().map(|path| Install { path: path.clone(), wanted: true, signatures: None }).collect();
+    let options = Options {
+        unowned: args.unowned.into(),
+        ignore_relations: args.ignore_relations,
+        skip_scripts: args.skip_scripts,
+    };
+    let change = Change { install, remove: Vec::new(), options, exceptions };
+    let manner = Manner { yes: args.yes, dry_run: args.dry_run, json: args.json };
+    let root = places::absolute(&args.root)?;
+    change::run(&root, change, manner, voice)
+        .with_context(|| format!("cannot install into `{}`", args.root.display()))?;
+    Ok(exit::DONE)
+}

@@ -1,0 +1,57 @@
+//! `pkg list [GLOB..]`.
+
+use std::path::PathBuf;
+
+use installdb::{Installed, Package};
+use serde_json::{Value, json};
+
+use crate::exit;
+use crate::render::{self, Voice};
+
+/// What to list.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Patterns that names fit (`*`, `?`, `[..]`); without one, all packages.
+    #[arg(value_name = "GLOB")]
+    patterns: Vec<String>,
+    /// The root to ask.
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    root: PathBuf,
+    /// Print one JSON document.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Lists installed packages; exit code 5 when no name fits the patterns.
+///
+/// # Errors
+/// No database, or one that can not be read.
+pub fn run(args: Args, _: &Voice) -> anyhow::Result<u8> {
+    let patterns: Vec<&str> = args.patterns.iter().map(String::as_str).collect();
+    let packages = Installed::open(&args.root)?.list(&patterns)?;
+    if args.json {
+        let list: Vec<Value> = packages.iter().map(describe).collect();
+        render::json(&json!({ "format_version": 1, "packages": list }))?;
+    } else {
+        for package in &packages {
+            render::data(format_args!("{} {}-{} {}", package.name, package.version, package.release, package.arch))?;
+        }
+    }
+    Ok(if packages.is_empty() && !patterns.is_empty() { exit::UNKNOWN } else { exit::DONE })
+}
+
+/// A package as JSON.
+pub fn describe(package: &Package) -> Value {
+    json!({
+        "name": package.name.as_str(),
+        "version": package.version.to_string(),
+        "release": package.release.0,
+        "arch": package.arch.as_str(),
+        "id": package.id.to_string(),
+        "summary": package.summary,
+        "size": package.size,
+        "installed": package.installed.to_utc(),
+        "wanted": package.wanted,
+        "transaction": package.txn,
+    })
+}

@@ -1,0 +1,100 @@
+//! `pkg unpack FILE -C DIR`.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use pkgfs::Root;
+use pkgtree::{Ownership, UnpackOptions, Unpacked, Unpacker};
+use pkgtypes::{Mode, PkgPath};
+use serde_json::json;
+
+use crate::failure::Failure;
+use crate::render::{self, Voice};
+use crate::{exit, packages, places};
+
+/// What to unpack, and where.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The package, compressed or not; `-` is standard input.
+    file: PathBuf,
+    /// The folder to unpack into; it is made when it is missing.
+    #[arg(short = 'C', long = "directory", value_name = "DIR")]
+    directory: PathBuf,
+    /// Unpack into a folder that is not empty.
+    #[arg(long)]
+    into_existing: bool,
+    /// Print what was unpacked as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Unpacks a package, every checksum verified.
+///
+/// # Errors
+/// A damaged package, a folder that is not empty, a full disk; a folder that was made is gone again then.
+pub fn run(args: Args, voice: &Voice) -> anyhow::Result<u8> {
+    let reader = packages::open(&args.file)?;
+    let target = places::absolute(&args.directory)?;
+    let cannot = || format!("cannot unpack {} into `{}`", packages::shown(&args.file), args.directory.display());
+    let exists = std::fs::symlink_metadata(&target).is_ok();
+    let unpacked = if exists {
+        let root = Root::open(&target)?;
+        if !args.into_existing && !root.read_dir(None)?.is_empty() {
+            let what = format!("`{}` is not empty", args.directory.display());
+            return Err(Failure::new(exit::REFUSED, what).hint("say `--into-existing` to add to what is there").into());
+        }
+        let options = options(&root)?;
+        Unpacker::new(reader, options).into_existing(&root).with_context(cannot)?
+    } else {
+        let (folder, name) = target
+            .parent()
+            .zip(target.file_name())
+            .ok_or_else(|| Failure::new(exit::USAGE, "the folder has no name"))?;
+        let root = Root::create(folder, Mode::from_raw(0o755))?;
+        let options = options(&root)?;
+        Unpacker::new(reader, options).create(&root, &PkgPath::from_os(name)?).with_context(cannot)?
+    };
+    report(&args, &unpacked, voice)?;
+    Ok(exit::DONE)
+}
+
+fn options(root: &Root) -> anyhow::Result<UnpackOptions> {
+    let mut options = UnpackOptions::default();
+    options.ownership = Ownership::of_user(root)?;
+    Ok(options)
+}
+
+fn report(args: &Args, unpacked: &Unpacked, voice: &Voice) -> anyhow::Result<()> {
+    let missed = &unpacked.not_applied;
+    if args.json {
+        let devices: Vec<String> = missed.devices.iter().map(ToString::to_string).collect();
+        let attributes: Vec<String> = missed.attributes.iter().map(ToString::to_string).collect();
+        return render::json(&json!({
+            "format_version": 1,
+            "id": unpacked.record.id().to_string(),
+            "files": unpacked.summary.files,
+            "bytes": unpacked.summary.bytes,
+            "not_applied": { "owners": missed.owners, "devices": devices, "attributes": attributes },
+        }));
+    }
+    for device in &missed.devices {
+        voice.warning(format_args!("the device `{device}` was not made: only root can"));
+    }
+    for path in &missed.attributes {
+        voice.warning(format_args!("`{path}` lacks an attribute that this user or file system can not set"));
+    }
+    if missed.owners > 0 {
+        voice.warning(format_args!(
+            "{} paths belong to you instead of their owners: only root can give files away",
+            missed.owners
+        ));
+    }
+    let summary = &unpacked.summary;
+    voice.status(format_args!(
+        "unpacked {} files, {}, into `{}`",
+        summary.files,
+        render::size(summary.bytes),
+        args.directory.display()
+    ));
+    Ok(())
+}

@@ -1,0 +1,167 @@
+//! An error, told: what, why, what to do; and its exit code.
+
+use builder::Error as BuildError;
+use installdb::ErrorKind as InstallKind;
+use recipe::RecipeError;
+
+use crate::failure::{Failure, Interrupted};
+use crate::render::Voice;
+use crate::{app, exit};
+
+/// Tells an error and gives its exit code.
+pub(crate) fn failure(error: &anyhow::Error, voice: &Voice) -> u8 {
+    if let Some(interrupted) = find::<Interrupted>(error) {
+        return app::quiet_end(*interrupted);
+    }
+    let mut told = Vec::new();
+    for cause in error.chain() {
+        let text = cause.to_string();
+        // Some errors say their cause themselves.
+        if told.iter().any(|earlier: &String| earlier.ends_with(&text)) {
+            continue;
+        }
+        if told.is_empty() {
+            voice.error(&text)
+        } else {
+            voice.cause(&text)
+        }
+        told.push(text);
+    }
+    if let Some(failed) = find::<BuildError>(error) {
+        tell_log(failed, voice);
+    }
+    if let Some(hint) = hint(error) {
+        voice.hint(hint);
+    }
+    code(error)
+}
+
+fn find<E: std::error::Error + Send + Sync + 'static>(error: &anyhow::Error) -> Option<&E> {
+    error.chain().find_map(|cause| cause.downcast_ref())
+}
+
+/// The exit code: the innermost error that knows one decides, since it is the cause.
+fn code(error: &anyhow::Error) -> u8 {
+    error.chain().filter_map(code_of).last().unwrap_or(exit::FAILED)
+}
+
+fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
+    if let Some(failure) = cause.downcast_ref::<Failure>() {
+        return Some(failure.code());
+    }
+    if let Some(error) = cause.downcast_ref::<installdb::Error>() {
+        return Some(install_code(error.kind()));
+    }
+    if let Some(error) = cause.downcast_ref::<pkgformat::Error>() {
+        return format_code(error);
+    }
+    if let Some(error) = cause.downcast_ref::<RecipeError>() {
+        return Some(recipe_code(error));
+    }
+    if let Some(error) = cause.downcast_ref::<fetch::Error>() {
+        return Some(fetch_code(error));
+    }
+    if let Some(error) = cause.downcast_ref::<BuildError>() {
+        return build_code(error);
+    }
+    if let Some(error) = cause.downcast_ref::<pkgfs::Error>() {
+        let busy = matches!(error.kind, pkgfs::ErrorKind::Locked { .. });
+        return Some(if busy { exit::BUSY } else { exit::FAILED });
+    }
+    let distrusted =
+        cause.is::<trust::Refusal>() || cause.is::<codec::Exceeded>() || cause.is::<archive::ArchiveError>();
+    if distrusted {
+        return Some(exit::NOT_TRUSTED);
+    }
+    cause.downcast_ref::<trust::Error>().map(trust_code)
+}
+
+fn fetch_code(error: &fetch::Error) -> u8 {
+    match error {
+        fetch::Error::WrongDigest { .. } | fetch::Error::StaleDigest { .. } => exit::NOT_TRUSTED,
+        fetch::Error::Disk(_) | fetch::Error::Settings { .. } | fetch::Error::Read { .. } => exit::FAILED,
+        _ => exit::FETCH,
+    }
+}
+
+fn install_code(kind: InstallKind) -> u8 {
+    match kind {
+        InstallKind::NoSolution => exit::NO_SOLUTION,
+        InstallKind::Malformed => exit::NOT_TRUSTED,
+        InstallKind::Unknown => exit::UNKNOWN,
+        InstallKind::Refused => exit::REFUSED,
+        InstallKind::Busy => exit::BUSY,
+        _ => exit::FAILED,
+    }
+}
+
+/// A package that is not what it must be is malformed; a disk that fails is not the package's fault.
+fn format_code(error: &pkgformat::Error) -> Option<u8> {
+    match error {
+        pkgformat::Error::Read { problem: pkgformat::Problem::Io(source), .. } if source.raw_os_error().is_some() => {
+            Some(exit::FAILED)
+        }
+        pkgformat::Error::Write(_) => Some(exit::FAILED),
+        _ => Some(exit::NOT_TRUSTED),
+    }
+}
+
+fn recipe_code(error: &RecipeError) -> u8 {
+    match error {
+        RecipeError::Cycle { .. } | RecipeError::Conflict { .. } | RecipeError::Unprovided { .. } => exit::NO_SOLUTION,
+        RecipeError::UnknownName { needed_by: None, .. }
+        | RecipeError::NoVersion { needed_by: None, .. }
+        | RecipeError::UnknownOutput { needed_by: None, .. } => exit::UNKNOWN,
+        RecipeError::UnknownName { .. } | RecipeError::NoVersion { .. } | RecipeError::UnknownOutput { .. } => {
+            exit::NO_SOLUTION
+        }
+        _ => exit::FAILED,
+    }
+}
+
+fn build_code(error: &BuildError) -> Option<u8> {
+    match error {
+        BuildError::Room { .. } => Some(exit::SANDBOX),
+        BuildError::Failed { .. } | BuildError::Result { .. } | BuildError::Unsupported { .. } => Some(exit::FAILED),
+        _ => None,
+    }
+}
+
+/// Trust says no with a code of its own; a file that is not there is something else.
+fn trust_code(error: &trust::Error) -> u8 {
+    match error {
+        trust::Error::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => exit::FAILED,
+        trust::Error::Exists { .. } => exit::FAILED,
+        _ => exit::NOT_TRUSTED,
+    }
+}
+
+/// What a failed build wrote last, and where all of it is.
+fn tell_log(error: &BuildError, voice: &Voice) {
+    let BuildError::Failed { first_error, tail, log, kept, recipe, .. } = error else { return };
+    if let Some(first) = first_error.as_ref().filter(|first| !tail.contains(first)) {
+        voice.status(format_args!("first error: {first}"));
+    }
+    voice.status(format_args!("last lines of the log:"));
+    tail.iter().for_each(|line| voice.status(format_args!("  {line}")));
+    voice.status(format_args!("whole log: {}", log.display()));
+    match kept {
+        Some(folder) => voice.status(format_args!("the build's folder: {}", folder.display())),
+        None => voice.status("the build's folder is gone; `--keep` keeps it"),
+    }
+    voice.hint(format_args!("a shell in the same room: pkg build --shell {recipe}"));
+}
+
+fn hint(error: &anyhow::Error) -> Option<String> {
+    if let Some(hint) = find::<Failure>(error).and_then(Failure::hint_text) {
+        return Some(hint.to_owned());
+    }
+    match find::<installdb::Error>(error)? {
+        installdb::Error::Busy { .. } => Some("wait until the other process is done, then try again".to_owned()),
+        installdb::Error::Interrupted { .. } | installdb::Error::InDoubt { .. } => {
+            Some("`pkg recover` goes on once the cause is gone".to_owned())
+        }
+        installdb::Error::Unfinished { .. } => Some("`pkg recover` finishes what is left".to_owned()),
+        _ => None,
+    }
+}

@@ -1,0 +1,53 @@
+//! Ctrl-C and its kin: noted when they come, raised again once everything is cleaned up.
+
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+use crate::failure::Interrupted;
+
+static CAUGHT: OnceLock<Arc<AtomicUsize>> = OnceLock::new();
+
+fn caught() -> &'static Arc<AtomicUsize> {
+    CAUGHT.get_or_init(Arc::default)
+}
+
+/// Notes SIGINT, SIGTERM and SIGHUP from now on; a second one ends the process at once, since recovery runs at the
+/// next start.
+pub fn watch() {
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        let number = usize::try_from(signal).expect("signal numbers are positive");
+        let first = Arc::clone(caught());
+        // Both are refused only for signals that can not be caught, and these can.
+        let armed = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let _ = signal_hook::flag::register_conditional_default(signal, Arc::clone(&armed));
+        let _ = signal_hook::flag::register(signal, armed);
+        let _ = signal_hook::flag::register_usize(signal, first, number);
+    }
+}
+
+/// The signal that asked to stop, if one did.
+pub fn pending() -> Option<i32> {
+    i32::try_from(caught().load(Ordering::Relaxed)).ok().filter(|&signal| signal != 0)
+}
+
+/// Whether to go on.
+///
+/// # Errors
+/// [`Interrupted::Signal`] when a signal asked to stop.
+pub fn check() -> Result<(), Interrupted> {
+    match pending() {
+        Some(signal) => Err(Interrupted::Signal(signal)),
+        None => Ok(()),
+    }
+}
+
+/// Ends the process as the noted signal would have, so that a shell sees what happened; returns when there was none.
+pub(crate) fn raise_again() {
+    if let Some(signal) = pending() {
+        // It returns only for a signal that can not end a process.
+        let _ = signal_hook::low_level::emulate_default_handler(signal);
+    }
+}
