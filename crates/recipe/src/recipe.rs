@@ -287,7 +287,9 @@ impl Recipe {
     }
 
     fn check_meta_only(&self, folder: &Folder) -> Result<(), RecipeError> {
-        for name in ["build", "check", "deps", "env", "links", "lock", "outputs", "perms", "sources"] {
+        let for_arches = folder.variants("deps.").map(|(file, _)| file);
+        let refused = ["build", "check", "deps", "env", "links", "lock", "outputs", "perms", "sources"];
+        for name in refused.into_iter().chain(for_arches) {
             refuse(folder, name, "a `meta-only` recipe has no files, it only needs others")?;
         }
         Ok(())

@@ -4,6 +4,7 @@
 mod arrange;
 
 use arrange::Tree;
+use proptest::prelude::*;
 
 const HEX: &str = "31e066137a962676e89f69d1b65382de95a7ef7d914b8cb956f41ea72e0f516b";
 
@@ -170,6 +171,10 @@ fn what_a_type_can_not_have() {
             "-- type\nbinary meta-only\n-- build\n",
             "ga/a/1/1/build: a `meta-only` recipe has no files, it only needs others",
         ),
+        (
+            "-- type\nbinary meta-only\n-- deps.x86_64\nm4\n",
+            "ga/a/1/1/deps.x86_64: a `meta-only` recipe has no files, it only needs others",
+        ),
         ("-- type\nsource\n-- build\n-- test\n", "ga/a/1/1/test: a source recipe has nothing to test"),
         ("-- type\nbinary\n-- check\n", "ga/a/1/1/check: without a build script there is nothing to check"),
     ] {
@@ -204,4 +209,21 @@ fn suggestions_are_data() {
     assert_eq!(error.suggestions(), ["static"]);
     let position = error.position().unwrap();
     assert_eq!((position.line, position.column), (1, 8));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    /// Whatever stands in a file: the recipe is read or refused with a place, never a panic.
+    #[test]
+    fn any_text_is_read_or_refused(
+        file in proptest::sample::select(recipe::KNOWN_FILES.to_vec()),
+        text in "[ a-z=:/%!#|<>~*\\[\\]\\\\0-9.\n\t@+\u{e9}-]{0,80}",
+        prefix in proptest::sample::select(vec!["", "binary ", "latest ", "tar x sha256:", "dep latest ", "setid ", "url=", "a: ", "usr 0755 "]),
+    ) {
+        let tree = Tree::of("== a/1/1\n-- type\nbinary\n-- build\n");
+        tree.put("a/1/1", file, format!("{prefix}{text}"));
+        if let Err(message) = tree.load("a/1/1") {
+            prop_assert!(message.starts_with("ga/a/1/1"), "{message}");
+        }
+    }
 }
