@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use pkgformat::Reader;
 use pkgfs::{Batch, Error as DiskError, Place};
-use pkgtypes::{Digest, Mode};
+use pkgtypes::Mode;
 
 use super::finish::Finisher;
 use super::plan::Plan;
@@ -38,13 +38,15 @@ enum Job {
 struct Group {
     bytes: Vec<u8>,
     used: usize,
-    contents: Vec<(Digest, Range<usize>)>,
+    /// Each with the index of the first entry that has it.
+    contents: Vec<(u32, Range<usize>)>,
 }
 
 /// A file that several threads write.
 #[derive(Debug)]
 struct Large {
-    digest: Digest,
+    /// The index of the first entry with this content.
+    first: u32,
     size: u64,
     file: File,
     /// Jobs that are not done: every chunk, and the check. Who does the last one finishes the file.
@@ -98,12 +100,10 @@ impl Feeder<'_, '_> {
         let mut group = Group::default();
         while let Some(mut blob) = reader.next_blob()? {
             // A script that is no file is checked by asking for the next blob.
-            if blob.first().is_none() {
-                continue;
-            }
-            let (digest, size) = (blob.digest(), blob.size());
+            let Some(first) = blob.first() else { continue };
+            let (first, size) = (first as u32, blob.size());
             let Some(size_here) = usize::try_from(size).ok().filter(|size| *size <= CHUNK) else {
-                self.feed_large(digest, size, &mut blob)?;
+                self.feed_large(first, size, &mut blob)?;
                 continue;
             };
             if group.used + size_here > CHUNK || group.contents.len() == TOGETHER {
@@ -111,7 +111,7 @@ impl Feeder<'_, '_> {
             }
             let range = group.take(size_here);
             blob.read_exact(&mut group.bytes[range.clone()]).map_err(pkgformat::Error::from)?;
-            group.contents.push((digest, range));
+            group.contents.push((first, range));
         }
         self.hand_on(&mut group)
     }
@@ -129,8 +129,8 @@ impl Feeder<'_, '_> {
         }
     }
 
-    fn feed_large(&mut self, digest: Digest, size: u64, blob: &mut impl Read) -> Result<()> {
-        let file = Arc::new(self.own.begin_large(digest, size)?);
+    fn feed_large(&mut self, first: u32, size: u64, blob: &mut impl Read) -> Result<()> {
+        let file = Arc::new(self.own.begin_large(first, size)?);
         let mut offset = 0;
         while offset < size {
             let mut bytes = self.pool.buffer();
@@ -174,15 +174,15 @@ impl<'f> Hand<'f> {
     fn run(&mut self, job: Job, pool: &Pool<Job>) -> Result<()> {
         match job {
             Job::Small(group) => {
-                for (digest, range) in &group.contents {
-                    self.write_small(digest, &group.bytes[range.clone()])?;
+                for (first, range) in &group.contents {
+                    self.write_small(*first, &group.bytes[range.clone()])?;
                 }
                 pool.give_back(group.bytes);
                 Ok(())
             }
             Job::Chunk { file, offset, bytes } => {
                 let written = sparse::write(&file.file, &bytes, offset, Extent::Part);
-                written.map_err(|error| self.error("write", &file.digest, error))?;
+                written.map_err(|error| self.error(file.first, error))?;
                 pool.give_back(bytes);
                 self.end_one(&file)
             }
@@ -190,15 +190,13 @@ impl<'f> Hand<'f> {
         }
     }
 
-    fn error(&self, operation: &'static str, content: &Digest, error: io::Error) -> Error {
-        let root = self.files.target.root.path();
-        let first = self.files.plan.uses(content).first();
-        let path = first.map_or_else(|| root.into(), |index| root.join(&self.files.plan.entry(*index).path));
-        DiskError::new(operation, path, error).into()
+    fn error(&self, index: u32, error: io::Error) -> Error {
+        let path = &self.files.plan.entry(index).path;
+        DiskError::new("write", self.files.target.root.path().join(path), error).into()
     }
 
-    fn write_small(&mut self, content: &Digest, bytes: &[u8]) -> Result<()> {
-        for &index in self.files.plan.uses(content) {
+    fn write_small(&mut self, first: u32, bytes: &[u8]) -> Result<()> {
+        for index in self.files.plan.uses(first) {
             self.make(index, |file, place| {
                 let write = || {
                     sparse::write(file, bytes, 0, Extent::Whole)?;
@@ -220,12 +218,11 @@ impl<'f> Hand<'f> {
         self.finisher.finish(&file, &place, entry)
     }
 
-    fn begin_large(&mut self, digest: Digest, size: u64) -> Result<Large> {
-        let index = *self.files.plan.uses(&digest).first().expect("a file has this content");
-        let place = self.places.at(&self.files.plan.entry(index).path)?;
+    fn begin_large(&mut self, first: u32, size: u64) -> Result<Large> {
+        let place = self.places.at(&self.files.plan.entry(first).path)?;
         let file = place.create_file(Mode::from_raw(0o600))?;
-        self.files.target.note(index);
-        Ok(Large { digest, size, file, pending: AtomicUsize::new(1) })
+        self.files.target.note(first);
+        Ok(Large { first, size, file, pending: AtomicUsize::new(1) })
     }
 
     fn end_one(&mut self, large: &Large) -> Result<()> {
@@ -233,10 +230,9 @@ impl<'f> Hand<'f> {
         if large.pending.fetch_sub(1, Ordering::AcqRel) > 1 {
             return Ok(());
         }
-        large.file.set_len(large.size).map_err(|error| self.error("write", &large.digest, error))?;
+        large.file.set_len(large.size).map_err(|error| self.error(large.first, error))?;
         let plan = self.files.plan;
-        let Some((&first, others)) = plan.uses(&large.digest).split_first() else { return Ok(()) };
-        for &index in others {
+        for index in plan.uses(large.first).skip(1) {
             self.make(index, |file, place| {
                 // In the kernel, and without a copy where the file system can share.
                 let copy = || {
@@ -247,7 +243,7 @@ impl<'f> Hand<'f> {
                 Ok(())
             })?;
         }
-        let entry = plan.entry(first);
+        let entry = plan.entry(large.first);
         let place = self.places.at(&entry.path)?;
         self.finisher.finish(&large.file, &place, entry)
     }

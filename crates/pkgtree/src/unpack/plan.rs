@@ -5,22 +5,31 @@ use std::sync::Arc;
 use pkgformat::{Entry, EntryKind, PackageRecord};
 use pkgtypes::Digest;
 
-/// A package record, with its files sorted by content.
+/// A package record, with its files chained by content.
 #[derive(Debug)]
 pub(super) struct Plan {
     record: Arc<PackageRecord>,
-    /// Indexes of the entries that are files, sorted by digest and then by place.
-    by_digest: Vec<u32>,
+    /// For each entry, the index of the next file with the same content, or [`LAST`].
+    next: Vec<u32>,
 }
+
+/// No further file has the content.
+const LAST: u32 = u32::MAX;
 
 impl Plan {
     pub(super) fn new(record: Arc<PackageRecord>) -> Self {
         let entries = record.manifest().entries();
         // More than 2^32 entries do not fit into memory.
-        let mut by_digest: Vec<u32> = (0..entries.len() as u32).collect();
-        by_digest.retain(|&index| digest(&entries[index as usize]).is_some());
-        by_digest.sort_unstable_by_key(|&index| (digest(&entries[index as usize]), index));
-        Self { record, by_digest }
+        let content = |index: &u32| digest(&entries[*index as usize]);
+        let mut files: Vec<u32> = (0..entries.len() as u32).filter(|index| content(index).is_some()).collect();
+        files.sort_unstable_by_key(|index| (content(index), *index));
+        let mut next = vec![LAST; entries.len()];
+        for pair in files.windows(2) {
+            if content(&pair[0]) == content(&pair[1]) {
+                next[pair[0] as usize] = pair[1];
+            }
+        }
+        Self { record, next }
     }
 
     fn entries(&self) -> &[Entry] {
@@ -35,12 +44,9 @@ impl Plan {
         &self.entries()[index as usize]
     }
 
-    /// The files with this content, the first one first.
-    pub(super) fn uses(&self, content: &Digest) -> &[u32] {
-        let digest = |index: &u32| digest(self.entry(*index));
-        let start = self.by_digest.partition_point(|index| digest(index) < Some(content));
-        let length = self.by_digest[start..].partition_point(|index| digest(index) == Some(content));
-        &self.by_digest[start..start + length]
+    /// The files that have the content of the file at `first`, which is the first of them.
+    pub(super) fn uses(&self, first: u32) -> impl Iterator<Item = u32> + '_ {
+        std::iter::successors(Some(first), |&index| Some(self.next[index as usize]).filter(|&next| next != LAST))
     }
 
     /// The number of bytes that all files have together.

@@ -66,6 +66,23 @@ fn write(tree: &Root, name: &str, at: u64, bytes: &[u8]) {
 }
 
 #[test]
+fn a_file_that_changes_while_it_is_read_is_no_package() {
+    /// Writes into the file that is being read just now.
+    struct Meddler<'a>(&'a Root);
+    impl pkgtree::Progress for Meddler<'_> {
+        fn begin(&mut self, _: u64) {}
+        fn advance(&mut self, _: u64) {
+            write(self.0, "huge", 0, b"y");
+        }
+    }
+    let scratch = scratch();
+    let tree = dir(scratch.root(), "tree");
+    make(&tree, &[(b"huge".to_vec(), file(noise(3 << 20, 1), 0o644))]);
+    let packed = packer(&tree).progress(&mut Meddler(&tree)).write_to_file(&tempfile::tempfile().unwrap());
+    assert!(matches!(packed, Err(Error::Changed { path: found }) if found == path("huge")));
+}
+
+#[test]
 fn a_failure_leaves_no_file() {
     let scratch = scratch();
     let tree = sample(scratch.root());

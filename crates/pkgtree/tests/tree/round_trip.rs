@@ -58,6 +58,8 @@ fn zeros_become_holes() {
     let sparse = root.open_file(&path("sparse")).unwrap().metadata().unwrap();
     assert_eq!(sparse.len(), 1 << 20);
     assert!(sparse.blocks() * 512 <= 64 << 10, "{} blocks", sparse.blocks());
+    let zeros = root.open_file(&path("zeros")).unwrap().metadata().unwrap();
+    assert_eq!((zeros.len(), zeros.blocks() * 512 <= 8 << 10), (100_001, true));
 }
 
 #[test]
