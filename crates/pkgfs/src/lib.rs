@@ -22,6 +22,7 @@
 //!
 //! This crate knows nothing of packages, users' names or compression, and never runs a program. Linux 5.6 or newer is
 //! needed.
+#![deny(unsafe_code)]
 
 mod batch;
 mod error;
@@ -32,6 +33,7 @@ mod remove;
 mod root;
 mod space;
 mod stat;
+#[expect(unsafe_code, reason = "a system call that no crate offers")]
 mod sys;
 mod temp;
 mod user;

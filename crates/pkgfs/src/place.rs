@@ -260,7 +260,10 @@ impl Place<'_> {
 pub(crate) fn chmod(dir: BorrowedFd<'_>, name: &[u8], mode: Mode) -> Result<(), Errno> {
     match sys::fchmodat2(dir, name, mode.bits()) {
         // Sandboxes that do not know the call answer EPERM for it.
-        Err(Errno::NOSYS | Errno::PERM) => chmod_through_proc(dir, name, mode),
+        Err(first @ (Errno::NOSYS | Errno::PERM)) => {
+            // Without `/proc` the first answer is the one that says something.
+            chmod_through_proc(dir, name, mode).map_err(|errno| if errno == Errno::NOENT { first } else { errno })
+        }
         answer => answer,
     }
 }

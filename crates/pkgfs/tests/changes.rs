@@ -112,6 +112,10 @@ fn a_tree_of_closed_folders_is_removed() {
 
 #[test]
 fn a_tree_deeper_than_any_path_is_removed() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    // Nor may the depth count on many descriptors.
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: Some(512), maximum }).unwrap();
     let (_scratch, root) = tree();
     let mut folder = root.try_clone().unwrap();
     for _ in 0..3000 {
