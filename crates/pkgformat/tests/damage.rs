@@ -37,7 +37,7 @@ fn every_change_of_a_byte_is_an_error() {
 
 #[test]
 fn every_change_of_a_bit_is_an_error() {
-    let (record, contents) = rich();
+    let (record, contents) = small();
     let mut package = write(&record, &contents);
     for at in 0..package.len() {
         for bit in 0..8 {
