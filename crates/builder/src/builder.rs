@@ -13,6 +13,7 @@ use pkgtypes::{Arch, Digest, Mode, PackageId, PkgPath, Relation, Release, Requir
 use recipe::{Flag, Graph, PackageRef, Provider, Recipe, RecipeId, RecipeTree, RoomPackage};
 
 use crate::caches::{Caches, PackResult, Packed};
+use crate::error::{Clash, FailedScript};
 use crate::log::Log;
 use crate::packing::{self, Packing};
 use crate::room::{self, RoomPlan, Workplace};
@@ -374,12 +375,12 @@ impl<'a> Builder<'a> {
                 let is_folder = matches!(entry.kind, pkgformat::EntryKind::Dir { .. });
                 let first = *owners.entry(entry.path.clone()).or_insert((package, is_folder));
                 if first.0 != package && !(first.1 && is_folder) {
-                    return Err(Error::Clash {
+                    return Err(Error::Clash(Box::new(Clash {
                         recipe: recipe.id().clone(),
                         first: first.0.clone(),
                         second: package.clone(),
                         path: entry.path.clone(),
-                    });
+                    })));
                 }
             }
         }
@@ -415,7 +416,7 @@ impl<'a> Builder<'a> {
             return Ok(log);
         }
         let excerpt = log.finish().map_err(io_error("write the log", path))?;
-        Err(Error::Failed {
+        Err(Error::Failed(Box::new(FailedScript {
             recipe: recipe.clone(),
             script,
             how: room::ending(&outcome),
@@ -423,7 +424,7 @@ impl<'a> Builder<'a> {
             tail: excerpt.tail,
             log: path.to_owned(),
             kept: if self.options.keep_failed { Some(self.keep_failed(job)?) } else { None },
-        })
+        })))
     }
 
     /// A copy of the failed build's folder that stays, under the recipe's name.
@@ -459,7 +460,7 @@ impl<'a> Builder<'a> {
         if packed.record.manifest().entries().is_empty() {
             self.caches.builds().remove_tree(name)?;
             let what = "the build installed nothing: what belongs into the package goes below $DESTDIR".to_owned();
-            return Err(Error::Result { recipe: id.clone(), what });
+            return Err(Error::Result { recipe: Box::new(id.clone()), what });
         }
         Ok(())
     }

@@ -15,7 +15,7 @@ pub enum Error {
     #[error("cannot get source `{source_name}` of {recipe}")]
     Source {
         /// The recipe that names it.
-        recipe: RecipeId,
+        recipe: Box<RecipeId>,
         /// Its name in the recipe.
         source_name: String,
         /// What went wrong.
@@ -27,7 +27,7 @@ pub enum Error {
     #[error("cannot unpack source `{source_name}` of {recipe}")]
     Unpack {
         /// The recipe that names it.
-        recipe: RecipeId,
+        recipe: Box<RecipeId>,
         /// Its name in the recipe.
         source_name: String,
         /// What went wrong.
@@ -39,58 +39,34 @@ pub enum Error {
     #[error("{recipe}: {what}")]
     Unsupported {
         /// The recipe.
-        recipe: RecipeId,
+        recipe: Box<RecipeId>,
         /// What it asks for, and what to write instead.
         what: String,
     },
 
     /// Two packages of a room bring the same path.
-    #[error("the room of {recipe} can not hold both {first} and {second}: both bring `{path}`")]
-    Clash {
-        /// Whose room.
-        recipe: RecipeId,
-        /// One package.
-        first: PackageRef,
-        /// The other.
-        second: PackageRef,
-        /// The path, which is not a folder in both.
-        path: PkgPath,
-    },
+    #[error(transparent)]
+    Clash(Box<Clash>),
 
     /// The clean room could not be made; nothing of the recipe has run.
     #[error("the room of {recipe} could not be made")]
     Room {
         /// Whose room.
-        recipe: RecipeId,
+        recipe: Box<RecipeId>,
         /// The step that failed and why.
         #[source]
         error: sandbox::Error,
     },
 
     /// The recipe's script ran and failed.
-    #[error("{recipe}: `{script}` {how}")]
-    Failed {
-        /// The recipe.
-        recipe: RecipeId,
-        /// Which of its scripts: `build`, `check` or `test`.
-        script: &'static str,
-        /// How it ended: an exit status, a signal or a limit.
-        how: String,
-        /// The first line of the log that looks like an error.
-        first_error: Option<String>,
-        /// The last lines of the log.
-        tail: Vec<String>,
-        /// The whole log.
-        log: PathBuf,
-        /// The folder of the failed build, where it was kept.
-        kept: Option<PathBuf>,
-    },
+    #[error(transparent)]
+    Failed(Box<FailedScript>),
 
     /// The result breaks a promise of the recipe.
     #[error("{recipe}: {what}")]
     Result {
         /// The recipe.
-        recipe: RecipeId,
+        recipe: Box<RecipeId>,
         /// What is wrong with it, and which paths.
         what: String,
     },
@@ -130,4 +106,38 @@ pub enum Error {
     /// A signal asked to stop; everything half done was removed.
     #[error("interrupted")]
     Interrupted,
+}
+
+/// Two packages of a room bring the same path.
+#[derive(Debug, thiserror::Error)]
+#[error("the room of {recipe} can not hold both {first} and {second}: both bring `{path}`")]
+pub struct Clash {
+    /// Whose room.
+    pub recipe: RecipeId,
+    /// One package.
+    pub first: PackageRef,
+    /// The other.
+    pub second: PackageRef,
+    /// The path, which is not a folder in both.
+    pub path: PkgPath,
+}
+
+/// A script of a recipe that failed, and what it left to read.
+#[derive(Debug, thiserror::Error)]
+#[error("{recipe}: `{script}` {how}")]
+pub struct FailedScript {
+    /// The recipe.
+    pub recipe: RecipeId,
+    /// Which of its scripts: `build`, `check` or `test`.
+    pub script: &'static str,
+    /// How it ended: an exit status, a signal or a limit.
+    pub how: String,
+    /// The first line of the log that looks like an error.
+    pub first_error: Option<String>,
+    /// The last lines of the log.
+    pub tail: Vec<String>,
+    /// The whole log.
+    pub log: PathBuf,
+    /// The folder of the failed build, where it was kept.
+    pub kept: Option<PathBuf>,
 }

@@ -41,7 +41,7 @@ use std::io;
 use std::path::Path;
 
 pub use builder::{BuildOptions, Builder, BuiltPackage};
-pub use error::Error;
+pub use error::{Clash, Error, FailedScript};
 pub use events::{Events, Silent};
 pub use room::RoomLimits;
 

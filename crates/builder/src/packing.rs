@@ -49,7 +49,8 @@ impl Packing<'_> {
             None => Manifest::new(Vec::new()).map_err(|error| self.wrong(error.to_string()))?,
         };
         self.check_static(&whole)?;
-        let mut parts = split(&whole, self.recipe.outputs(), &self.recipe.id().name);
+        let outputs = self.recipe.outputs();
+        let mut parts = split(&whole, &self.recipe.id().name, |path| outputs.package_of(path));
         let mut packages = Vec::new();
         for package in self.recipe.packages() {
             let entries = parts.remove(package).unwrap_or_default();
@@ -60,7 +61,7 @@ impl Packing<'_> {
     }
 
     fn wrong(&self, what: String) -> Error {
-        Error::Result { recipe: self.recipe.id().clone(), what }
+        Error::Result { recipe: Box::new(self.recipe.id().clone()), what }
     }
 
     /// The tree as `perms` wants it: modes, owners and capabilities that a build could not set. A setid bit that no

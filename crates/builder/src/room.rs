@@ -151,7 +151,7 @@ impl RoomPlan<'_> {
 /// Runs a room to its end, all output into `log`.
 pub(crate) fn run(recipe: &RecipeId, room: &Room, log: &mut Log, stop: Stop<'_>) -> Result<Outcome, Error> {
     let mut run = || room.spawn()?.wait_while(|_: Stream, bytes| log.write(bytes), || !stop());
-    let outcome = run().map_err(|error| Error::Room { recipe: recipe.clone(), error })?;
+    let outcome = run().map_err(|error| Error::Room { recipe: Box::new(recipe.clone()), error })?;
     if outcome.cause == Some(Limit::Stopped) { Err(Error::Interrupted) } else { Ok(outcome) }
 }
 
@@ -165,7 +165,7 @@ pub(crate) fn shell(recipe: &RecipeId, mut room: Room) -> Result<Exit, Error> {
     room.limits = Limits::default();
     room.env("TERM", "linux");
     let run = || room.spawn()?.wait();
-    run().map(|outcome| outcome.exit).map_err(|error| Error::Room { recipe: recipe.clone(), error })
+    run().map(|outcome| outcome.exit).map_err(|error| Error::Room { recipe: Box::new(recipe.clone()), error })
 }
 
 /// In words how a script ended that did not end well.

@@ -63,7 +63,7 @@ impl Sources {
         for (answer, (asker, wish)) in answers.into_iter().zip(askers.into_iter().zip(&wanted)) {
             answer.map_err(|error| match error {
                 fetch::Error::Cancelled => Error::Interrupted,
-                error => Error::Source { recipe: asker.clone(), source_name: wish.name.clone(), error },
+                error => Error::Source { recipe: Box::new(asker.clone()), source_name: wish.name.clone(), error },
             })?;
         }
         Ok(())
@@ -134,7 +134,7 @@ fn refuse_unsupported(recipe: &Recipe, source: &Source) -> Result<(), Error> {
         }
         SourceKind::Tar | SourceKind::Zip | SourceKind::File | SourceKind::Dir | SourceKind::Deb => return Ok(()),
     };
-    Err(Error::Unsupported { recipe: recipe.id().clone(), what: format!("{}: {what}", source.position) })
+    Err(Error::Unsupported { recipe: Box::new(recipe.id().clone()), what: format!("{}: {what}", source.position) })
 }
 
 fn wish(source: &Source) -> Option<Wanted> {

@@ -4,26 +4,25 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use pkgformat::{Entry, EntryKind, Manifest};
 use pkgtypes::{PackageName, PkgPath};
-use recipe::Outputs;
 
-/// Gives every entry of `tree` to the package that `outputs` names for it, the others to `main`.
+/// Gives every entry of `tree` to the package that `package_of` names for its path, the others to `main`.
 ///
 /// A folder goes along with everything in it, so several packages may own it; an empty one goes where its own path
-/// matches. A hard link whose file went to another package becomes a file of its own.
-pub(crate) fn split(tree: &Manifest, outputs: &Outputs, main: &PackageName) -> BTreeMap<PackageName, Vec<Entry>> {
-    let package_of = |path: &PkgPath| outputs.package_of(path).unwrap_or(main).clone();
-    let mut parts: BTreeMap<PackageName, Part<'_>> = BTreeMap::from([(main.clone(), Part::default())]);
-    for rule in outputs.rules() {
-        parts.entry(rule.package.clone()).or_default();
-    }
+/// does. A hard link whose file went to another package becomes a file of its own.
+pub(crate) fn split<'a>(
+    tree: &'a Manifest,
+    main: &'a PackageName,
+    package_of: impl Fn(&PkgPath) -> Option<&'a PackageName>,
+) -> BTreeMap<PackageName, Vec<Entry>> {
+    let mut parts: BTreeMap<&PackageName, Part<'_>> = BTreeMap::from([(main, Part::default())]);
     let populated: BTreeSet<PkgPath> = tree.entries().iter().filter_map(|entry| entry.path.parent()).collect();
     for entry in tree.entries() {
         let is_populated_folder = matches!(entry.kind, EntryKind::Dir { .. }) && populated.contains(&entry.path);
         if !is_populated_folder {
-            parts.entry(package_of(&entry.path)).or_default().take(tree, entry);
+            parts.entry(package_of(&entry.path).unwrap_or(main)).or_default().take(tree, entry);
         }
     }
-    parts.into_iter().map(|(name, part)| (name, part.entries.into_values().collect())).collect()
+    parts.into_iter().map(|(name, part)| (name.clone(), part.entries.into_values().collect())).collect()
 }
 
 /// The entries of one package as they are gathered.
@@ -79,15 +78,21 @@ mod tests {
         entry(path, EntryKind::Hardlink { target: PkgPath::new(target.as_bytes()).unwrap() })
     }
 
-    fn parts(entries: Vec<Entry>, rules: &str) -> BTreeMap<String, Vec<String>> {
+    /// Splits a tree in two: what begins with `prefix` goes to `other`.
+    fn parts(entries: Vec<Entry>, prefix: &str) -> [Vec<Entry>; 2] {
         let tree = Manifest::new(entries).unwrap();
-        let outputs = rules.parse::<Outputs>().unwrap();
-        let parts = split(&tree, &outputs, &"zlib".parse().unwrap());
-        for entries in parts.values() {
+        let [main, other] = ["main", "other"].map(|name| name.parse::<PackageName>().unwrap());
+        let matches = |path: &PkgPath| path.as_bytes().starts_with(prefix.as_bytes());
+        let mut parts = split(&tree, &main, |path| matches(path).then_some(&other));
+        let parts = [&main, &other].map(|name| parts.remove(name).unwrap_or_default());
+        for entries in &parts {
             Manifest::new(entries.clone()).expect("every part is a manifest of its own");
         }
-        let texts = |entries: Vec<Entry>| entries.iter().map(|entry| entry.path.to_string()).collect();
-        parts.into_iter().map(|(name, entries)| (name.to_string(), texts(entries))).collect()
+        parts
+    }
+
+    fn paths(entries: &[Entry]) -> Vec<String> {
+        entries.iter().map(|entry| entry.path.to_string()).collect()
     }
 
     #[test]
@@ -99,25 +104,22 @@ mod tests {
             folder("usr/lib"),
             file("usr/lib/libz.so.1"),
         ];
-        let parts = parts(tree, "zlib-dev: usr/include/**\n");
-        assert_eq!(parts["zlib-dev"], ["usr", "usr/include", "usr/include/zlib.h"]);
-        assert_eq!(parts["zlib"], ["usr", "usr/lib", "usr/lib/libz.so.1"]);
+        let [main, other] = parts(tree, "usr/include");
+        assert_eq!(paths(&other), ["usr", "usr/include", "usr/include/zlib.h"]);
+        assert_eq!(paths(&main), ["usr", "usr/lib", "usr/lib/libz.so.1"]);
     }
 
     #[test]
-    fn an_empty_folder_goes_where_its_path_matches() {
-        let parts = parts(vec![folder("usr"), folder("usr/include"), folder("var")], "zlib-dev: usr/include/**\n");
-        assert_eq!(parts["zlib-dev"], ["usr", "usr/include"]);
-        assert_eq!(parts["zlib"], ["var"]);
+    fn an_empty_folder_goes_where_its_path_does() {
+        let [main, other] = parts(vec![folder("usr"), folder("usr/include"), folder("var")], "usr/include");
+        assert_eq!(paths(&other), ["usr", "usr/include"]);
+        assert_eq!(paths(&main), ["var"]);
     }
 
     #[test]
     fn a_hard_link_across_packages_becomes_a_file() {
-        let tree = Manifest::new(vec![file("a"), link("b", "a"), link("c", "a")]).unwrap();
-        let outputs = "other: b c\n".parse::<Outputs>().unwrap();
-        let parts = split(&tree, &outputs, &"zlib".parse().unwrap());
-        let other = &parts[&"other".parse().unwrap()];
+        let [_, other] = parts(vec![file("a"), link("b1", "a"), link("b2", "a")], "b");
         assert!(matches!(other[0].kind, EntryKind::File { .. }));
-        assert!(matches!(&other[1].kind, EntryKind::Hardlink { target } if target.as_bytes() == b"b"));
+        assert!(matches!(&other[1].kind, EntryKind::Hardlink { target } if target.as_bytes() == b"b1"));
     }
 }

@@ -133,7 +133,7 @@ fn copy(mut data: &mut dyn Read, file: &mut File) -> io::Result<()> {
 impl UnpackError {
     /// The same with the recipe and source it happened in.
     pub(crate) fn of(self, recipe: &recipe::RecipeId, source_name: &PkgPath) -> Error {
-        let (recipe, source_name) = (recipe.clone(), source_name.to_string());
+        let (recipe, source_name) = (Box::new(recipe.clone()), source_name.to_string());
         match self {
             Self::Archive(error) => Error::Unpack { recipe, source_name, error },
             Self::Disk(error) => Error::Tree(error),

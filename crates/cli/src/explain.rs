@@ -1,6 +1,6 @@
 //! An error, told: what, why, what to do; and its exit code.
 
-use builder::Error as BuildError;
+use builder::{Error as BuildError, FailedScript};
 use installdb::ErrorKind as InstallKind;
 use recipe::RecipeError;
 
@@ -122,7 +122,7 @@ fn recipe_code(error: &RecipeError) -> u8 {
 fn build_code(error: &BuildError) -> Option<u8> {
     match error {
         BuildError::Room { .. } => Some(exit::SANDBOX),
-        BuildError::Failed { .. } | BuildError::Result { .. } | BuildError::Unsupported { .. } => Some(exit::FAILED),
+        BuildError::Failed(_) | BuildError::Result { .. } | BuildError::Unsupported { .. } => Some(exit::FAILED),
         _ => None,
     }
 }
@@ -138,7 +138,8 @@ fn trust_code(error: &trust::Error) -> u8 {
 
 /// What a failed build wrote last, and where all of it is.
 fn tell_log(error: &BuildError, voice: &Voice) {
-    let BuildError::Failed { first_error, tail, log, kept, recipe, .. } = error else { return };
+    let BuildError::Failed(failed) = error else { return };
+    let FailedScript { first_error, tail, log, kept, recipe, .. } = &**failed;
     if let Some(first) = first_error.as_ref().filter(|first| !tail.contains(first)) {
         voice.status(format_args!("first error: {first}"));
     }
