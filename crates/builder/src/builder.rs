@@ -1,24 +1,21 @@
-use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{BufReader, Read};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Instant;
 
-use pkgformat::{Entry, Limits, PackageMeta, Reader};
-use pkgfs::{Durability, Rename, Root, TempDir};
+use pkgformat::{Entry, PackageMeta};
+use pkgfs::{Durability, Rename};
 use pkgtree::{Keep, PackOptions, Packer, TreeStore};
-use pkgtypes::{Arch, Digest, Mode, PackageId, PkgPath, Relation, Release, Requirement, Timestamp};
-use recipe::{Flag, Graph, PackageRef, Provider, Recipe, RecipeId, RecipeTree, RoomPackage};
+use pkgtypes::{Arch, Digest, Mode, PackageId, PkgPath, Release};
+use recipe::{Flag, Graph, PackageRef, Recipe, RecipeId, RecipeTree, RoomPackage};
 
-use crate::caches::{Caches, PackResult, Packed};
-use crate::error::{Clash, FailedScript};
+use crate::assembly::Job;
+use crate::caches::{Caches, PackResult};
+use crate::error::FailedScript;
+use crate::known::{Built, Known};
 use crate::log::Log;
 use crate::packing::{self, Packing};
-use crate::room::{self, RoomPlan, Workplace};
 use crate::sources::Sources;
-use crate::{Error, Events, RoomLimits, Stop, facts, io_error, keys};
+use crate::{Error, Events, RoomLimits, Stop, io_error, keys, room};
 
 /// Parts of a foreign package that no build needs; seeds come without them.
 const SEED_LEAVES: [&str; 5] =
@@ -67,71 +64,15 @@ pub struct BuiltPackage {
     pub fresh: bool,
 }
 
-/// The packages of one recipe in this run.
-struct Built {
-    pack_key: Digest,
-    result: PackResult,
-    fresh: bool,
-}
-
 /// Builds recipes of one tree.
 pub struct Builder<'a> {
-    graph: Graph<'a>,
-    options: BuildOptions,
-    caches: Caches,
-    trees: TreeStore,
-    sources: Sources,
-    stop: Stop<'a>,
-    known: Known,
-}
-
-/// What was built or found built in this run.
-#[derive(Default)]
-struct Known {
-    built: BTreeMap<RecipeId, Built>,
-    /// Who offers a capability.
-    offers: BTreeMap<String, Vec<(PackageRef, Relation)>>,
-}
-
-impl Known {
-    fn insert(&mut self, recipe: &RecipeId, built: Built) {
-        for packed in &built.result.packages {
-            let package = PackageRef { recipe: recipe.clone(), output: packed.name.clone() };
-            for offer in &packed.provides {
-                let offers = self.offers.entry(offer.capability.as_str().to_owned()).or_default();
-                offers.push((package.clone(), offer.clone()));
-            }
-        }
-        self.built.insert(recipe.clone(), built);
-    }
-
-    fn remove(&mut self, recipe: &RecipeId) {
-        self.built.remove(recipe);
-        for offers in self.offers.values_mut() {
-            offers.retain(|(package, _)| package.recipe != *recipe);
-        }
-    }
-
-    fn packed(&self, package: &PackageRef) -> Option<(&Built, &Packed)> {
-        let built = self.built.get(&package.recipe)?;
-        Some((built, built.result.packages.iter().find(|packed| packed.name == package.output)?))
-    }
-
-    fn offering(&self, relation: &Relation) -> impl Iterator<Item = &PackageRef> {
-        let offers = self.offers.get(relation.capability.as_str()).map_or(&[][..], Vec::as_slice);
-        offers.iter().filter(|(_, offer)| relation.satisfied_by(offer)).map(|(package, _)| package)
-    }
-}
-
-impl recipe::Facts for Known {
-    fn found(&self, package: &PackageRef) -> Vec<Requirement> {
-        self.packed(package).map(|(_, packed)| packed.found.clone()).unwrap_or_default()
-    }
-
-    /// A library that nobody built so far may be private to a package; installing says if it is really missing.
-    fn provider(&self, relation: &Relation) -> Provider {
-        self.offering(relation).next().map_or(Provider::Unknown, |package| Provider::Package(package.clone()))
-    }
+    pub(crate) graph: Graph<'a>,
+    pub(crate) options: BuildOptions,
+    pub(crate) caches: Caches,
+    pub(crate) trees: TreeStore,
+    pub(crate) sources: Sources,
+    pub(crate) stop: Stop<'a>,
+    pub(crate) known: Known,
 }
 
 impl<'a> Builder<'a> {
@@ -218,7 +159,7 @@ impl<'a> Builder<'a> {
         room::shell(recipe.id(), job.plan.build_room("build", &job.workplace))
     }
 
-    fn built(&self, package: &PackageRef) -> Option<BuiltPackage> {
+    pub(crate) fn built(&self, package: &PackageRef) -> Option<BuiltPackage> {
         let (built, packed) = self.known.packed(package)?;
         let path = self.caches.package(built.pack_key, packed);
         Some(BuiltPackage { package: package.clone(), path, id: packed.id, fresh: built.fresh })
@@ -290,103 +231,6 @@ impl<'a> Builder<'a> {
         Ok((path, true))
     }
 
-    /// Everything that a script of a recipe works with, on disk.
-    fn prepare<'r>(
-        &mut self,
-        recipe: &'r Recipe,
-        room: &[RoomPackage],
-        events: &mut dyn Events,
-    ) -> Result<Job<'r>, Error> {
-        let folder = self.caches.workplace()?;
-        for name in ["build", "dest", "skeleton"] {
-            folder.root().create_dir(&plain(name), Mode::from_raw(0o755))?;
-        }
-        let sub = |name: &str| folder.root().sub(&plain(name));
-        self.sources.fetch(&[Arc::new(recipe.clone())], events, self.stop)?;
-        let newest = if recipe.has_build() {
-            let inside = plain(&room::build_folder(recipe.id()));
-            let build = sub("build")?;
-            build.create_dir(&inside, Mode::from_raw(0o755))?;
-            self.sources.stage(recipe, &build, Some(inside))?
-        } else {
-            self.sources.stage(recipe, &sub("dest")?, None)?
-        };
-        make_skeleton(&sub("skeleton")?)?;
-        let absolute = |name: &str| folder.root().path().join(name);
-        let workplace = Workplace { build: absolute("build"), dest: absolute("dest") };
-        let mut layers = vec![absolute("skeleton")];
-        let mut placed = Vec::new();
-        let mut variables = Vec::new();
-        if recipe.has_build() {
-            self.check_clashes(recipe, room)?;
-        }
-        for package in room.iter().filter(|_| recipe.has_build()) {
-            let tree = self.layer(&package.package)?;
-            let Some(at) = &package.at else {
-                layers.push(tree);
-                continue;
-            };
-            let place = Path::new("/").join(at.as_path());
-            variables.extend(package.variable.iter().map(|name| (name.clone(), place.display().to_string())));
-            placed.push((tree, place));
-        }
-        let date = recipe.meta(&recipe.id().name).source_date.unwrap_or(newest);
-        let plan = self.plan(recipe, layers, placed, variables, date);
-        Ok(Job { plan, workplace, folder })
-    }
-
-    fn plan<'r>(
-        &self,
-        recipe: &'r Recipe,
-        layers: Vec<PathBuf>,
-        placed: Vec<(PathBuf, PathBuf)>,
-        variables: Vec<(String, String)>,
-        date: Timestamp,
-    ) -> RoomPlan<'r> {
-        let date = Timestamp::from_seconds(date.seconds().max(1));
-        let BuildOptions { jobs, host_id, limits, .. } = self.options.clone();
-        RoomPlan { recipe, layers, placed, variables, date, jobs: jobs.get(), host_id, limits }
-    }
-
-    /// A package's tree, unpacked.
-    fn layer(&self, package: &PackageRef) -> Result<PathBuf, Error> {
-        let built = self.built(package).expect("the packages of a room are built before it");
-        self.unpacked(&built.path, built.id)
-    }
-
-    fn unpacked(&self, path: &Path, id: PackageId) -> Result<PathBuf, Error> {
-        let failed = |error| Error::Package { action: "unpack", path: path.to_owned(), error };
-        let known = self.trees.tree(&id).map_err(failed)?;
-        if let Some(tree) = known {
-            return Ok(tree.path().to_owned());
-        }
-        let file = File::open(path).map_err(io_error("open", path))?;
-        let reader = Reader::open(BufReader::new(file), Limits::default()).map_err(|error| failed(error.into()))?;
-        self.trees.add(reader).map(|tree| tree.path().to_owned()).map_err(failed)
-    }
-
-    /// Two packages at the root of a room may share folders and nothing else.
-    fn check_clashes(&self, recipe: &Recipe, room: &[RoomPackage]) -> Result<(), Error> {
-        let mut owners: BTreeMap<PkgPath, (&PackageRef, bool)> = BTreeMap::new();
-        for package in room.iter().filter(|package| package.at.is_none()).map(|package| &package.package) {
-            let built = self.built(package).expect("the packages of a room are built before it");
-            let tree = packing::open_tree(&built.path)?;
-            for entry in tree.package().manifest().entries() {
-                let is_folder = matches!(entry.kind, pkgformat::EntryKind::Dir { .. });
-                let first = *owners.entry(entry.path.clone()).or_insert((package, is_folder));
-                if first.0 != package && !(first.1 && is_folder) {
-                    return Err(Error::Clash(Box::new(Clash {
-                        recipe: recipe.id().clone(),
-                        first: first.0.clone(),
-                        second: package.clone(),
-                        path: entry.path.clone(),
-                    })));
-                }
-            }
-        }
-        Ok(())
-    }
-
     fn run_build(&self, job: &Job<'_>, events: &mut dyn Events) -> Result<(), Error> {
         let (name, path) = self.caches.log(job.plan.recipe.id());
         self.caches.builds().remove_tree(&name)?;
@@ -402,7 +246,7 @@ impl<'a> Builder<'a> {
     }
 
     /// Runs one script, and explains it when it fails.
-    fn run_script(
+    pub(crate) fn run_script(
         &self,
         job: &Job<'_>,
         script: &'static str,
@@ -464,71 +308,6 @@ impl<'a> Builder<'a> {
         }
         Ok(())
     }
-
-    /// Runs `test` in a room that holds the new packages, what they need to run, and what runs the script itself.
-    fn test(&self, recipe: &Recipe, room: &[RoomPackage], folder: &Root, events: &mut dyn Events) -> Result<(), Error> {
-        if !recipe.has_test() {
-            return Ok(());
-        }
-        let mut roots: Vec<PackageRef> = recipe
-            .packages()
-            .map(|output| PackageRef { recipe: recipe.id().clone(), output: output.clone() })
-            .collect();
-        roots.extend(self.interpreter_of_test(recipe, room)?);
-        let closure = recipe::runtime_closure(self.graph.tree(), &roots, &self.known)?;
-        let work = self.caches.workplace()?;
-        work.root().create_dir(&plain("skeleton"), Mode::from_raw(0o755))?;
-        let skeleton = work.root().sub(&plain("skeleton"))?;
-        make_skeleton(&skeleton)?;
-        let mut layers = vec![skeleton.path().to_owned()];
-        for package in &closure {
-            let own = self.known.packed(package).filter(|_| package.recipe == *recipe.id());
-            layers.push(match own {
-                Some((_, packed)) => self.unpacked(&folder.path().join(&packed.file), packed.id)?,
-                None => self.layer(package)?,
-            });
-        }
-        let job = Job {
-            plan: self.plan(recipe, layers, Vec::new(), Vec::new(), Timestamp::EPOCH),
-            workplace: Workplace { build: PathBuf::new(), dest: PathBuf::new() },
-            folder: work,
-        };
-        let (name, path) = self.caches.test_log(recipe.id());
-        self.caches.builds().remove_tree(&name)?;
-        let log = Log::new(self.caches.builds().create_file(&name, Mode::from_raw(0o644))?);
-        events.building(recipe.id(), &path);
-        let log = self.run_script(&job, "test", &job.plan.test_room(), log, &path)?;
-        log.finish().map(drop).map_err(io_error("write the log", &path))
-    }
-
-    /// The package that runs the test script: of the build room where it has one.
-    fn interpreter_of_test(&self, recipe: &Recipe, room: &[RoomPackage]) -> Result<Option<PackageRef>, Error> {
-        let path = recipe.folder().join("test");
-        let mut head = Vec::new();
-        let file = File::open(&path).map_err(io_error("open", &path))?;
-        file.take(256).read_to_end(&mut head).map_err(io_error("read", &path))?;
-        let Some(command) = facts::interpreter(&head) else { return Ok(None) };
-        let Ok(capability) = format!("cmd:{command}").parse() else { return Ok(None) };
-        let offering: Vec<&PackageRef> = self.known.offering(&Relation::any(capability)).collect();
-        let in_room = offering.iter().find(|package| room.iter().any(|other| other.package == ***package));
-        Ok(in_room.or(offering.first()).map(|package| (*package).clone()))
-    }
-}
-
-/// One recipe at work; its folder is gone when this is dropped.
-struct Job<'r> {
-    plan: RoomPlan<'r>,
-    workplace: Workplace,
-    folder: TempDir,
-}
-
-fn make_skeleton(root: &Root) -> Result<(), Error> {
-    let etc = plain("etc");
-    root.create_dir(&etc, Mode::from_raw(0o755))?;
-    for (path, text) in room::SKELETON {
-        root.write_file(&plain(path), Mode::from_raw(0o644), text.as_bytes(), Durability::Atomic)?;
-    }
-    Ok(())
 }
 
 fn is_left_out(path: &PkgPath) -> bool {
@@ -536,6 +315,6 @@ fn is_left_out(path: &PkgPath) -> bool {
 }
 
 /// A path of our own making.
-fn plain(path: &str) -> PkgPath {
+pub(crate) fn plain(path: &str) -> PkgPath {
     PkgPath::new(path.as_bytes()).expect("paths made of recipe words are paths")
 }

@@ -24,17 +24,20 @@
 //! Programs are not stripped, and debug information is not split off.
 #![forbid(unsafe_code)]
 
+mod assembly;
 mod builder;
 mod caches;
 mod error;
 mod events;
 mod facts;
 mod keys;
+mod known;
 mod log;
 mod packing;
 mod room;
 mod sources;
 mod split;
+mod testing;
 mod unpack;
 
 use std::io;

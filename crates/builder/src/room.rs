@@ -137,7 +137,6 @@ impl RoomPlan<'_> {
             ("CXXFLAGS", &flags),
             ("PKG_NAME", id.name.as_str()),
             ("PKG_VERSION", id.version.upstream()),
-            ("PKG_RELEASE", &id.release.to_string()),
             ("SOURCE_DATE_EPOCH", &self.date.seconds().to_string()),
             ("JOBS", &self.jobs.to_string()),
             ("MAKEFLAGS", &format!("-j{}", self.jobs)),
@@ -161,7 +160,7 @@ pub(crate) fn shell(recipe: &RecipeId, mut room: Room) -> Result<Exit, Error> {
     room.args = vec!["-i".into()];
     room.stdin = sandbox::Input::Inherit;
     (room.stdout, room.stderr) = (Output::Inherit, Output::Inherit);
-    room.session = Session::Keep;
+    room.session = Session::Foreground;
     room.limits = Limits::default();
     room.env("TERM", "linux");
     let run = || room.spawn()?.wait();

@@ -15,7 +15,7 @@ pub(crate) fn failure(error: &anyhow::Error, voice: &Voice) -> u8 {
     }
     let mut told = Vec::new();
     for cause in error.chain() {
-        let text = cause.to_string();
+        let text = text(cause);
         // Some errors say their cause themselves.
         if told.iter().any(|earlier: &String| earlier.ends_with(&text)) {
             continue;
@@ -36,6 +36,14 @@ pub(crate) fn failure(error: &anyhow::Error, voice: &Voice) -> u8 {
     code(error)
 }
 
+/// The error's own words; trust's with their stable code before them.
+fn text(cause: &(dyn std::error::Error + 'static)) -> String {
+    match cause.downcast_ref::<trust::Error>() {
+        Some(error) => format!("{}: {error}", error.code()),
+        None => cause.to_string(),
+    }
+}
+
 fn find<E: std::error::Error + Send + Sync + 'static>(error: &anyhow::Error) -> Option<&E> {
     error.chain().find_map(|cause| cause.downcast_ref())
 }
@@ -53,6 +61,9 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
         return Some(install_code(error.kind()));
     }
     if let Some(error) = cause.downcast_ref::<pkgformat::Error>() {
+        return format_code(error);
+    }
+    if let Some(pkgtree::Error::Format(error)) = cause.downcast_ref() {
         return format_code(error);
     }
     if let Some(error) = cause.downcast_ref::<RecipeError>() {
@@ -122,6 +133,9 @@ fn recipe_code(error: &RecipeError) -> u8 {
 fn build_code(error: &BuildError) -> Option<u8> {
     match error {
         BuildError::Room { .. } => Some(exit::SANDBOX),
+        // Transparent ones stand for what is in them.
+        BuildError::Recipe(error) => Some(recipe_code(error)),
+        BuildError::Fetch(error) => Some(fetch_code(error)),
         BuildError::Failed(_) | BuildError::Result { .. } | BuildError::Unsupported { .. } => Some(exit::FAILED),
         _ => None,
     }
