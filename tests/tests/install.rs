@@ -1,0 +1,151 @@
+//! A root and its packages: install, remove, questions, verify, recover.
+#![expect(clippy::disallowed_methods, reason = "tests arrange trees of their own")]
+
+use std::fs;
+
+use e2e::Env;
+
+fn env() -> Env {
+    let env = Env::new(env!("CARGO_BIN_EXE_pkg-e2e"));
+    env.trusted_root();
+    env
+}
+
+#[test]
+fn questions_about_what_is_installed() {
+    let env = env();
+    env.install("hello", &[("bin/hello", "hej"), ("share/hello/doc", "text")]);
+    let list = env.pkg(&["list", "--root", "root", "--json"]).code(0).json();
+    assert_eq!(list["packages"][0]["name"], "hello");
+    assert_eq!(list["packages"][0]["version"], "1.0");
+    assert_eq!(list["packages"][0]["wanted"], true);
+    assert_eq!(
+        env.pkg(&["files", "hello", "--root", "root"]).code(0).out,
+        "/bin\n/bin/hello\n/share\n/share/hello\n/share/hello/doc\n"
+    );
+    assert_eq!(env.pkg(&["owner", "/bin/hello", "--root", "root"]).code(0).out, "hello /bin/hello\n");
+    env.pkg(&["owner", "root/bin/hello", "--root", "root"]).code(0);
+    env.pkg(&["info", "hello", "--root", "root"]).code(0).out_has(&["hello", "1.0-1"]);
+    env.pkg(&["verify", "--root", "root"]).code(0);
+}
+
+#[test]
+fn questions_without_an_answer() {
+    let env = env();
+    env.pkg(&["list", "--root", "root"]).code(5);
+    env.install("hello", &[("bin/hello", "hej")]);
+    env.pkg(&["list", "nothing*", "--root", "root"]).code(5);
+    env.pkg(&["info", "nothing", "--root", "root"]).code(5).err_has(&["`nothing` is not installed"]);
+    env.pkg(&["owner", "/bin/nothing", "--root", "root"]).code(5).err_has(&["no package owns"]);
+    env.pkg(&["remove", "nothing", "--root", "root", "-y"]).code(5);
+}
+
+#[test]
+fn removal_takes_everything_and_leaves_the_rest() {
+    let env = env();
+    let before = env.snapshot("root/etc");
+    env.install("hello", &[("bin/hello", "hej"), ("share/hello/doc", "text")]);
+    env.write("root/share/hello/mine", "mine");
+    env.pkg(&["remove", "hello", "--root", "root", "-y"]).code(0);
+    assert!(!env.path("root/bin").exists());
+    assert_eq!(fs::read_to_string(env.path("root/share/hello/mine")).unwrap(), "mine");
+    assert_eq!(before, env.snapshot("root/etc"));
+}
+
+#[test]
+fn an_upgrade_replaces_what_was_there() {
+    let env = env();
+    env.install("hello", &[("bin/hello", "old"), ("bin/gone", "old")]);
+    env.pack_version("hello", "1.1", &[("bin/hello", "new"), ("bin/added", "new")]);
+    env.pkg(&["trust", "sign", "hello.kpkg", "--key", "key"]).code(0);
+    let events = env.pkg(&["install", "--root", "root", "-y", "--json", "hello.kpkg"]).code(0).events();
+    assert_eq!(events[0]["steps"][0]["op"], "upgrade");
+    assert_eq!(fs::read_to_string(env.path("root/bin/hello")).unwrap(), "new");
+    assert!(!env.path("root/bin/gone").exists() && env.path("root/bin/added").exists());
+    env.pkg(&["verify", "--root", "root"]).code(0);
+}
+
+#[test]
+fn verify_tells_what_differs() {
+    let env = env();
+    env.install("hello", &[("bin/hello", "hej"), ("bin/other", "x")]);
+    fs::write(env.path("root/bin/hello"), "HEJ").unwrap();
+    fs::remove_file(env.path("root/bin/other")).unwrap();
+    env.pkg(&["verify", "--root", "root"]).code(10).out_has(&["hello /bin/hello content", "hello /bin/other missing"]);
+}
+
+#[test]
+fn two_packages_can_not_bring_one_file() {
+    let env = env();
+    env.install("first", &[("bin/tool", "one")]);
+    env.pack("second", &[("bin/tool", "two")]);
+    env.pkg(&["trust", "sign", "second.kpkg", "--key", "key"]).code(0);
+    let before = env.snapshot("root/bin");
+    env.pkg(&["install", "--root", "root", "-y", "second.kpkg"]).code(7).err_has(&["first", "second", "bin/tool"]);
+    assert_eq!(before, env.snapshot("root/bin"));
+}
+
+#[test]
+fn a_file_that_nobody_owns_is_not_replaced_unasked() {
+    let env = env();
+    env.write("root/bin/hello", "mine");
+    env.pack("hello", &[("bin/hello", "theirs")]);
+    env.pkg(&["trust", "sign", "hello.kpkg", "--key", "key"]).code(0);
+    env.pkg(&["install", "--root", "root", "-y", "hello.kpkg"]).code(7).err_has(&["bin/hello"]);
+    assert_eq!(fs::read_to_string(env.path("root/bin/hello")).unwrap(), "mine");
+    env.pkg(&["install", "--root", "root", "-y", "--unowned", "replace", "hello.kpkg"]).code(0);
+    assert_eq!(fs::read_to_string(env.path("root/bin/hello")).unwrap(), "theirs");
+}
+
+#[test]
+fn a_requirement_that_nothing_meets_is_no_solution() {
+    let env = env();
+    env.pack("hello", &[("bin/hello", "hej")]);
+    env.pkg(&["pack", "hello-tree", "-o", "hello.kpkg", "-m", "requires=so:libmissing.so.1"]).code(0);
+    env.pkg(&["trust", "sign", "hello.kpkg", "--key", "key"]).code(0);
+    env.pkg(&["install", "--root", "root", "-y", "hello.kpkg"]).code(3).err_has(&["so:libmissing.so.1"]);
+}
+
+#[test]
+fn a_dry_run_changes_nothing() {
+    let env = env();
+    env.install("hello", &[("bin/hello", "hej")]);
+    let before = env.snapshot("root/bin");
+    env.pkg(&["remove", "hello", "--root", "root", "-n"]).code(0).err_has(&["remove", "hello"]);
+    assert_eq!(before, env.snapshot("root/bin"));
+    env.pkg(&["list", "--root", "root"]).code(0);
+}
+
+#[test]
+fn nobody_is_kept_waiting_for_an_answer() {
+    let env = env();
+    env.install("hello", &[("bin/hello", "hej")]);
+    env.pkg(&["remove", "hello", "--root", "root"]).code(7).err_has(&["nobody is there to be asked", "-y"]);
+}
+
+#[test]
+fn two_at_once_are_one_after_the_other_or_refused() {
+    let env = env();
+    env.install("hello", &[("bin/hello", "hej")]);
+    // A lock as a running installation holds it.
+    let lock = fs::read_dir(env.path("root/var/lib/kista"))
+        .unwrap()
+        .flatten()
+        .map(|entry| entry.path())
+        .find(|path| path.to_string_lossy().ends_with("lock"))
+        .expect("the database has a lock file");
+    let file = fs::File::open(lock).unwrap();
+    rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    env.pkg(&["remove", "hello", "--root", "root", "-y"]).code(9).err_has(&["in use", "hint:"]);
+    env.pkg(&["list", "--root", "root"]).code(0);
+    drop(file);
+    env.pkg(&["remove", "hello", "--root", "root", "-y"]).code(0);
+}
+
+#[test]
+fn recover_has_nothing_to_do_after_a_good_run() {
+    let env = env();
+    env.pkg(&["recover", "--root", "root"]).code(5);
+    env.install("hello", &[("bin/hello", "hej")]);
+    env.pkg(&["recover", "--root", "root"]).code(0);
+}
