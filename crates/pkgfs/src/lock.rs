@@ -29,7 +29,7 @@ pub enum Wait {
 #[derive(Debug)]
 #[must_use = "the lock is given back when this is dropped"]
 pub struct Lock {
-    _file: File,
+    file: File,
 }
 
 impl Root {
@@ -60,7 +60,7 @@ impl Root {
             let _ = file.set_len(0);
             let _ = file.write_all_at(format!("{}\n", std::process::id()).as_bytes(), 0);
         }
-        Ok(Lock { _file: file })
+        Ok(Lock { file })
     }
 
     fn open_lock_file(&self, path: &PkgPath) -> Result<(File, bool)> {
@@ -73,6 +73,15 @@ impl Root {
             }
             Err(error) => Err(error),
         }
+    }
+}
+
+/// Given back explicitly: a process that another thread is just then forking has a copy of the descriptor, and would hold
+/// the lock until it runs its program.
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing the file does the same later.
+        let _ = rustix::fs::flock(&self.file, FlockOperation::Unlock);
     }
 }
 
