@@ -3,5 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that can not be arranged has failed")]
 
 mod database;
+mod interruption;
 mod scene;
 mod transaction;
+mod victim;

@@ -87,7 +87,9 @@ impl Pack {
 
     pub(crate) fn config(mut self, at: &str, content: &str) -> Self {
         self = self.file(at, 0o644, content);
-        self.edit(at, |entry| drop(entry.uses.insert(Use::Config)))
+        self.edit(at, |entry| {
+            entry.uses.insert(Use::Config);
+        })
     }
 
     pub(crate) fn edit(mut self, at: &str, change: impl FnOnce(&mut Entry)) -> Self {
@@ -112,13 +114,6 @@ impl Pack {
         self
     }
 
-    pub(crate) fn script(mut self, content: &str, set: impl FnOnce(&mut PackageMeta, Digest)) -> Self {
-        let digest = Digest::of(content);
-        self.contents.insert(digest, content.into());
-        set(&mut self.meta, digest);
-        self
-    }
-
     pub(crate) fn build(self) -> Packed {
         let manifest = Manifest::new(self.entries.into_values().collect()).unwrap();
         let record = PackageRecord::new(self.meta, manifest).unwrap();
@@ -133,6 +128,12 @@ impl Pack {
 }
 
 impl Packed {
+    pub(crate) fn load(file: &Path) -> Self {
+        let bytes = fs::read(file).unwrap();
+        let record = Reader::open(&bytes[..], Limits::default()).unwrap().into_package();
+        Self { record, bytes }
+    }
+
     /// Accepted by the user's word, which is all that a root without keys has.
     pub(crate) fn verified(&self) -> Verified<PackageRecord> {
         let exception = Exception { name: self.record.meta().name.clone(), package_id: self.record.id() };
@@ -191,13 +192,8 @@ impl Scene {
         Installed::open(self.root()).unwrap()
     }
 
-    pub(crate) fn request<'p>(&self, install: &'p [&Packed], remove: &[&str]) -> Request<'p> {
-        let mut request = Request::new(NOW);
-        request.install = install.iter().map(|packed| packed.incoming()).collect();
-        request.remove = remove.iter().map(|text| name(text)).collect();
-        request.argv = vec![b"pkg".to_vec(), b"install".to_vec()];
-        request.options = self.options;
-        request
+    pub(crate) fn request<'p>(&self, install: &[&'p Packed], remove: &[&str]) -> Request<'p> {
+        Request { options: self.options, ..request(install, remove) }
     }
 
     pub(crate) fn change(&self, install: &[&Packed], remove: &[&str]) -> Result<Done> {
@@ -230,6 +226,14 @@ impl Scene {
 
 pub(crate) fn run(db: &mut InstallDb, request: Request<'_>) -> Result<Done> {
     db.plan(request)?.check()?.stage(&mut ())?.commit()?.finish(NOW)
+}
+
+pub(crate) fn request<'p>(install: &[&'p Packed], remove: &[&str]) -> Request<'p> {
+    let mut request = Request::new(NOW);
+    request.install = install.iter().map(|&packed| packed.incoming()).collect();
+    request.remove = remove.iter().map(|text| name(text)).collect();
+    request.argv = vec![b"pkg".to_vec(), b"install".to_vec()];
+    request
 }
 
 /// Everything in a root but our own folder: path, type, mode, owner, number of names, time, content or target.
