@@ -2,6 +2,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use fetch::HttpOptions;
 use pkgformat::{Entry, PackageMeta};
 use pkgfs::{Durability, Rename};
 use pkgtree::{Keep, PackOptions, Packer, TreeStore};
@@ -32,6 +33,8 @@ pub struct BuildOptions {
     pub keep_failed: bool,
     /// Only take sources that are in the source store.
     pub offline: bool,
+    /// How http is spoken where sources come from.
+    pub http: HttpOptions,
     /// The host's uid and gid of builds when the caller is root.
     pub host_id: u32,
     /// Bounds of each script.
@@ -45,6 +48,7 @@ impl Default for BuildOptions {
             rebuild: false,
             keep_failed: false,
             offline: false,
+            http: HttpOptions::default(),
             host_id: sandbox::DEFAULT_HOST_ID,
             limits: RoomLimits::default(),
         }
@@ -90,7 +94,7 @@ impl<'a> Builder<'a> {
                 path: trees,
                 error,
             })?,
-            sources: Sources::open(cache, options.offline)?,
+            sources: Sources::open(cache, &options)?,
             options,
             stop,
             known: Known::default(),

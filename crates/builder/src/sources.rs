@@ -11,6 +11,7 @@ use pkgfs::Root;
 use pkgtypes::{Mode, PkgPath, Timestamp};
 use recipe::{Recipe, Source, SourceDigest, SourceKind};
 
+use crate::builder::BuildOptions;
 use crate::unpack::{UnpackError, Unpacker};
 use crate::{Error, Events, Stop, io_error};
 
@@ -39,10 +40,10 @@ impl Progress for Told<'_> {
 }
 
 impl Sources {
-    pub(crate) fn open(cache: &Path, offline: bool) -> Result<Self, Error> {
+    pub(crate) fn open(cache: &Path, how: &BuildOptions) -> Result<Self, Error> {
         let store = SourceStore::open(cache.join("sources"))?;
         let apt = Apt::new(AptOptions::new(cache.join("apt")));
-        let options = FetchOptions { offline, ..FetchOptions::default() };
+        let options = FetchOptions { http: how.http.clone(), offline: how.offline, ..FetchOptions::default() };
         Ok(Self { fetcher: Fetcher::new(store, Some(apt), options)? })
     }
 

@@ -35,7 +35,7 @@ macro_rules! verbs {
             $($(#[$meta])* $variant($args),)*
         }
 
-        fn run(verb: Verb, voice: &Voice) -> anyhow::Result<u8> {
+        fn run(verb: &Verb, voice: &Voice) -> anyhow::Result<u8> {
             match verb {
                 $(Verb::$variant(args) => $run(args, voice),)*
             }
@@ -94,7 +94,7 @@ pub fn main(verb: Option<&str>) -> ExitCode {
     };
     let voice = Voice::new(app.quiet, app.verbose, app.color);
     signals::watch();
-    let code = run(app.verb, &voice).unwrap_or_else(|error| explain::failure(&error, &voice));
+    let code = run(&app.verb, &voice).unwrap_or_else(|error| explain::failure(&error, &voice));
     signals::raise_again();
     ExitCode::from(code)
 }

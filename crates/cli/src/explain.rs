@@ -21,9 +21,9 @@ pub(crate) fn failure(error: &anyhow::Error, voice: &Voice) -> u8 {
             continue;
         }
         if told.is_empty() {
-            voice.error(&text)
+            voice.error(&text);
         } else {
-            voice.cause(&text)
+            voice.cause(&text);
         }
         told.push(text);
     }
@@ -54,6 +54,10 @@ fn code(error: &anyhow::Error) -> u8 {
 }
 
 fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
+    // What a reader put into an `io::Error` is no link of the chain.
+    if let Some(inner) = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+        return code_of(inner);
+    }
     if let Some(failure) = cause.downcast_ref::<Failure>() {
         return Some(failure.code());
     }

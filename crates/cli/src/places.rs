@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use fetch::HttpOptions;
+
 use crate::exit;
 use crate::failure::Failure;
 
@@ -9,10 +11,10 @@ use crate::failure::Failure;
 ///
 /// # Errors
 /// None of them is there.
-pub fn recipes(named: Option<PathBuf>) -> Result<PathBuf, Failure> {
+pub fn recipes(named: Option<&Path>) -> Result<PathBuf, Failure> {
     const MACHINE: &str = "/usr/share/kista/recipes";
     if let Some(named) = named {
-        return Ok(named);
+        return Ok(named.to_owned());
     }
     let usual = ["recipes", MACHINE].map(PathBuf::from);
     usual.into_iter().find(|folder| folder.join("ga").is_dir()).ok_or_else(|| {
@@ -28,9 +30,9 @@ pub fn recipes(named: Option<PathBuf>) -> Result<PathBuf, Failure> {
 ///
 /// # Errors
 /// A user without a home.
-pub fn cache(named: Option<PathBuf>) -> Result<PathBuf, Failure> {
+pub fn cache(named: Option<&Path>) -> Result<PathBuf, Failure> {
     match named {
-        Some(named) => absolute(&named),
+        Some(named) => absolute(named),
         None if rustix::process::geteuid().is_root() => Ok(PathBuf::from("/var/cache/kista")),
         None => home_folder("XDG_CACHE_HOME", ".cache", "--cache DIR"),
     }
@@ -47,6 +49,20 @@ pub fn own_key() -> Result<PathBuf, Failure> {
 /// The socket of the ssh-agent that is running, if one is.
 pub fn agent_socket() -> Option<PathBuf> {
     std::env::var_os("SSH_AUTH_SOCK").filter(|socket| !socket.is_empty()).map(PathBuf::from)
+}
+
+/// How this machine speaks http: through the proxy that the environment names, believing whom the machine believes.
+pub fn http() -> HttpOptions {
+    const MACHINE: &str = "/etc/ssl/certs/ca-certificates.crt";
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    let certificates =
+        set("SSL_CERT_FILE").map(PathBuf::from).or_else(|| Some(PathBuf::from(MACHINE)).filter(|file| file.is_file()));
+    let proxy = ["https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY"].into_iter().find_map(set);
+    HttpOptions {
+        ca_file: certificates,
+        proxy: proxy.and_then(|proxy| proxy.into_string().ok()),
+        ..HttpOptions::default()
+    }
 }
 
 /// A path as it is from anywhere; the file itself need not be there.

@@ -36,13 +36,13 @@ pub struct Args {
 ///
 /// # Errors
 /// An unknown set, a package that can not be had.
-pub fn run(args: Args, voice: &Voice) -> anyhow::Result<u8> {
-    let tree = RecipeTree::open(places::recipes(args.recipes)?)?;
+pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
+    let tree = RecipeTree::open(places::recipes(args.recipes.as_deref())?)?;
     let stop = || signals::pending().is_some();
-    let options = BuildOptions { offline: args.offline, ..BuildOptions::default() };
+    let options = BuildOptions { offline: args.offline, http: places::http(), ..BuildOptions::default() };
     let spec: DepSpec = format!("toolchain-{}", args.set).parse()?;
     let set = tree.find_package(&spec, None, None)?;
-    let mut builder = Builder::open(&tree, &places::cache(args.cache)?, options, &stop)?;
+    let mut builder = Builder::open(&tree, &places::cache(args.cache.as_deref())?, options, &stop)?;
     let mut told = Told::new(voice, args.json);
     builder.build(std::slice::from_ref(&set), &mut told)?;
     told.finish();

@@ -66,19 +66,20 @@ pub struct Args {
 ///
 /// # Errors
 /// A recipe that is wrong, a source that can not be had, a build that fails, a root that refuses the packages.
-pub fn run(args: Args, voice: &Voice) -> anyhow::Result<u8> {
-    let tree = RecipeTree::open(places::recipes(args.recipes.clone())?)?;
+pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
+    let tree = RecipeTree::open(places::recipes(args.recipes.as_deref())?)?;
     let stop = || signals::pending().is_some();
     let mut options = BuildOptions {
         rebuild: args.rebuild,
         keep_failed: args.keep,
         offline: args.offline,
+        http: places::http(),
         ..BuildOptions::default()
     };
     options.jobs = args.jobs.unwrap_or(options.jobs);
     let wanted: Vec<PackageRef> =
         args.specs.iter().map(|spec| tree.find_package(spec, None, None)).collect::<Result<_, _>>()?;
-    let mut builder = Builder::open(&tree, &places::cache(args.cache.clone())?, options, &stop)?;
+    let mut builder = Builder::open(&tree, &places::cache(args.cache.as_deref())?, options, &stop)?;
     let mut told = Told::new(voice, args.json);
     if args.shell {
         let [package] = &wanted[..] else {
@@ -105,7 +106,7 @@ pub fn run(args: Args, voice: &Voice) -> anyhow::Result<u8> {
         }
     }
     if let Some(root) = &args.into {
-        install(&builder, &wanted, root, &args, voice)?;
+        install(&builder, &wanted, root, args, voice)?;
     }
     Ok(exit::DONE)
 }

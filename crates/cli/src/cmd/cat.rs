@@ -24,7 +24,7 @@ pub struct Args {
 ///
 /// # Errors
 /// No such file in the package, or a package that is damaged there.
-pub fn run(args: Args, _: &Voice) -> anyhow::Result<u8> {
+pub fn run(args: &Args, _: &Voice) -> anyhow::Result<u8> {
     let shown = args.path.display();
     let inside = args.path.strip_prefix("/").unwrap_or(&args.path);
     let path = PkgPath::from_os(inside).map_err(|error| Failure::new(exit::USAGE, error.to_string()))?;

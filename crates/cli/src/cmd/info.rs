@@ -29,7 +29,7 @@ pub struct Args {
 ///
 /// # Errors
 /// A package that is not installed; a database that can not be read.
-pub fn run(args: Args, _: &Voice) -> anyhow::Result<u8> {
+pub fn run(args: &Args, _: &Voice) -> anyhow::Result<u8> {
     let db = Installed::open(&args.root)?;
     let mut found = Vec::new();
     for name in &args.names {

@@ -29,7 +29,7 @@ pub struct Args {
 ///
 /// # Errors
 /// A file that is no package, or a damaged one.
-pub fn run(args: Args, voice: &Voice) -> anyhow::Result<u8> {
+pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
     let reader = packages::open(&args.file)?;
     let record = reader.package().clone();
     if args.check {

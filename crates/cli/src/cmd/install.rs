@@ -71,7 +71,7 @@ impl From<UnownedFiles> for Unowned {
 ///
 /// # Errors
 /// As [`change::run`].
-pub fn run(args: Args, voice: &Voice) -> anyhow::Result<u8> {
+pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
     let exceptions: Vec<Exception> = args
         .accept_unsigned
         .iter()

@@ -26,7 +26,7 @@ pub struct Args {
 ///
 /// # Errors
 /// No database, or one that can not be read.
-pub fn run(args: Args, _: &Voice) -> anyhow::Result<u8> {
+pub fn run(args: &Args, _: &Voice) -> anyhow::Result<u8> {
     let patterns: Vec<&str> = args.patterns.iter().map(String::as_str).collect();
     let packages = Installed::open(&args.root)?.list(&patterns)?;
     if args.json {

@@ -30,10 +30,10 @@ pub struct Args {
 ///
 /// # Errors
 /// An unknown recipe, one that was not built here.
-pub fn run(args: Args, _: &Voice) -> anyhow::Result<u8> {
-    let tree = RecipeTree::open(places::recipes(args.recipes)?)?;
+pub fn run(args: &Args, _: &Voice) -> anyhow::Result<u8> {
+    let tree = RecipeTree::open(places::recipes(args.recipes.as_deref())?)?;
     let recipe = tree.find_package(&args.spec, None, None)?.recipe;
-    let builder = Builder::open(&tree, &places::cache(args.cache)?, BuildOptions::default(), &|| false)?;
+    let builder = Builder::open(&tree, &places::cache(args.cache.as_deref())?, BuildOptions::default(), &|| false)?;
     let path = builder.log(&recipe);
     if args.path {
         render::data(path.display())?;

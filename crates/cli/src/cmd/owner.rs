@@ -28,7 +28,7 @@ pub struct Args {
 ///
 /// # Errors
 /// A database that can not be read.
-pub fn run(args: Args, voice: &Voice) -> anyhow::Result<u8> {
+pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
     let db = Installed::open(&args.root)?;
     let mut documents = Vec::new();
     let mut code = exit::DONE;

@@ -43,8 +43,8 @@ fn assignment(text: &str) -> Result<(String, String), String> {
 ///
 /// # Errors
 /// Metadata outside their grammar, a folder that can not be read or changes, a full disk.
-pub fn run(args: Args, voice: &Voice) -> anyhow::Result<u8> {
-    let meta = metadata(&args)?;
+pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
+    let meta = metadata(args)?;
     let tree = Root::open(&args.dir)?;
     let mut options = PackOptions::default();
     if args.keep_owners {
@@ -52,7 +52,7 @@ pub fn run(args: Args, voice: &Voice) -> anyhow::Result<u8> {
     }
     let packed = write(Packer::new(&tree, meta, options), &args.output)
         .with_context(|| format!("cannot pack `{}`", args.dir.display()))?;
-    report(&args, &packed, voice)?;
+    report(args, &packed, voice)?;
     Ok(exit::DONE)
 }
 

@@ -47,7 +47,7 @@ struct Which {
 
 impl Which {
     fn tree(&self) -> anyhow::Result<RecipeTree> {
-        Ok(RecipeTree::open(places::recipes(self.recipes.clone())?)?)
+        Ok(RecipeTree::open(places::recipes(self.recipes.as_deref())?)?)
     }
 
     fn ids(&self, tree: &RecipeTree) -> anyhow::Result<Vec<RecipeId>> {
@@ -62,11 +62,11 @@ impl Which {
 ///
 /// # Errors
 /// A recipe that is wrong, an unknown name, a cycle.
-pub fn run(args: Args, voice: &Voice) -> anyhow::Result<u8> {
-    match args.verb {
-        Verb::Lint(which) => lint(&which, voice),
-        Verb::Hash { which, explain } => hash(&which, explain),
-        Verb::Graph(which) => graph(&which),
+pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
+    match &args.verb {
+        Verb::Lint(which) => lint(which, voice),
+        Verb::Hash { which, explain } => hash(which, *explain),
+        Verb::Graph(which) => graph(which),
     }
 }
 

@@ -24,7 +24,7 @@ pub struct Args {
 ///
 /// # Errors
 /// No database, one that is in use, or a disk that fails.
-pub fn run(args: Args, voice: &Voice) -> anyhow::Result<u8> {
+pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
     let cannot = || format!("cannot recover `{}`", args.root.display());
     Installed::open(&args.root).map(drop).with_context(cannot)?;
     let db = InstallDb::open(&args.root).with_context(cannot)?;

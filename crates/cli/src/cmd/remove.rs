@@ -40,10 +40,10 @@ pub struct Args {
 ///
 /// # Errors
 /// As [`change::run`].
-pub fn run(args: Args, voice: &Voice) -> anyhow::Result<u8> {
+pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
     let options =
         Options { ignore_relations: args.ignore_relations, skip_scripts: args.skip_scripts, ..Options::default() };
-    let change = Change { remove: args.names, options, ..Change::default() };
+    let change = Change { remove: args.names.clone(), options, ..Change::default() };
     let manner = Manner { yes: args.yes, dry_run: args.dry_run, json: args.json };
     let root = places::absolute(&args.root)?;
     change::run(&root, change, manner, voice)

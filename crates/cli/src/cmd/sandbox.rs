@@ -103,8 +103,8 @@ pub struct Args {
 /// # Errors
 /// A wrong combination of arguments, or a status descriptor that cannot be written. That the room cannot start is no error
 /// here but the exit code [`exit::SANDBOX`], explained on standard error.
-pub fn run(args: Args, voice: &Voice) -> anyhow::Result<u8> {
-    let room = room(&args)?;
+pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
+    let room = room(args)?;
     let mut status = args.json_status.map(status_file).transpose()?;
     let shared = room.session != Session::New;
     // In a shared terminal the program gets Ctrl-C itself and decides what it means.

@@ -176,16 +176,16 @@ struct VerifyArgs {
 ///
 /// # Errors
 /// See the exit codes; [`exit_code`] gives those of the trust library.
-pub fn run(args: Args, voice: &Voice) -> anyhow::Result<u8> {
-    match args.verb {
-        Verb::Key(KeyVerb::New(args)) => key_new(&args, voice),
-        Verb::Key(KeyVerb::Add(args)) => key_add(&args, voice),
-        Verb::Key(KeyVerb::List(args)) => key_list(&args),
-        Verb::Sign(args) => sign(&args, voice),
-        Verb::Statement(args) => statement(&args),
-        Verb::Attach(args) => attach(&args, voice),
-        Verb::Verify(args) => verify(&args, voice),
-        Verb::Why(args) => why(&args),
+pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
+    match &args.verb {
+        Verb::Key(KeyVerb::New(args)) => key_new(args, voice),
+        Verb::Key(KeyVerb::Add(args)) => key_add(args, voice),
+        Verb::Key(KeyVerb::List(args)) => key_list(args),
+        Verb::Sign(args) => sign(args, voice),
+        Verb::Statement(args) => statement(args),
+        Verb::Attach(args) => attach(args, voice),
+        Verb::Verify(args) => verify(args, voice),
+        Verb::Why(args) => why(args),
         Verb::Selftest => selftest(voice),
     }
 }

@@ -32,7 +32,7 @@ pub struct Args {
 ///
 /// # Errors
 /// A damaged package, a folder that is not empty, a full disk; a folder that was made is gone again then.
-pub fn run(args: Args, voice: &Voice) -> anyhow::Result<u8> {
+pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
     let reader = packages::open(&args.file)?;
     let target = places::absolute(&args.directory)?;
     let cannot = || format!("cannot unpack {} into `{}`", packages::shown(&args.file), args.directory.display());
@@ -54,7 +54,7 @@ pub fn run(args: Args, voice: &Voice) -> anyhow::Result<u8> {
         let options = options(&root)?;
         Unpacker::new(reader, options).create(&root, &PkgPath::from_os(name)?).with_context(cannot)?
     };
-    report(&args, &unpacked, voice)?;
+    report(args, &unpacked, voice)?;
     Ok(exit::DONE)
 }
 

@@ -28,7 +28,7 @@ pub struct Args {
 ///
 /// # Errors
 /// A package that is not installed; a database that can not be read.
-pub fn run(args: Args, voice: &Voice) -> anyhow::Result<u8> {
+pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
     let differences = Installed::open(&args.root)?.verify(&args.names)?;
     let damage = differences.iter().filter(|difference| !difference.expected).count();
     if args.json {
