@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use pkgformat::PackageRecord;
 use pkgtypes::PackageName;
 
 use crate::check::Checked;
@@ -116,7 +117,7 @@ fn refuse_what_is_not_carried_out(work: &Work<'_>, findings: &mut Vec<Finding>) 
     if work.options.skip_scripts {
         return;
     }
-    for meta in records.map(|record| record.meta()).chain(work.outgoing.iter().map(|known| known.record.meta())) {
+    for meta in records.map(PackageRecord::meta).chain(work.outgoing.iter().map(|known| known.record.meta())) {
         let asks = [
             (meta.scripts.iter().next().is_some(), "scripts"),
             (!meta.triggers.is_empty(), "triggers"),

@@ -107,7 +107,7 @@ fn merged<'a>(records: impl Iterator<Item = &'a PackageRecord>) -> Vec<EntryRef>
         sorted.extend(entries.map(|(entry, known)| (&known.path, EntryRef { package, entry })));
     }
     // Each manifest is sorted already, which this sort makes use of; it keeps the packages' order for equal paths.
-    sorted.sort_by(|(a, _), (b, _)| a.cmp(b));
+    sorted.sort_by_key(|(path, _)| *path);
     sorted.into_iter().map(|(_, at)| at).collect()
 }
 
