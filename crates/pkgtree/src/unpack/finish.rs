@@ -38,13 +38,12 @@ impl<'a> Finisher<'a> {
     pub(super) fn finish(&mut self, file: &File, place: &Place<'_>, entry: &Entry) -> Result<()> {
         let error = |operation| move |error| DiskError::new(operation, place.full_path(), error);
         let now = fd::stat(file).map_err(error("look at"))?;
-        let owner = self.owner_to_set(entry, &now);
-        if let Some((uid, gid)) = owner {
+        if let Some((uid, gid)) = self.owner_to_set(entry, &now) {
             fd::set_owner(file, uid, gid).map_err(error("set the owner of"))?;
         }
-        // The kernel took the setid bits when the owner changed, or content was written.
+        // Setid bits come now: the kernel would have taken them when the owner changed, or content was written.
         let mode = self.mode(entry);
-        if mode != now.mode || (owner.is_some() && mode.bits() & Mode::SETID != 0) {
+        if mode != now.mode {
             fd::set_mode(file, mode).map_err(error("set the mode of"))?;
         }
         if !self.options.normalise {
@@ -57,12 +56,11 @@ impl<'a> Finisher<'a> {
     /// A link or a special file, which can not be opened.
     pub(super) fn finish_unopened(&mut self, place: &Place<'_>, entry: &Entry) -> Result<()> {
         let Some(now) = place.stat()? else { return Ok(()) };
-        let owner = self.owner_to_set(entry, &now);
-        if let Some((uid, gid)) = owner {
+        if let Some((uid, gid)) = self.owner_to_set(entry, &now) {
             place.set_owner(uid, gid)?;
         }
         let mode = self.mode(entry);
-        if now.kind != FileKind::Symlink && (mode != now.mode || owner.is_some()) {
+        if now.kind != FileKind::Symlink && mode != now.mode {
             place.set_mode(mode)?;
         }
         place.set_mtime(entry.mtime)?;

@@ -110,6 +110,7 @@ pub(crate) fn everything() -> Vec<(Vec<u8>, Thing)> {
         (b"socket".to_vec(), Thing::Socket),
         (b"sparse".to_vec(), file(sparse, 0o644)),
         (b"zeros".to_vec(), file(vec![0; 100_001], 0o644)),
+        (b"zeros-only".to_vec(), file(vec![0; 128 << 10], 0o644)),
         (b"zeros-at-the-end".to_vec(), file([noise(5000, 4), vec![0; 77_000]].concat(), 0o644)),
         ([&deep[..], b"/file"].concat(), file("deep", 0o644)),
     ];

@@ -129,6 +129,18 @@ fn an_ordinary_user_is_told_what_he_does_not_get() {
 }
 
 #[test]
+fn folders_that_shut_out_their_owner_are_filled_first() {
+    let folder = |name: &str| Entry::new(path(name), EntryKind::Dir { mode: mode(0o000) });
+    let link = Entry::new(path("a/b/link"), EntryKind::Symlink { target: b"x".to_vec() });
+    let manifest = Manifest::new(vec![folder("a"), folder("a/b"), link]).unwrap();
+    let record = PackageRecord::new(meta(), manifest).unwrap();
+    let (package, _) = Writer::new(Vec::new(), &record).unwrap().finish().unwrap();
+    let scratch = scratch();
+    let root = unpack(&package, scratch.root(), "new").unwrap().root;
+    assert_eq!(root.stat(&path("a")).unwrap().unwrap().mode, mode(0o000));
+}
+
+#[test]
 fn many_files_and_duplicates_in_a_small_queue() {
     let scratch = scratch();
     let tree = dir(scratch.root(), "tree");
