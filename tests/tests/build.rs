@@ -1,0 +1,148 @@
+//! Real builds in the clean room, with the tiny toolchain from the machine's own apt: one bootstrap serves them all.
+#![expect(clippy::disallowed_methods, reason = "tests arrange trees of their own")]
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+use std::time::Instant;
+
+use e2e::{Env, Run};
+
+const RECIPES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../recipes");
+
+#[test]
+fn real_builds() {
+    let env = Env::new(env!("CARGO_BIN_EXE_pkg-e2e"));
+    let bootstrap = env.command(&["bootstrap", "tiny", "--recipes", RECIPES, "--cache", "cache"]).output().unwrap();
+    if bootstrap.status.code() == Some(6) {
+        let why = String::from_utf8_lossy(&bootstrap.stderr);
+        eprintln!("not tested: the bootstrap packages can not be had from apt here\n{why}");
+        return;
+    }
+    assert!(bootstrap.status.success(), "{}", String::from_utf8_lossy(&bootstrap.stderr));
+    copy_seeds(&env);
+    a_compiler_rebuilds_itself_to_a_fixpoint(&env);
+    what_was_built_is_not_built_again(&env);
+    a_changed_summary_packs_again_and_builds_nothing(&env);
+    the_room_is_clean(&env);
+    a_failing_build_shows_its_log_and_leaves_nothing(&env);
+    a_dynamic_program_in_a_static_recipe_is_refused(&env);
+    an_interrupted_build_leaves_nothing(&env);
+}
+
+/// The recipes of the toolchain and of tcc, in a tree that the tests may add to.
+fn copy_seeds(env: &Env) {
+    let copied = std::process::Command::new("cp").args(["-r", RECIPES]).arg(env.path("recipes")).status().unwrap();
+    assert!(copied.success());
+}
+
+fn build<'e>(env: &'e Env, words: &[&str]) -> Run<'e> {
+    env.pkg(&[&["build", "--recipes", "recipes", "--cache", "cache"], words].concat())
+}
+
+/// A recipe that runs this script with the tiny toolchain.
+fn recipe(env: &Env, name: &str, script: &str) {
+    let folder = format!("recipes/ga/{name}/1/1");
+    env.write(&format!("{folder}/type"), "binary\n");
+    env.write(&format!("{folder}/deps"), "toolchain-tiny\n");
+    env.write_script(&format!("{folder}/build"), &format!("#!/bin/sh -e\n{script}\n"));
+}
+
+/// Folders of work that is over, and logs aside, `builds` holds finished trees only.
+fn nothing_is_left(env: &Env) {
+    for folder in ["cache/builds", "cache/packages", "cache/trees"] {
+        let names = fs::read_dir(env.path(folder)).unwrap().flatten().map(|entry| entry.file_name());
+        let left: Vec<_> = names.filter(|name| name.to_string_lossy().starts_with(".kista")).collect();
+        assert!(left.is_empty(), "{folder}: {left:?}");
+    }
+}
+
+fn a_compiler_rebuilds_itself_to_a_fixpoint(env: &Env) {
+    build(env, &["tcc", "--into", "root"]).code(0);
+    let log = env.pkg(&["log", "tcc", "--recipes", "recipes", "--cache", "cache"]).code(0).out;
+    let digests: Vec<&str> = log.lines().filter(|line| line.contains("  stage")).map(|line| &line[..64]).collect();
+    assert_eq!(digests.len(), 3, "{log}");
+    assert_eq!(digests[1], digests[2], "the compiler that tcc builds builds another one");
+    env.pkg(&["sandbox", "--root", "root", "--", "tcc", "-v"]).code(0).out_has(&["tcc version 0.9.27"]);
+    env.pkg(&["verify", "--root", "root"]).code(0);
+}
+
+fn what_was_built_is_not_built_again(env: &Env) {
+    let start = Instant::now();
+    build(env, &["tcc"]).code(0).err_has(&["were built before, nothing to do"]);
+    eprintln!("a second run took {:?}", start.elapsed());
+}
+
+fn a_changed_summary_packs_again_and_builds_nothing(env: &Env) {
+    recipe(env, "counted", "mkdir -p $DESTDIR/share; echo content > $DESTDIR/share/counted; echo building-now");
+    let first = build(env, &["counted"]).code(0).out;
+    let log = env.path("cache/builds/counted-1-1.log");
+    assert_eq!(fs::read_to_string(&log).unwrap(), "building-now\n");
+    fs::remove_file(&log).unwrap();
+    env.write("recipes/ga/counted/1/1/meta", "description=now with a summary\n");
+    let second = build(env, &["counted"]).code(0).out;
+    assert_ne!(first, second);
+    assert!(!log.exists(), "the script ran again");
+}
+
+fn the_room_is_clean(env: &Env) {
+    recipe(
+        env,
+        "look",
+        "mkdir -p $DESTDIR/share
+         { id -u; id -g; pwd; hostname; umask; env | sort; ls /; ls /proc/self/fd; cat /proc/self/status | grep -E '^(Cap|NoNew|Seccomp:)'; } > $DESTDIR/share/look
+         ! touch /usr/bin/x 2>/dev/null
+         ! touch /recipe/x 2>/dev/null",
+    );
+    let package = build(env, &["look"]).code(0).out.trim().replace("ENV/", "");
+    let said = env.pkg(&["cat", &package, "share/look"]).code(0);
+    said.out_has(&[
+        "1000\n1000\n/build/look-1\nlocalhost\n0022\n",
+        "DESTDIR=/dest\n",
+        "SOURCE_DATE_EPOCH=",
+        "NoNewPrivs:\t1\n",
+    ]);
+    said.out_has(&["CapEff:\t0000000000000000\n", "CapBnd:\t0000000000000000\n"]);
+    for leaked in ["USER=ann", "/home/", &env.path("").display().to_string()] {
+        assert!(!said.out.contains(leaked), "{leaked} in:\n{}", said.out);
+    }
+}
+
+fn a_failing_build_shows_its_log_and_leaves_nothing(env: &Env) {
+    recipe(env, "broken", "echo one; echo 'x.c:1: error: no' >&2; for i in $(seq 40); do echo line $i; done; exit 3");
+    let said = build(env, &["broken"]).code(1);
+    said.err_has(&[
+        "broken/1/1: `build` failed with exit status 3",
+        "first error: x.c:1: error: no",
+        "line 40",
+        "--shell broken",
+    ]);
+    assert!(!said.err.contains("line 15\n") && said.err.contains("line 16\n"), "the last 25 lines:\n{}", said.err);
+    nothing_is_left(env);
+    recipe(env, "empty", "true");
+    build(env, &["empty"]).code(1).err_has(&["installed nothing", "$DESTDIR"]);
+    nothing_is_left(env);
+    recipe(env, "setid", "mkdir -p $DESTDIR/bin; cp /bin/busybox $DESTDIR/bin/su; chmod 4755 $DESTDIR/bin/su");
+    build(env, &["setid"]).code(1).err_has(&["bin/su", "perms"]);
+    build(env, &["broken", "--keep"]).code(1).err_has(&["the build's folder: ENV/cache/builds/broken-1-1.failed"]);
+    assert!(env.path("cache/builds/broken-1-1.failed/build/broken-1").is_dir());
+}
+
+fn a_dynamic_program_in_a_static_recipe_is_refused(env: &Env) {
+    recipe(env, "dynamic", "mkdir -p $DESTDIR/bin; cp /usr/bin/make $DESTDIR/bin/");
+    env.write("recipes/ga/dynamic/1/1/type", "binary static\n");
+    build(env, &["dynamic"]).code(1).err_has(&["linked dynamically", "bin/make"]);
+}
+
+fn an_interrupted_build_leaves_nothing(env: &Env) {
+    recipe(env, "endless", "echo started; while :; do :; done");
+    let mut command = env.command(&["build", "endless", "-v", "--recipes", "recipes", "--cache", "cache"]);
+    let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+    assert!(lines.any(|line| line.contains("log: ")), "the build began");
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let status = child.wait().unwrap();
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(2), "{status}");
+    nothing_is_left(env);
+}
