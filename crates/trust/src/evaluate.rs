@@ -15,7 +15,7 @@ use crate::{
 /// How many signatures are verified for one package.
 const MAX_VERIFICATIONS: usize = 64;
 /// How many findings a decision lists; an archive may be full of rows by unknown keys.
-const MAX_FINDINGS: usize = 64;
+const MAX_FINDINGS: usize = 100;
 
 /// What was asked for. What is `None` may be anything.
 #[derive(Debug, Clone, Default)]
@@ -387,8 +387,8 @@ fn remoteness(code: ReasonCode) -> u8 {
         ReasonCode::KeyExpired => 2,
         ReasonCode::Future => 3,
         ReasonCode::Quorum => 4,
-        ReasonCode::SigBad => 5,
-        ReasonCode::TooLarge => 6,
+        ReasonCode::TooLarge => 5,
+        ReasonCode::SigBad => 6,
         ReasonCode::RepoMismatch => 7,
         ReasonCode::KeyUnknown => 8,
         ReasonCode::SubjectMismatch => 9,
