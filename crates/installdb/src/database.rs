@@ -7,7 +7,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::error::{DbResult as _, Result};
 use crate::installed::{database_file, keep_log};
-use crate::{Error, Installed, Recovery, header, place, recover, schema};
+use crate::{Error, Finding, Installed, Recovery, header, place, recover, schema};
 
 /// The packages of a root, to be changed. One process at a time has it; questions are answered through [`Installed`],
 /// which this dereferences to.
@@ -24,10 +24,12 @@ impl InstallDb {
     ///
     /// # Errors
     /// Another process has it ([`Error::Busy`]); it is damaged, foreign or of a later version; the root may not be
-    /// written; recovery failed.
+    /// written ([`Error::Refused`]); recovery failed.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
         let root = Root::open(path)?;
-        make_folder(&root)?;
+        make_folder(&root).map_err(refused)?;
+        // Sqlite and the lock both make do with less, and would say so only in the middle of a transaction.
+        root.may_change(Some(&place::folder())).map_err(refused)?;
         let lock = root.lock(&place::lock(), LockKind::Exclusive, Wait::No).map_err(busy)?;
         make_file(&root)?;
         header::has_content(&root)?;
@@ -63,8 +65,18 @@ fn busy(error: pkgfs::Error) -> Error {
     }
 }
 
+/// No right to change the root is a reason not to begin, and no failure.
+fn refused(error: pkgfs::Error) -> Error {
+    let path = Some(place::folder());
+    match error.kind {
+        DiskError::ReadOnly => Error::Refused(vec![Finding::ReadOnly { path }]),
+        DiskError::Denied => Error::Refused(vec![Finding::Denied { path }]),
+        _ => Error::Disk(error),
+    }
+}
+
 /// Other users may ask questions, so the folders are open to them whatever the umask is.
-fn make_folder(root: &Root) -> Result<()> {
+fn make_folder(root: &Root) -> pkgfs::Result<()> {
     let mode = Mode::from_raw(0o755);
     for made in root.create_dirs(&place::folder(), mode)? {
         root.set_mode(&made, mode)?;

@@ -1,4 +1,76 @@
-//! The install database.
+//! The install database of a root, and the transactions that change what is installed there.
+//!
+//! A transaction goes through states, each a type of its own: a [`Plan`] says what would be done, a [`Checked`] one was
+//! held against the disk, a [`Staged`] one has every new file beside its target, a [`Committed`] one is decided, and
+//! then it is [`Done`]. Until it is committed, dropping it takes everything back.
+//!
+//! ```
+//! use installdb::{Incoming, InstallDb, Request, Source};
+//! # use pkgformat::{Entry, EntryKind, Limits, Manifest, PackageMeta, PackageRecord, Reader, Writer};
+//! # use pkgtypes::{Digest, Mode, PkgPath, Timestamp};
+//! # use trust::{Exception, FixedClock, SigArchive, Store, Want};
+//! # let scratch = tempfile::tempdir()?;
+//! # let root = scratch.path();
+//! # let file = EntryKind::File { mode: Mode::from_raw(0o644), size: 2, digest: Digest::of("hi"), elf: None };
+//! # let manifest = Manifest::new(vec![Entry::new(PkgPath::new(b"greeting".as_slice())?, file)])?;
+//! # let meta = PackageMeta::new("hello".parse()?, "1".parse()?, "1".parse()?, "noarch".parse()?);
+//! # let record = PackageRecord::new(meta, manifest)?;
+//! # let mut writer = Writer::new(Vec::new(), &record)?;
+//! # writer.blob(2, &b"hi"[..])?;
+//! # let (package, _) = writer.finish()?;
+//! # let now = Timestamp::from_seconds(1_800_000_000);
+//! # let exception = Exception { name: record.meta().name.clone(), package_id: record.id() };
+//! # let want = Want { exception: Some(exception), ..Want::default() };
+//! # let clock = FixedClock(Some(now));
+//! # let decision = trust::evaluate(&Store::default(), &want, &record, &SigArchive::new(), &clock);
+//! # let verified = decision.into_verified(record)?;
+//! let reader = Reader::open(Source::new(&package[..]), Limits::default())?;
+//!
+//! let mut db = InstallDb::open(root)?;
+//! let mut request = Request::new(now);
+//! request.install.push(Incoming::new(verified, reader)?);
+//! db.plan(request)?.check()?.stage(&mut ())?.commit()?.finish(now)?;
+//!
+//! assert_eq!(std::fs::read(root.join("greeting"))?, b"hi");
+//! assert_eq!(db.owners(&PkgPath::new(b"greeting".as_slice())?)?, ["hello".parse()?]);
+//! assert_eq!(db.verify(&[])?.iter().filter(|difference| !difference.expected).count(), 0);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Why an interruption at any moment leaves the old root or the new one
+//!
+//! 1. The list of steps is written to the journal, and is on the disk before the first of them leaves a trace. So
+//!    whoever comes next knows every name that may have been staged.
+//! 2. Everything new is made beside its target under a name of ours; a new folder with all that is in it counts as one
+//!    thing. What has a name of its own is not touched. An interruption up to here is taken back by removing our names.
+//! 3. The file systems are synced, once each. Then one database transaction changes the packages' rows and marks the
+//!    journal as committed: one record in sqlite's log, on the disk when the commit returns. *This is the decision.* A
+//!    power cut before it leaves the mark `staging`, one after it the mark `committed`, and sqlite's checksums leave
+//!    nothing between.
+//! 4. The steps are done: what is in the way of another type is removed, staged things are renamed to their targets,
+//!    what nobody owns any more is removed. Each step can be repeated: a staged name that is gone was renamed, a path
+//!    that is gone, or of another type, was removed. So an interruption here is made good by running the list from its
+//!    beginning, however many of its steps reached the disk, and in whatever order.
+//! 5. The file systems are synced again, for the renames, and only then the journal is cleared. Where a power cut takes
+//!    that back, the steps are repeated and change nothing.
+//!
+//! A commit that fails may yet stand in the log (its own sync failed). It is settled by writing the opposite there
+//! before any staged file is removed; where not even that can be written, the root is left to recovery, which goes by
+//! what the log says then ([`Error::InDoubt`]).
+//!
+//! The syncs are as many for a thousand files as for one.
+//!
+//! # What a guarantee can not cover
+//!
+//! Between the decision and its end, other programs see some paths old and some new. A folder that takes the place of
+//! a file, or the reverse, is absent for a moment. What others change in the tree while a transaction runs is not
+//! looked at again: an edit of a configuration file between the check and the rename is lost.
+//!
+//! # What this crate does not do
+//!
+//! It does not decide what to install, fetch or decompress anything, or judge whom to trust: it takes packages that
+//! [`trust`] has verified. It runs no scripts and triggers and makes no users yet: packages that ask for it are refused,
+//! unless [`Options::skip_scripts`] says to leave that out. It reads no clock, no environment, and prints nothing.
 #![forbid(unsafe_code)]
 
 mod check;

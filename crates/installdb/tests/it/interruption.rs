@@ -135,9 +135,9 @@ fn kill_everywhere(scenario: &str, root: &Path, again: impl Fn(&Path)) {
             _ => {}
         }
         if found == old {
-            olds += 1
+            olds += 1;
         } else {
-            news += 1
+            news += 1;
         }
         assert_eq!(InstallDb::open(root.path()).unwrap().recovery(), None, "{place}");
         assert_eq!(state(root.path()), found, "{place}: the second recovery changed something");

@@ -4,6 +4,7 @@
 
 mod database;
 mod interruption;
+mod medium;
 mod scene;
 mod transaction;
 mod victim;

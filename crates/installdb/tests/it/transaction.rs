@@ -51,7 +51,7 @@ fn versions_replace_each_other_in_both_directions() {
     scene.install(&[&hello("1-1", "one")]);
     let first = scene.tree();
     let two = pack("hello 2-1").file("usr/bin/hello", 0o755, "two").file("usr/lib/hello.so", 0o644, "lib").build();
-    let kinds = |done: installdb::Done| done.operations.iter().map(|operation| operation.kind()).collect::<Vec<_>>();
+    let kinds = |done: installdb::Done| done.operations.iter().map(installdb::Operation::kind).collect::<Vec<_>>();
     assert_eq!(kinds(scene.install(&[&two])), [OperationKind::Upgrade]);
     assert_eq!((scene.read("usr/bin/hello"), scene.read("usr/lib/hello.so")), ("two".into(), "lib".into()));
     assert!(!scene.at("usr/share").exists(), "what the new version lacks is gone, folders too");
@@ -445,6 +445,17 @@ fn a_folder_that_may_not_be_changed_is_found_beforehand() {
     fs::set_permissions(scene.at("usr"), fs::Permissions::from_mode(0o555)).unwrap();
     let refused = findings(&scene, &[&hello("1-1", "one")], &[]);
     assert!(refused.contains(&Finding::Denied { path: Some(path("usr")) }), "{refused:?}");
+}
+
+#[test]
+fn a_root_that_may_not_be_changed_is_refused_at_once() {
+    if rustix::process::geteuid().is_root() {
+        return;
+    }
+    let scene = Scene::new();
+    fs::set_permissions(scene.root(), fs::Permissions::from_mode(0o555)).unwrap();
+    let refused = InstallDb::open(scene.root()).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Refused, "{refused}");
 }
 
 #[test]

@@ -34,6 +34,7 @@ pub(crate) struct Run {
 
 /// Runs one of the scenarios of [`super::interruption::victim`] on a root, and kills it right before call number
 /// `kill_at`.
+#[expect(clippy::zombie_processes, reason = "it is waited for, by its process id")]
 pub(crate) fn run(scenario: &str, root: &Path, kill_at: Option<usize>) -> Run {
     let child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "interruption::victim", "--ignored", "--nocapture", "--test-threads=1"])
@@ -83,7 +84,7 @@ fn follow(child: Pid, kill_at: Option<usize>) -> Run {
             }
             WaitStatus::PtraceEvent(thread, ..) => go_on(thread, None),
             WaitStatus::Stopped(thread, signal) => {
-                go_on(thread, Some(signal).filter(|signal| *signal != Signal::SIGSTOP))
+                go_on(thread, Some(signal).filter(|signal| *signal != Signal::SIGSTOP));
             }
             WaitStatus::Exited(process, code) if process == child => {
                 assert!(run.killed || code == 0, "the victim failed by itself");
