@@ -5,6 +5,7 @@
 mod database;
 mod interruption;
 mod medium;
+mod model;
 mod scene;
 mod transaction;
 mod victim;

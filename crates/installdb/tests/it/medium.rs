@@ -91,7 +91,7 @@ fn is_read_only() {
     let Some(root) = medium() else { return };
     let small = pack("small 1-1").file("usr/a", 0o644, "a").build();
     run(&mut InstallDb::open(&root).unwrap(), request(&[&small], &[])).unwrap();
-    assert!(Command::new("mount").args(["-o", "remount,ro"]).arg(&root).status().unwrap().success());
+    assert!(Command::new("mount").args(["-o", "remount,bind,ro"]).arg(&root).status().unwrap().success());
     let installed = Installed::open(&root).unwrap();
     assert_eq!(installed.list(&["sm*"]).unwrap().len(), 1);
     assert_eq!(installed.verify(&[]).unwrap(), []);
