@@ -6,7 +6,7 @@ use recipe::RecipeError;
 
 use crate::failure::{Failure, Interrupted};
 use crate::render::Voice;
-use crate::{app, exit};
+use crate::{app, cmd, exit};
 
 /// Tells an error and gives its exit code.
 pub(crate) fn failure(error: &anyhow::Error, voice: &Voice) -> u8 {
@@ -88,7 +88,7 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     if distrusted {
         return Some(exit::NOT_TRUSTED);
     }
-    cause.downcast_ref::<trust::Error>().map(trust_code)
+    cause.downcast_ref::<trust::Error>().map(cmd::trust::exit_code)
 }
 
 fn fetch_code(error: &fetch::Error) -> u8 {
@@ -142,15 +142,6 @@ fn build_code(error: &BuildError) -> Option<u8> {
         BuildError::Fetch(error) => Some(fetch_code(error)),
         BuildError::Failed(_) | BuildError::Result { .. } | BuildError::Unsupported { .. } => Some(exit::FAILED),
         _ => None,
-    }
-}
-
-/// Trust says no with a code of its own; a file that is not there is something else.
-fn trust_code(error: &trust::Error) -> u8 {
-    match error {
-        trust::Error::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => exit::FAILED,
-        trust::Error::Exists { .. } => exit::FAILED,
-        _ => exit::NOT_TRUSTED,
     }
 }
 

@@ -8,8 +8,8 @@ use trust::{Agent, Clock, Owner, SecretKey, Signer, Store, SystemClock, Tier};
 
 use crate::exit;
 use crate::failure::Failure;
-use crate::places;
 use crate::render::Voice;
+use crate::{passphrase, places};
 
 /// The key that `--key` names (a file, or `SHA256:..` of a key that the ssh-agent holds), else the user's own, which is
 /// made the first time.
@@ -25,14 +25,13 @@ pub fn signer(named: Option<&Path>, voice: &Voice) -> anyhow::Result<Box<dyn Sig
         })?;
         return Ok(Box::new(Agent::connect(socket)?.into_signer(fingerprint.parse()?)?));
     }
-    let key = SecretKey::load(named, &mut || None);
+    let key = SecretKey::load(named, &mut || passphrase::of_key(named));
     Ok(Box::new(key.with_context(|| format!("cannot use the key `{}`", named.display()))?))
 }
 
 fn own(voice: &Voice) -> anyhow::Result<SecretKey> {
     let path = places::own_key()?;
-    let owner = owner_name();
-    let (key, is_new) = SecretKey::load_or_create(&path, &owner, &mut || None)
+    let (key, is_new) = SecretKey::load_or_create(&path, owner().as_str(), &mut || passphrase::of_key(&path))
         .with_context(|| format!("cannot use your own key `{}`", path.display()))?;
     if is_new {
         voice.status(format_args!(
@@ -45,9 +44,9 @@ fn own(voice: &Voice) -> anyhow::Result<SecretKey> {
 }
 
 /// The user's name, as far as it can be one of an owner.
-fn owner_name() -> String {
-    let named = ["USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
-    named.filter(|name| name.parse::<Owner>().is_ok()).unwrap_or_else(|| "builder".to_owned())
+pub fn owner() -> Owner {
+    let named = ["USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok()?.parse().ok());
+    named.unwrap_or_else(|| "builder".parse().expect("it is a name"))
 }
 
 /// Makes a root trust a signer's key, and nothing else, when the root has no trust of its own yet.
@@ -58,9 +57,8 @@ pub fn trust_in_new_root(root: &Path, signer: &dyn Signer) -> anyhow::Result<Opt
     if std::fs::symlink_metadata(root.join("etc/trust.d")).is_ok() {
         return Ok(None);
     }
-    let owner: Owner = owner_name().parse()?;
     Store::create(root)?;
-    Ok(Some(Store::add_key(root, signer.public_key(), Tier::Trusted, &owner, now())?))
+    Ok(Some(Store::add_key(root, signer.public_key(), Tier::Trusted, &owner(), now())?))
 }
 
 /// The time, for statements and the history.

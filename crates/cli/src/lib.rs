@@ -16,6 +16,7 @@ mod explain;
 pub mod failure;
 pub mod keys;
 pub mod packages;
+pub mod passphrase;
 pub mod places;
 pub mod render;
 pub mod signals;

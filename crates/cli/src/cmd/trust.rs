@@ -2,22 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use pkgformat::PackageRecord;
-use rustix::termios::{LocalModes, OptionalActions, Termios};
 use serde_json::{Value, json};
 use trust::{
-    Agent, Basis, Claim, Clock, Decision, Error, Exception, FixedClock, KeyFile, Owner, PACKAGE_NAMESPACE, Protection,
+    Basis, Claim, Clock, Decision, Error, Exception, FixedClock, KeyFile, Owner, PACKAGE_NAMESPACE, Protection,
     PublicKey, ReasonCode, Refusal, RepoId, SecretKey, SigArchive, SignOptions, SignedStatement, Signer, SshSig,
-    Statement, Store, SystemClock, Tier, Want, Zeroizing,
+    Statement, Store, SystemClock, Tier, Want,
 };
 
 use crate::failure::Failure;
 use crate::render::Voice;
-use crate::{exit, packages, places, render};
+use crate::{exit, keys, packages, passphrase, render};
 
 /// Keys, signatures and the decision.
 #[derive(Debug, clap::Args)]
@@ -117,7 +116,7 @@ struct SignArgs {
     packages: Vec<PathBuf>,
     /// An OpenSSH secret key file, or the fingerprint (SHA256:..) of a key in ssh-agent; by default your own key.
     #[arg(long, value_name = "KEY")]
-    key: Option<String>,
+    key: Option<PathBuf>,
     #[command(flatten)]
     terms: TermArgs,
     /// As one JSON document.
@@ -202,11 +201,8 @@ pub fn exit_code(error: &Error) -> u8 {
 }
 
 fn key_new(args: &NewArgs, voice: &Voice) -> anyhow::Result<u8> {
-    let owner = match &args.owner {
-        Some(owner) => owner.clone(),
-        None => user().unwrap_or_else(|| "owner".parse().expect("it is a name")),
-    };
-    let protection = if args.no_passphrase { Protection::Mode } else { new_passphrase()? };
+    let owner = args.owner.clone().unwrap_or_else(keys::owner);
+    let protection = if args.no_passphrase { Protection::Mode } else { passphrase::for_new_key()? };
     let secret = SecretKey::create(&args.file, owner.as_str(), &protection)?;
     voice.status(format_args!(
         "{} and {}.pub: the key {} of {owner}{}",
@@ -216,10 +212,6 @@ fn key_new(args: &NewArgs, voice: &Voice) -> anyhow::Result<u8> {
         if args.no_passphrase { ", not encrypted" } else { "" },
     ));
     Ok(exit::DONE)
-}
-
-fn user() -> Option<Owner> {
-    std::env::var("USER").ok()?.parse().ok()
 }
 
 fn key_add(args: &AddArgs, voice: &Voice) -> anyhow::Result<u8> {
@@ -274,7 +266,7 @@ fn key_json(file: &KeyFile) -> Value {
 }
 
 fn sign(args: &SignArgs, voice: &Voice) -> anyhow::Result<u8> {
-    let signer = signer(args.key.as_deref(), voice)?;
+    let signer = keys::signer(args.key.as_deref(), voice)?;
     let now = now()?;
     let mut signed = Vec::new();
     for package in &args.packages {
@@ -318,29 +310,6 @@ fn statement_json(statement: &Statement, path: &Path) -> Value {
         "issued": statement.issued().to_utc(),
         "expires": statement.expires().to_utc(),
     })
-}
-
-/// The key that was named, or the user's own, which is made on first use.
-fn signer(key: Option<&str>, voice: &Voice) -> anyhow::Result<Box<dyn Signer>> {
-    let Some(key) = key else {
-        let path = places::own_key()?;
-        let owner = user();
-        let comment = owner.as_ref().map_or("owner", Owner::as_str);
-        let (secret, is_new) = SecretKey::load_or_create(&path, comment, &mut || passphrase(&path))?;
-        if is_new {
-            voice.status(format_args!("made your own signing key {}, not encrypted", path.display()));
-        }
-        return Ok(Box::new(secret));
-    };
-    if key.starts_with("SHA256:") {
-        let socket = places::agent_socket().ok_or_else(|| {
-            Failure::new(exit::FAILED, "a fingerprint names a key in ssh-agent, and none is running")
-                .hint("start one (`eval $(ssh-agent)`) or name a key file")
-        })?;
-        return Ok(Box::new(Agent::connect(socket)?.into_signer(key.parse()?)?));
-    }
-    let path = Path::new(key);
-    Ok(Box::new(SecretKey::load(path, &mut || passphrase(path))?))
 }
 
 fn statement(args: &StatementArgs) -> anyhow::Result<u8> {
@@ -548,74 +517,6 @@ fn read_text(path: &Path, limit: usize) -> Result<String, Failure> {
         return Err(Failure::new(exit::NOT_TRUSTED, format!("{} is larger than {limit} bytes", packages::shown(path))));
     }
     Ok(text)
-}
-
-fn new_passphrase() -> Result<Protection, Failure> {
-    let none = || {
-        Failure::new(exit::FAILED, "no passphrase was given for the new key")
-            .hint("`--no-passphrase` makes one without")
-    };
-    let passphrase = ask("Passphrase for the new key: ").filter(|text| !text.is_empty()).ok_or_else(none)?;
-    let again = ask("The same again: ").ok_or_else(none)?;
-    if *passphrase != *again {
-        return Err(Failure::new(exit::FAILED, "the two passphrases differ"));
-    }
-    Ok(Protection::Passphrase { passphrase, rounds: Protection::ROUNDS })
-}
-
-/// Asks for the passphrase of a key file; `None` without a terminal.
-pub(crate) fn passphrase(path: &Path) -> Option<Zeroizing<String>> {
-    ask(&format!("Passphrase for {}: ", path.display()))
-}
-
-/// Asks on the terminal, without showing the answer; `None` without a terminal or when the user broke off.
-fn ask(question: &str) -> Option<Zeroizing<String>> {
-    let terminal = File::options().read(true).write(true).open("/dev/tty").ok()?;
-    let silence = Silence::new(&terminal)?;
-    (&terminal).write_all(question.as_bytes()).ok()?;
-    let line = line(&terminal);
-    drop(silence);
-    // The end of the line was not shown either.
-    (&terminal).write_all(b"\n").ok()?;
-    let text = std::str::from_utf8(line.as_deref()?).ok()?;
-    Some(Zeroizing::new(text.to_owned()))
-}
-
-/// Byte by byte: what comes after the line is not ours, and an interrupted read is the user's wish to stop.
-fn line(mut terminal: &File) -> Option<Zeroizing<Vec<u8>>> {
-    const LONGEST: usize = 1024;
-    let mut line = Zeroizing::new(Vec::with_capacity(LONGEST));
-    let mut byte = [0];
-    while terminal.read(&mut byte).ok()? == 1 && byte[0] != b'\n' {
-        if line.len() == LONGEST {
-            return None;
-        }
-        line.push(byte[0]);
-    }
-    Some(line)
-}
-
-/// A terminal that does not show what is typed, until this is dropped.
-struct Silence<'a> {
-    terminal: &'a File,
-    before: Termios,
-}
-
-impl<'a> Silence<'a> {
-    fn new(terminal: &'a File) -> Option<Self> {
-        let before = rustix::termios::tcgetattr(terminal).ok()?;
-        let mut silent = before.clone();
-        silent.local_modes.remove(LocalModes::ECHO);
-        rustix::termios::tcsetattr(terminal, OptionalActions::Flush, &silent).ok()?;
-        Some(Self { terminal, before })
-    }
-}
-
-impl Drop for Silence<'_> {
-    fn drop(&mut self) {
-        // The terminal is gone then, and with it what it would show.
-        let _ = rustix::termios::tcsetattr(self.terminal, OptionalActions::Flush, &self.before);
-    }
 }
 
 #[cfg(test)]
