@@ -107,6 +107,14 @@ fn a_requirement_that_nothing_meets_is_no_solution() {
 }
 
 #[test]
+fn a_root_that_is_not_there_is_not_made() {
+    let env = env();
+    env.pack("hello", &[("bin/hello", "hej")]);
+    env.pkg(&["install", "--root", "nowhere", "-y", "hello.kpkg"]).code(1).err_has(&["there is no root", "hint:"]);
+    assert!(!env.path("nowhere").exists());
+}
+
+#[test]
 fn a_dry_run_changes_nothing() {
     let env = env();
     env.install("hello", &[("bin/hello", "hej")]);

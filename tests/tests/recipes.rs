@@ -1,5 +1,4 @@
 //! Recipes that are wrong: each says where and what, and nothing is left behind.
-#![expect(clippy::disallowed_methods, reason = "tests arrange trees of their own")]
 
 use std::fs;
 
@@ -123,6 +122,21 @@ fn an_archive_can_not_write_outside() {
 }
 
 fn sha256(path: &std::path::Path) -> String {
-    let output = std::process::Command::new("sha256sum").arg(path).output().unwrap();
-    String::from_utf8(output.stdout).unwrap()[..64].to_owned()
+    let output = std::process::Command::new("sha256sum").arg(path).output().expect("sha256sum is there");
+    String::from_utf8(output.stdout).expect("digests are text")[..64].to_owned()
+}
+
+#[test]
+fn sources_are_taken_from_a_folder_by_their_digest() {
+    let env = env();
+    let file = env.write("downloads/whatever it is called", "the source");
+    env.write("recipes/ga/data/1/1/type", "binary noarch\n");
+    let source = format!("file data.txt sha256:{} https://nowhere.invalid/data.txt\n", sha256(&file));
+    env.write("recipes/ga/data/1/1/sources", source);
+    build(&env, "data").code(6).err_has(&["nowhere.invalid"]);
+    let words = ["fetch", "data", "--recipes", "recipes", "--cache", "cache", "--offline"];
+    env.pkg(&words).code(6);
+    env.pkg(&[&words[..], &["--from-dir", "downloads"]].concat()).code(0).err_has(&["1 sources are in the store"]);
+    let package = build(&env, "data").code(0).out.trim().replace("ENV/", "");
+    env.pkg(&["cat", &package, "data.txt"]).code(0).out_has(&["the source"]);
 }

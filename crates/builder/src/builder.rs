@@ -123,6 +123,20 @@ impl<'a> Builder<'a> {
         Ok(wanted.iter().filter_map(|package| self.built(package)).collect())
     }
 
+    /// Fetches the sources of recipes and of all recipes that they need, and says how many are in the store then. With a
+    /// folder, its files that match a wanted digest are taken from there first, whatever they are called.
+    ///
+    /// # Errors
+    /// A source that is nowhere to be had.
+    pub fn fetch(&self, recipes: &[RecipeId], from: Option<&Path>, events: &mut dyn Events) -> Result<usize, Error> {
+        let order = self.graph.order(recipes)?;
+        let recipes: Vec<_> = order.iter().map(|id| self.graph.tree().load(id)).collect::<Result<_, _>>()?;
+        if let Some(folder) = from {
+            self.sources.adopt(&recipes, folder)?;
+        }
+        self.sources.fetch(&recipes, events, self.stop)
+    }
+
     /// All packages of a recipe that was built.
     pub fn packages(&self, recipe: &RecipeId) -> Vec<BuiltPackage> {
         let names = self.known.built.get(recipe).into_iter().flat_map(|built| &built.result.packages);
@@ -179,7 +193,7 @@ impl<'a> Builder<'a> {
                 missing.push(recipe);
             }
         }
-        self.sources.fetch(&missing, events, self.stop)
+        self.sources.fetch(&missing, events, self.stop).map(drop)
     }
 
     /// Makes sure that the packages of a recipe are there; its dependencies are.

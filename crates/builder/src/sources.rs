@@ -47,8 +47,21 @@ impl Sources {
         Ok(Self { fetcher: Fetcher::new(store, Some(apt), options)? })
     }
 
-    /// Makes sure that all sources of these recipes are in the store.
-    pub(crate) fn fetch(&self, recipes: &[Arc<Recipe>], events: &mut dyn Events, stop: Stop<'_>) -> Result<(), Error> {
+    /// Takes the sources of these recipes from a folder, as far as it has them.
+    pub(crate) fn adopt(&self, recipes: &[Arc<Recipe>], folder: &Path) -> Result<(), Error> {
+        let sources = recipes.iter().flat_map(|recipe| recipe.sources());
+        let wanted: Vec<_> = sources.filter_map(wish).map(|wanted| wanted.digest).collect();
+        self.fetcher.store().adopt_dir(folder, &wanted)?;
+        Ok(())
+    }
+
+    /// Makes sure that all sources of these recipes are in the store, and says how many there are.
+    pub(crate) fn fetch(
+        &self,
+        recipes: &[Arc<Recipe>],
+        events: &mut dyn Events,
+        stop: Stop<'_>,
+    ) -> Result<usize, Error> {
         let mut wanted = Vec::new();
         let mut askers = Vec::new();
         for recipe in recipes {
@@ -67,7 +80,7 @@ impl Sources {
                 error => Error::Source { recipe: Box::new(asker.clone()), source_name: wish.name.clone(), error },
             })?;
         }
-        Ok(())
+        Ok(wanted.len())
     }
 
     /// Puts the sources of a recipe into `folder` of `root` (`None` is `root` itself), and says when the newest thing

@@ -48,6 +48,8 @@ verbs! {
     Build(cmd::build::Args) => cmd::build::run,
     /// Make the packages that the first builds need.
     Bootstrap(cmd::bootstrap::Args) => cmd::bootstrap::run,
+    /// Fetch the sources of recipes.
+    Fetch(cmd::fetch::Args) => cmd::fetch::run,
     /// Look at recipes: lint, hash, graph.
     Recipe(cmd::recipe::Args) => cmd::recipe::run,
     /// Show the log of a build.
@@ -80,6 +82,8 @@ verbs! {
     Trust(cmd::trust::Args) => cmd::trust::run,
     /// Run a command in a clean room.
     Sandbox(cmd::sandbox::Args) => cmd::sandbox::run,
+    /// Say what this machine lacks for builds.
+    Doctor(cmd::doctor::Args) => cmd::doctor::run,
 }
 
 /// Runs a command: the words after the program's name, with `verb` put before them.

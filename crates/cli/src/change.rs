@@ -59,6 +59,12 @@ pub struct Change<'a> {
 /// # Errors
 /// A package that is not trusted, packages that do not fit together or into the root; nothing was changed then.
 pub fn run(root: &Path, change: Change<'_>, manner: Manner, voice: &Voice) -> anyhow::Result<()> {
+    if !root.is_dir() {
+        let what = format!("there is no root `{}`", root.display());
+        return Err(Failure::new(exit::FAILED, what)
+            .hint("make the folder, and say with `pkg trust key add` whom it trusts")
+            .into());
+    }
     let store = Store::open(root)?;
     let mut request = Request::new(keys::now());
     request.argv = std::env::args_os().map(OsStringExt::into_vec).collect();

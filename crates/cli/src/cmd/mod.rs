@@ -3,6 +3,8 @@
 pub mod bootstrap;
 pub mod build;
 pub mod cat;
+pub mod doctor;
+pub mod fetch;
 pub mod files;
 pub mod info;
 pub mod inspect;

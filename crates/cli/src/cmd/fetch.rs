@@ -1,0 +1,52 @@
+//! `pkg fetch SPEC..`.
+
+use std::path::PathBuf;
+
+use builder::{BuildOptions, Builder};
+use recipe::{DepSpec, RecipeId, RecipeTree};
+
+use crate::building::Told;
+use crate::render::Voice;
+use crate::{exit, places, signals};
+
+/// Whose sources.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Recipes whose sources, and those of all that they need, are fetched.
+    #[arg(required = true, value_name = "SPEC")]
+    specs: Vec<DepSpec>,
+    /// Take files from this folder that match a wanted digest, whatever they are called.
+    #[arg(long, value_name = "DIR")]
+    from_dir: Option<PathBuf>,
+    /// Fetch nothing from elsewhere.
+    #[arg(long)]
+    offline: bool,
+    /// The folder of recipes.
+    #[arg(long, value_name = "DIR")]
+    recipes: Option<PathBuf>,
+    /// The folder of caches.
+    #[arg(long, value_name = "DIR")]
+    cache: Option<PathBuf>,
+    /// Tell events as JSON, one a line.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Brings sources into the source store, so that a later build needs nothing from elsewhere.
+///
+/// # Errors
+/// A source that is nowhere to be had, or is not the one that a recipe names.
+pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
+    let tree = RecipeTree::open(places::recipes(args.recipes.as_deref())?)?;
+    let stop = || signals::pending().is_some();
+    let options = BuildOptions { offline: args.offline, http: places::http(), ..BuildOptions::default() };
+    let find = |spec: &DepSpec| Ok(tree.find_package(spec, None, None)?.recipe);
+    let recipes: Vec<RecipeId> = args.specs.iter().map(find).collect::<anyhow::Result<_>>()?;
+    let builder = Builder::open(&tree, &places::cache(args.cache.as_deref())?, options, &stop)?;
+    let mut told = Told::new(voice, args.json);
+    let sources = builder.fetch(&recipes, args.from_dir.as_deref(), &mut told)?;
+    if !args.json {
+        voice.status(format_args!("{sources} sources are in the store"));
+    }
+    Ok(exit::DONE)
+}
