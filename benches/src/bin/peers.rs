@@ -163,7 +163,8 @@ impl Bench {
         let pkg = self.pkg.display();
         let dpkg = "rm -rf out && mkdir -p out/var/lib/dpkg/info out/var/lib/dpkg/updates && touch out/var/lib/dpkg/status && sync -f .";
         let install = "dpkg --root=out --force-not-root --force-script-chrootless --force-bad-path --log=/dev/null -i in.deb >/dev/null";
-        let trust = format!("rm -rf out && mkdir out && {pkg} trust key add key.pub --tier trusted --root out && sync -f .");
+        let trust =
+            format!("rm -rf out && mkdir out && {pkg} trust key add key.pub --tier trusted --root out && sync -f .");
         vec![
             case(
                 "tar xf, sync -f",
