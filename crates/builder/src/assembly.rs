@@ -11,10 +11,11 @@ use pkgfs::{Durability, Root, TempDir};
 use pkgtypes::{Mode, PackageId, PkgPath, Timestamp};
 use recipe::{PackageRef, Recipe, RoomPackage};
 
-use crate::builder::{BuildOptions, Builder, plain};
+use crate::builder::Builder;
+use crate::caches::plain;
 use crate::error::Clash;
 use crate::room::{self, RoomPlan, Workplace};
-use crate::{Error, Events, io_error, packing};
+use crate::{BuildOptions, Error, Events, io_error, packing};
 
 /// One recipe at work; its folder is gone when this is dropped.
 pub(crate) struct Job<'r> {

@@ -1,8 +1,6 @@
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use fetch::HttpOptions;
 use pkgformat::{Entry, PackageMeta};
 use pkgfs::{Durability, Rename};
 use pkgtree::{Keep, PackOptions, Packer, TreeStore};
@@ -10,50 +8,17 @@ use pkgtypes::{Arch, Digest, Mode, PackageId, PkgPath, Release};
 use recipe::{Flag, Graph, PackageRef, Recipe, RecipeId, RecipeTree, RoomPackage};
 
 use crate::assembly::Job;
-use crate::caches::{Caches, PackResult};
+use crate::caches::{Caches, PackResult, plain};
 use crate::error::FailedScript;
 use crate::known::{Built, Known};
 use crate::log::Log;
 use crate::packing::{self, Packing};
 use crate::sources::Sources;
-use crate::{Error, Events, RoomLimits, Stop, io_error, keys, room};
+use crate::{BuildOptions, Error, Events, Stop, io_error, keys, room};
 
 /// Parts of a foreign package that no build needs; seeds come without them.
 const SEED_LEAVES: [&str; 5] =
     ["usr/share/doc", "usr/share/info", "usr/share/lintian", "usr/share/locale", "usr/share/man"];
-
-/// How to build.
-#[derive(Debug, Clone)]
-pub struct BuildOptions {
-    /// Jobs that `make` may run at once.
-    pub jobs: NonZeroUsize,
-    /// Build again what was built before.
-    pub rebuild: bool,
-    /// Keep the folder of a failed build.
-    pub keep_failed: bool,
-    /// Only take sources that are in the source store.
-    pub offline: bool,
-    /// How http is spoken where sources come from.
-    pub http: HttpOptions,
-    /// The host's uid and gid of builds when the caller is root.
-    pub host_id: u32,
-    /// Bounds of each script.
-    pub limits: RoomLimits,
-}
-
-impl Default for BuildOptions {
-    fn default() -> Self {
-        Self {
-            jobs: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
-            rebuild: false,
-            keep_failed: false,
-            offline: false,
-            http: HttpOptions::default(),
-            host_id: sandbox::DEFAULT_HOST_ID,
-            limits: RoomLimits::default(),
-        }
-    }
-}
 
 /// A package that is there now.
 #[derive(Debug, Clone)]
@@ -330,9 +295,4 @@ impl<'a> Builder<'a> {
 
 fn is_left_out(path: &PkgPath) -> bool {
     SEED_LEAVES.iter().any(|folder| path.is_within(&plain(folder)))
-}
-
-/// A path of our own making.
-pub(crate) fn plain(path: &str) -> PkgPath {
-    PkgPath::new(path.as_bytes()).expect("paths made of recipe words are paths")
 }

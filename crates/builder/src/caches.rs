@@ -151,9 +151,9 @@ impl Caches {
     }
 }
 
-/// A name of our own making.
-fn plain(name: &str) -> PkgPath {
-    PkgPath::new(name.as_bytes()).expect("names made of recipe words and digests are file names")
+/// A path of our own making.
+pub(crate) fn plain(name: &str) -> PkgPath {
+    PkgPath::new(name.as_bytes()).expect("paths made of recipe words and digests are paths")
 }
 
 /// Values that are written as their text.

@@ -33,6 +33,7 @@ mod facts;
 mod keys;
 mod known;
 mod log;
+mod options;
 mod packing;
 mod room;
 mod sources;
@@ -43,9 +44,10 @@ mod unpack;
 use std::io;
 use std::path::Path;
 
-pub use builder::{BuildOptions, Builder, BuiltPackage};
+pub use builder::{Builder, BuiltPackage};
 pub use error::{Clash, Error, FailedScript};
 pub use events::{Events, Silent};
+pub use options::BuildOptions;
 pub use room::RoomLimits;
 
 /// Answers whether to stop; asked often and from other threads.

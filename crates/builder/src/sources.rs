@@ -11,9 +11,8 @@ use pkgfs::Root;
 use pkgtypes::{Mode, PkgPath, Timestamp};
 use recipe::{Recipe, Source, SourceDigest, SourceKind};
 
-use crate::builder::BuildOptions;
 use crate::unpack::{UnpackError, Unpacker};
-use crate::{Error, Events, Stop, io_error};
+use crate::{BuildOptions, Error, Events, Stop, io_error};
 
 /// The most bytes one source may have.
 const LIMIT: u64 = 16 << 30;

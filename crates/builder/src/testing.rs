@@ -10,7 +10,8 @@ use pkgtypes::{Mode, Relation, Timestamp};
 use recipe::{PackageRef, Recipe, RoomPackage};
 
 use crate::assembly::{Job, make_skeleton};
-use crate::builder::{Builder, plain};
+use crate::builder::Builder;
+use crate::caches::plain;
 use crate::log::Log;
 use crate::room::Workplace;
 use crate::{Error, Events, facts, io_error};

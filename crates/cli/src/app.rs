@@ -5,7 +5,6 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::failure::Interrupted;
 use crate::render::{Color, Voice};
 use crate::{cmd, exit, explain, signals};
 
@@ -113,12 +112,4 @@ fn usage(error: &clap::Error) -> ExitCode {
     // A reader that has gone needs no help.
     let _ = error.print();
     if error.use_stderr() { ExitCode::from(exit::USAGE) } else { ExitCode::from(exit::DONE) }
-}
-
-/// A broken pipe is no failure worth a word.
-pub(crate) fn quiet_end(interrupted: Interrupted) -> u8 {
-    match interrupted {
-        Interrupted::BrokenPipe => exit::DONE,
-        Interrupted::Signal(signal) => u8::try_from(128 + signal).unwrap_or(exit::FAILED),
-    }
 }

@@ -20,13 +20,16 @@ use crate::render::{self, Voice};
 use crate::{exit, keys, packages, signals};
 
 /// How to go about a change.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, clap::Args)]
 pub struct Manner {
     /// Ask nothing.
+    #[arg(short, long)]
     pub yes: bool,
-    /// Stop before anything is changed.
+    /// Show what would be done, and do nothing.
+    #[arg(short = 'n', long)]
     pub dry_run: bool,
-    /// Tell events as JSON lines.
+    /// Tell events as JSON, one a line.
+    #[arg(long)]
     pub json: bool,
 }
 

@@ -6,12 +6,12 @@ use recipe::RecipeError;
 
 use crate::failure::{Failure, Interrupted};
 use crate::render::Voice;
-use crate::{app, cmd, exit};
+use crate::{cmd, exit};
 
 /// Tells an error and gives its exit code.
 pub(crate) fn failure(error: &anyhow::Error, voice: &Voice) -> u8 {
     if let Some(interrupted) = find::<Interrupted>(error) {
-        return app::quiet_end(*interrupted);
+        return quiet_end(*interrupted);
     }
     let mut told = Vec::new();
     for cause in error.chain() {
@@ -34,6 +34,14 @@ pub(crate) fn failure(error: &anyhow::Error, voice: &Voice) -> u8 {
         voice.hint(hint);
     }
     code(error)
+}
+
+/// A broken pipe is no failure worth a word.
+fn quiet_end(interrupted: Interrupted) -> u8 {
+    match interrupted {
+        Interrupted::BrokenPipe => exit::DONE,
+        Interrupted::Signal(signal) => u8::try_from(128 + signal).unwrap_or(exit::FAILED),
+    }
 }
 
 /// The error's own words; trust's with their stable code before them.

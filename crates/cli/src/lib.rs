@@ -15,6 +15,7 @@ pub mod exit;
 mod explain;
 pub mod failure;
 pub mod keys;
+pub mod options;
 pub mod packages;
 pub mod passphrase;
 pub mod places;

@@ -1,13 +1,12 @@
 //! `pkg bootstrap SET`.
 
-use std::path::PathBuf;
-
-use builder::{BuildOptions, Builder};
-use recipe::{DepSpec, RecipeTree};
+use builder::BuildOptions;
+use recipe::DepSpec;
 
 use crate::building::Told;
+use crate::options::Workshop;
 use crate::render::Voice;
-use crate::{exit, places, signals};
+use crate::{exit, signals};
 
 /// Which set.
 #[derive(Debug, clap::Args)]
@@ -18,12 +17,8 @@ pub struct Args {
     /// The set: `tiny` (busybox, tcc, musl, make), `core` (gcc and what configure scripts expect) or `musl` (core and musl-gcc).
     #[arg(value_name = "SET", default_value = "core")]
     set: String,
-    /// The folder of recipes.
-    #[arg(long, value_name = "DIR")]
-    recipes: Option<PathBuf>,
-    /// The folder of caches.
-    #[arg(long, value_name = "DIR")]
-    cache: Option<PathBuf>,
+    #[command(flatten)]
+    workshop: Workshop,
     /// Fetch nothing.
     #[arg(long)]
     offline: bool,
@@ -37,12 +32,12 @@ pub struct Args {
 /// # Errors
 /// An unknown set, a package that can not be had.
 pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
-    let tree = RecipeTree::open(places::recipes(args.recipes.as_deref())?)?;
+    let tree = args.workshop.recipes()?;
     let stop = || signals::pending().is_some();
-    let options = BuildOptions { offline: args.offline, http: places::http(), ..BuildOptions::default() };
+    let options = BuildOptions { offline: args.offline, ..BuildOptions::default() };
     let spec: DepSpec = format!("toolchain-{}", args.set).parse()?;
     let set = tree.find_package(&spec, None, None)?;
-    let mut builder = Builder::open(&tree, &places::cache(args.cache.as_deref())?, options, &stop)?;
+    let mut builder = args.workshop.builder(&tree, options, &stop)?;
     let mut told = Told::new(voice, args.json);
     builder.build(std::slice::from_ref(&set), &mut told)?;
     told.finish();

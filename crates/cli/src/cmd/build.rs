@@ -8,13 +8,14 @@ use builder::{BuildOptions, Builder, BuiltPackage};
 use installdb::Options;
 use pkgfs::{Durability, Root};
 use pkgtypes::{Mode, PkgPath};
-use recipe::{DepSpec, PackageRef, RecipeTree};
+use recipe::{DepSpec, PackageRef};
 use serde_json::json;
 use trust::{SigArchive, SignOptions, Signer, next_seq, sign_package};
 
 use crate::building::Told;
 use crate::change::{self, Change, Install, Manner};
 use crate::failure::{Failure, Interrupted};
+use crate::options::Workshop;
 use crate::render::{self, Voice};
 use crate::{exit, keys, packages, places, signals};
 
@@ -27,12 +28,8 @@ pub struct Args {
     /// Recipes to build, with all that they need.
     #[arg(required = true, value_name = "SPEC")]
     specs: Vec<DepSpec>,
-    /// The folder of recipes.
-    #[arg(long, value_name = "DIR")]
-    recipes: Option<PathBuf>,
-    /// The folder of caches.
-    #[arg(long, value_name = "DIR")]
-    cache: Option<PathBuf>,
+    #[command(flatten)]
+    workshop: Workshop,
     /// Put the packages, signed, into this folder.
     #[arg(short, long, value_name = "DIR")]
     output: Option<PathBuf>,
@@ -67,19 +64,18 @@ pub struct Args {
 /// # Errors
 /// A recipe that is wrong, a source that can not be had, a build that fails, a root that refuses the packages.
 pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
-    let tree = RecipeTree::open(places::recipes(args.recipes.as_deref())?)?;
+    let tree = args.workshop.recipes()?;
     let stop = || signals::pending().is_some();
     let mut options = BuildOptions {
         rebuild: args.rebuild,
         keep_failed: args.keep,
         offline: args.offline,
-        http: places::http(),
         ..BuildOptions::default()
     };
     options.jobs = args.jobs.unwrap_or(options.jobs);
     let wanted: Vec<PackageRef> =
         args.specs.iter().map(|spec| tree.find_package(spec, None, None)).collect::<Result<_, _>>()?;
-    let mut builder = Builder::open(&tree, &places::cache(args.cache.as_deref())?, options, &stop)?;
+    let mut builder = args.workshop.builder(&tree, options, &stop)?;
     let mut told = Told::new(voice, args.json);
     if args.shell {
         let [package] = &wanted[..] else {

@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
-use builder::{BuildOptions, Builder};
-use recipe::{DepSpec, RecipeId, RecipeTree};
+use builder::BuildOptions;
+use recipe::{DepSpec, RecipeId};
 
 use crate::building::Told;
+use crate::options::Workshop;
 use crate::render::Voice;
-use crate::{exit, places, signals};
+use crate::{exit, signals};
 
 /// Whose sources.
 #[derive(Debug, clap::Args)]
@@ -21,12 +22,8 @@ pub struct Args {
     /// Fetch nothing from elsewhere.
     #[arg(long)]
     offline: bool,
-    /// The folder of recipes.
-    #[arg(long, value_name = "DIR")]
-    recipes: Option<PathBuf>,
-    /// The folder of caches.
-    #[arg(long, value_name = "DIR")]
-    cache: Option<PathBuf>,
+    #[command(flatten)]
+    workshop: Workshop,
     /// Tell events as JSON, one a line.
     #[arg(long)]
     json: bool,
@@ -37,12 +34,12 @@ pub struct Args {
 /// # Errors
 /// A source that is nowhere to be had, or is not the one that a recipe names.
 pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
-    let tree = RecipeTree::open(places::recipes(args.recipes.as_deref())?)?;
+    let tree = args.workshop.recipes()?;
     let stop = || signals::pending().is_some();
-    let options = BuildOptions { offline: args.offline, http: places::http(), ..BuildOptions::default() };
+    let options = BuildOptions { offline: args.offline, ..BuildOptions::default() };
     let find = |spec: &DepSpec| Ok(tree.find_package(spec, None, None)?.recipe);
     let recipes: Vec<RecipeId> = args.specs.iter().map(find).collect::<anyhow::Result<_>>()?;
-    let builder = Builder::open(&tree, &places::cache(args.cache.as_deref())?, options, &stop)?;
+    let builder = args.workshop.builder(&tree, options, &stop)?;
     let mut told = Told::new(voice, args.json);
     let sources = builder.fetch(&recipes, args.from_dir.as_deref(), &mut told)?;
     if !args.json {

@@ -1,12 +1,11 @@
 //! `pkg files NAME..`.
 
-use std::path::PathBuf;
-
 use installdb::Installed;
 use pkgtypes::PackageName;
 use serde_json::json;
 
 use crate::exit;
+use crate::options::Asked;
 use crate::render::{self, Voice};
 
 /// Whose files.
@@ -15,15 +14,11 @@ pub struct Args {
     /// Names of installed packages.
     #[arg(required = true, value_name = "NAME")]
     names: Vec<PackageName>,
-    /// The root to ask.
-    #[arg(long, value_name = "DIR", default_value = "/")]
-    root: PathBuf,
+    #[command(flatten)]
+    asked: Asked,
     /// End each path with a NUL byte instead of a line end, and write it as it is.
     #[arg(short = '0', long, conflicts_with = "json")]
     null: bool,
-    /// Print one JSON document.
-    #[arg(long)]
-    json: bool,
 }
 
 /// Lists the paths that packages own, as they are seen from the root.
@@ -31,13 +26,13 @@ pub struct Args {
 /// # Errors
 /// A package that is not installed; a database that can not be read.
 pub fn run(args: &Args, _: &Voice) -> anyhow::Result<u8> {
-    let db = Installed::open(&args.root)?;
+    let db = Installed::open(&args.asked.root)?;
     let mut listed = Vec::new();
     let mut bytes = Vec::new();
     for name in &args.names {
         let record = db.record(name)?;
         for entry in record.manifest().entries() {
-            if args.json {
+            if args.asked.json {
                 listed.push(
                     json!({ "package": name.as_str(), "path": format!("/{}", entry.path), "type": entry.kind.name() }),
                 );
@@ -48,7 +43,7 @@ pub fn run(args: &Args, _: &Voice) -> anyhow::Result<u8> {
             }
         }
     }
-    if args.json {
+    if args.asked.json {
         render::json(&json!({ "format_version": 1, "files": listed }))?;
     } else {
         render::raw(&bytes)?;

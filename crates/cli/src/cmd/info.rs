@@ -1,7 +1,5 @@
 //! `pkg info NAME..`.
 
-use std::path::PathBuf;
-
 use installdb::{Installed, Package};
 use pkgformat::PackageRecord;
 use pkgtypes::PackageName;
@@ -9,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::cmd::list;
 use crate::exit;
+use crate::options::Asked;
 use crate::render::{self, Voice};
 
 /// Which packages.
@@ -17,12 +16,8 @@ pub struct Args {
     /// Names of installed packages.
     #[arg(required = true, value_name = "NAME")]
     names: Vec<PackageName>,
-    /// The root to ask.
-    #[arg(long, value_name = "DIR", default_value = "/")]
-    root: PathBuf,
-    /// Print one JSON document.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    asked: Asked,
 }
 
 /// Shows all that is known of installed packages.
@@ -30,14 +25,14 @@ pub struct Args {
 /// # Errors
 /// A package that is not installed; a database that can not be read.
 pub fn run(args: &Args, _: &Voice) -> anyhow::Result<u8> {
-    let db = Installed::open(&args.root)?;
+    let db = Installed::open(&args.asked.root)?;
     let mut found = Vec::new();
     for name in &args.names {
         let record = db.record(name)?;
         let package = db.package(name)?.ok_or_else(|| installdb::Error::NotInstalled { name: name.clone() })?;
         found.push((package, record));
     }
-    if args.json {
+    if args.asked.json {
         let list: Vec<Value> = found.iter().map(|(package, record)| document(package, record)).collect();
         render::json(&json!({ "format_version": 1, "packages": list }))?;
         return Ok(exit::DONE);

@@ -23,15 +23,8 @@ pub struct Args {
     /// The root to install into.
     #[arg(long, value_name = "DIR", default_value = "/")]
     root: PathBuf,
-    /// Ask nothing.
-    #[arg(short, long)]
-    yes: bool,
-    /// Show what would be done, and do nothing.
-    #[arg(short = 'n', long)]
-    dry_run: bool,
-    /// Tell events as JSON, one a line.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    manner: Manner,
     /// Accept this one package, with exactly this content, without a signature.
     #[arg(long, value_name = "NAME@ID")]
     accept_unsigned: Vec<String>,
@@ -85,9 +78,8 @@ pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
         skip_scripts: args.skip_scripts,
     };
     let change = Change { install, remove: Vec::new(), options, exceptions };
-    let manner = Manner { yes: args.yes, dry_run: args.dry_run, json: args.json };
     let root = places::absolute(&args.root)?;
-    change::run(&root, change, manner, voice)
+    change::run(&root, change, args.manner, voice)
         .with_context(|| format!("cannot install into `{}`", args.root.display()))?;
     Ok(exit::DONE)
 }

@@ -1,11 +1,10 @@
 //! `pkg list [GLOB..]`.
 
-use std::path::PathBuf;
-
 use installdb::{Installed, Package};
 use serde_json::{Value, json};
 
 use crate::exit;
+use crate::options::Asked;
 use crate::render::{self, Voice};
 
 /// What to list.
@@ -14,12 +13,8 @@ pub struct Args {
     /// Patterns that names fit (`*`, `?`, `[..]`); without one, all packages.
     #[arg(value_name = "GLOB")]
     patterns: Vec<String>,
-    /// The root to ask.
-    #[arg(long, value_name = "DIR", default_value = "/")]
-    root: PathBuf,
-    /// Print one JSON document.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    asked: Asked,
 }
 
 /// Lists installed packages; exit code 5 when no name fits the patterns.
@@ -28,8 +23,8 @@ pub struct Args {
 /// No database, or one that can not be read.
 pub fn run(args: &Args, _: &Voice) -> anyhow::Result<u8> {
     let patterns: Vec<&str> = args.patterns.iter().map(String::as_str).collect();
-    let packages = Installed::open(&args.root)?.list(&patterns)?;
-    if args.json {
+    let packages = Installed::open(&args.asked.root)?.list(&patterns)?;
+    if args.asked.json {
         let list: Vec<Value> = packages.iter().map(describe).collect();
         render::json(&json!({ "format_version": 1, "packages": list }))?;
     } else {

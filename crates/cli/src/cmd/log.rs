@@ -1,13 +1,12 @@
 //! `pkg log SPEC`.
 
-use std::path::PathBuf;
+use builder::BuildOptions;
+use recipe::DepSpec;
 
-use builder::{BuildOptions, Builder};
-use recipe::{DepSpec, RecipeTree};
-
+use crate::exit;
 use crate::failure::Failure;
+use crate::options::Workshop;
 use crate::render::{self, Voice};
-use crate::{exit, places};
 
 /// Whose log.
 #[derive(Debug, clap::Args)]
@@ -15,12 +14,8 @@ pub struct Args {
     /// The recipe.
     #[arg(value_name = "SPEC")]
     spec: DepSpec,
-    /// The folder of recipes.
-    #[arg(long, value_name = "DIR")]
-    recipes: Option<PathBuf>,
-    /// The folder of caches.
-    #[arg(long, value_name = "DIR")]
-    cache: Option<PathBuf>,
+    #[command(flatten)]
+    workshop: Workshop,
     /// Print the log's path only.
     #[arg(long)]
     path: bool,
@@ -31,9 +26,9 @@ pub struct Args {
 /// # Errors
 /// An unknown recipe, one that was not built here.
 pub fn run(args: &Args, _: &Voice) -> anyhow::Result<u8> {
-    let tree = RecipeTree::open(places::recipes(args.recipes.as_deref())?)?;
+    let tree = args.workshop.recipes()?;
     let recipe = tree.find_package(&args.spec, None, None)?.recipe;
-    let builder = Builder::open(&tree, &places::cache(args.cache.as_deref())?, BuildOptions::default(), &|| false)?;
+    let builder = args.workshop.builder(&tree, BuildOptions::default(), &|| false)?;
     let path = builder.log(&recipe);
     if args.path {
         render::data(path.display())?;

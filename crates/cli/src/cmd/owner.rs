@@ -7,6 +7,7 @@ use pkgtypes::PkgPath;
 use serde_json::json;
 
 use crate::failure::Failure;
+use crate::options::Asked;
 use crate::render::{self, Voice};
 use crate::{exit, places};
 
@@ -16,12 +17,8 @@ pub struct Args {
     /// Paths, as they are seen from the root, or below the root's own path.
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// The root to ask.
-    #[arg(long, value_name = "DIR", default_value = "/")]
-    root: PathBuf,
-    /// Print one JSON document.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    asked: Asked,
 }
 
 /// Names the packages that own paths; exit code 5 when one belongs to none.
@@ -29,24 +26,24 @@ pub struct Args {
 /// # Errors
 /// A database that can not be read.
 pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
-    let db = Installed::open(&args.root)?;
+    let db = Installed::open(&args.asked.root)?;
     let mut documents = Vec::new();
     let mut code = exit::DONE;
     for path in &args.paths {
-        let inside = inside(&args.root, path)?;
+        let inside = inside(&args.asked.root, path)?;
         let owners = db.owners(&inside)?;
         if owners.is_empty() {
             code = exit::UNKNOWN;
             voice.error(format_args!("no package owns `/{inside}`"));
         }
-        if args.json {
+        if args.asked.json {
             let names: Vec<&str> = owners.iter().map(AsRef::as_ref).collect();
             documents.push(json!({ "path": format!("/{inside}"), "packages": names }));
         } else {
             owners.iter().try_for_each(|owner| render::data(format_args!("{owner} /{inside}")))?;
         }
     }
-    if args.json {
+    if args.asked.json {
         render::json(&json!({ "format_version": 1, "owners": documents }))?;
     }
     Ok(code)

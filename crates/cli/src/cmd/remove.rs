@@ -19,15 +19,8 @@ pub struct Args {
     /// The root to remove from.
     #[arg(long, value_name = "DIR", default_value = "/")]
     root: PathBuf,
-    /// Ask nothing.
-    #[arg(short, long)]
-    yes: bool,
-    /// Show what would be done, and do nothing.
-    #[arg(short = 'n', long)]
-    dry_run: bool,
-    /// Tell events as JSON, one a line.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    manner: Manner,
     /// Remove although other packages need it.
     #[arg(long)]
     ignore_relations: bool,
@@ -44,9 +37,8 @@ pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
     let options =
         Options { ignore_relations: args.ignore_relations, skip_scripts: args.skip_scripts, ..Options::default() };
     let change = Change { remove: args.names.clone(), options, ..Change::default() };
-    let manner = Manner { yes: args.yes, dry_run: args.dry_run, json: args.json };
     let root = places::absolute(&args.root)?;
-    change::run(&root, change, manner, voice)
+    change::run(&root, change, args.manner, voice)
         .with_context(|| format!("cannot remove from `{}`", args.root.display()))?;
     Ok(exit::DONE)
 }
