@@ -29,6 +29,7 @@ fn real_builds() {
     a_failing_build_shows_its_log_and_leaves_nothing(&env);
     a_dynamic_program_in_a_static_recipe_is_refused(&env);
     an_interrupted_build_leaves_nothing(&env);
+    pins_that_moved_are_made_anew(&env);
 }
 
 /// The recipes of the toolchain and of tcc, in a tree that the tests may add to.
@@ -146,4 +147,27 @@ fn an_interrupted_build_leaves_nothing(env: &Env) {
     let status = child.wait().unwrap();
     assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(2), "{status}");
     nothing_is_left(env);
+}
+
+/// As if Debian had gone on since: the pins of one package are those of an older version.
+fn pins_that_moved_are_made_anew(env: &Env) {
+    let words = ["bootstrap", "tiny", "--recipes", "recipes", "--cache", "cache", "--relock"];
+    env.pkg(&words).code(0);
+    let now = fs::read_to_string(env.path("recipes/ga/make/4.3/0/sources")).unwrap();
+    let set = fs::read_to_string(env.path("recipes/ga/toolchain-tiny/1/1/rundeps")).unwrap();
+    fs::create_dir(env.path("recipes/ga/make/4.2")).unwrap();
+    fs::rename(env.path("recipes/ga/make/4.3/0"), env.path("recipes/ga/make/4.2/0")).unwrap();
+    fs::remove_dir(env.path("recipes/ga/make/4.3")).unwrap();
+    let older = format!("deb make.deb sha256:{} apt:make=4.2-1\n", "1".repeat(64));
+    env.write("recipes/ga/make/4.2/0/sources", older);
+    for name in ["toolchain-tiny", "toolchain-core"] {
+        let path = format!("recipes/ga/{name}/1/1/rundeps");
+        let text = fs::read_to_string(env.path(&path)).unwrap();
+        env.write(&path, text.replace("make/4.3/0", "make/4.2/0"));
+    }
+    let said = env.pkg(&words).code(0);
+    assert!(said.out.starts_with("make 4.2-1 -> 4.3-"), "{}", said.out);
+    assert_eq!(fs::read_to_string(env.path("recipes/ga/make/4.3/0/sources")).unwrap(), now);
+    assert_eq!(fs::read_to_string(env.path("recipes/ga/toolchain-tiny/1/1/rundeps")).unwrap(), set);
+    assert!(!env.path("recipes/ga/make/4.2").exists());
 }

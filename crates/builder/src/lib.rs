@@ -35,6 +35,7 @@ mod known;
 mod log;
 mod options;
 mod packing;
+mod relock;
 mod room;
 mod sources;
 mod split;
@@ -48,6 +49,7 @@ pub use builder::{Builder, BuiltPackage};
 pub use error::{Clash, Error, FailedScript};
 pub use events::{Events, Silent};
 pub use options::BuildOptions;
+pub use relock::Relocked;
 pub use room::RoomLimits;
 
 /// Answers whether to stop; asked often and from other threads.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use codec::{Bounds, Decoder};
-use fetch::{Apt, AptOptions, FetchOptions, Fetcher, Progress, SourceStore, Wanted};
+use fetch::{Apt, AptOptions, Candidate, FetchOptions, Fetcher, Progress, SourceStore, Wanted};
 use pkgfs::Root;
 use pkgtypes::{Mode, PkgPath, Timestamp};
 use recipe::{Recipe, Source, SourceDigest, SourceKind};
@@ -23,9 +23,9 @@ pub(crate) struct Sources {
 }
 
 /// Hands the progress of a download on, and asks whether to stop.
-struct Told<'a> {
-    events: &'a mut dyn Events,
-    stop: Stop<'a>,
+pub(crate) struct Told<'a> {
+    pub(crate) events: &'a mut dyn Events,
+    pub(crate) stop: Stop<'a>,
 }
 
 impl Progress for Told<'_> {
@@ -44,6 +44,14 @@ impl Sources {
         let apt = Apt::new(AptOptions::new(cache.join("apt")));
         let options = FetchOptions { http: how.http.clone(), offline: how.offline, ..FetchOptions::default() };
         Ok(Self { fetcher: Fetcher::new(store, Some(apt), options)? })
+    }
+
+    /// What the machine's apt would install of these packages, from lists brought just now.
+    pub(crate) fn candidates(&self, names: &[&str], told: &mut Told<'_>) -> Result<Vec<Candidate>, Error> {
+        match self.fetcher.apt() {
+            Some(apt) => Ok(apt.candidates(names, told)?),
+            None => Ok(Vec::new()),
+        }
     }
 
     /// Takes the sources of these recipes from a folder, as far as it has them.

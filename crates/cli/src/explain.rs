@@ -174,6 +174,11 @@ fn hint(error: &anyhow::Error) -> Option<String> {
     if let Some(hint) = find::<Failure>(error).and_then(Failure::hint_text) {
         return Some(hint.to_owned());
     }
+    if let Some(BuildError::Source { recipe, error: fetch::Error::Nowhere { .. }, .. }) = find(error)
+        && recipe.release.0 == 0
+    {
+        return Some("a seed's pin may have moved: `pkg bootstrap SET --relock` pins what apt has now".to_owned());
+    }
     match find::<installdb::Error>(error)? {
         installdb::Error::Busy { .. } => Some("wait until the other process is done, then try again".to_owned()),
         installdb::Error::Interrupted { .. } | installdb::Error::InDoubt { .. } => {
