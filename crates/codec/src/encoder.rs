@@ -10,8 +10,6 @@ pub struct EncoderOptions {
     /// How hard to try: 1 to 22 for zstd, 0 to 9 for xz and gzip, 1 to 9 for bzip2. Without one it is what the format's
     /// own command uses.
     pub level: Option<u32>,
-    /// Processors that zstd may use at most; 0 is 1. The output does not depend on it.
-    pub threads: u32,
 }
 
 impl EncoderOptions {
@@ -60,7 +58,7 @@ impl<W: Write> Encoder<W> {
         let level = |default, range| options.level(format, default, range);
         let state = match format {
             Format::Plain => State::Plain(writer),
-            Format::Zstd => State::Zstd(zstd_encoder(writer, level(3, 1..=22)?, options.threads)?),
+            Format::Zstd => State::Zstd(zstd_encoder(writer, level(3, 1..=22)?)?),
             Format::Xz => State::Xz(Box::new(liblzma::write::XzEncoder::new(writer, level(6, 0..=9)?))),
             Format::Gzip => {
                 let level = flate2::Compression::new(level(6, 0..=9)?);
@@ -92,11 +90,9 @@ impl<W: Write> Encoder<W> {
     }
 }
 
-fn zstd_encoder<W: Write>(writer: W, level: u32, threads: u32) -> io::Result<zstd::stream::write::Encoder<'static, W>> {
+fn zstd_encoder<W: Write>(writer: W, level: u32) -> io::Result<zstd::stream::write::Encoder<'static, W>> {
     let mut encoder = zstd::stream::write::Encoder::new(writer, level.cast_signed())?;
     encoder.include_checksum(true)?;
-    // One worker cuts the input as many do, while none at all would give other bytes.
-    encoder.multithread(threads.clamp(1, 256))?;
     Ok(encoder)
 }
 

@@ -22,14 +22,6 @@ fn words(length: usize) -> Vec<u8> {
 }
 
 #[test]
-fn the_number_of_processors_does_not_show() {
-    let content = words(12 << 20);
-    let with = |threads| packed(Format::Zstd, EncoderOptions { threads, level: Some(1) }, &content);
-    let one = with(1);
-    assert!(one == with(2) && one == with(7) && one == with(0));
-}
-
-#[test]
 fn equal_input_gives_equal_bytes() {
     let content = words(100_000);
     for format in WRITABLE {
@@ -44,7 +36,7 @@ fn how_the_input_was_cut_does_not_show() {
     for format in WRITABLE {
         let mut encoder = Encoder::new(Vec::new(), format).unwrap();
         content.chunks(777).for_each(|part| encoder.write_all(part).unwrap());
-        assert_eq!(encoder.finish().unwrap(), packed(format, EncoderOptions::default(), &content), "{format}");
+        assert!(encoder.finish().unwrap() == packed(format, EncoderOptions::default(), &content), "{format}");
     }
 }
 
@@ -53,7 +45,7 @@ fn every_level_is_read_back() {
     let content = words(10_000);
     for format in WRITABLE {
         for level in [1, 5, 9] {
-            let file = packed(format, EncoderOptions { level: Some(level), threads: 0 }, &content);
+            let file = packed(format, EncoderOptions { level: Some(level) }, &content);
             let mut read = Vec::new();
             Decoder::new(&*file, Bounds::default()).unwrap().read_to_end(&mut read).unwrap();
             assert_eq!(read, content, "{format} {level}");
@@ -66,7 +58,7 @@ fn levels_that_there_are_not() {
     for (format, level) in
         [(Format::Zstd, 0), (Format::Zstd, 23), (Format::Xz, 10), (Format::Gzip, 10), (Format::Bzip2, 0)]
     {
-        let options = EncoderOptions { level: Some(level), threads: 0 };
+        let options = EncoderOptions { level: Some(level) };
         let error = Encoder::with_options(Vec::new(), format, &options).unwrap_err();
         let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
         assert!(matches!(inner, Some(Error::Level { .. })), "{error}");
