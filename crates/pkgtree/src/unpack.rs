@@ -68,8 +68,12 @@ pub struct NotApplied {
     pub owners: u64,
     /// Device files that were not made.
     pub devices: Vec<PkgPath>,
-    /// Paths that lack an attribute, a capability for instance.
+    /// Paths that lack an attribute which the file system does not hold, or the user may not set.
     pub attributes: Vec<PkgPath>,
+    /// Paths whose setuid or setgid bit, or capability, was left out because they do not belong to whom the package
+    /// says: a program must not run with the rights of somebody else. Nothing that a package gives to `root` is setuid
+    /// in the hands of an ordinary user.
+    pub special: Vec<PkgPath>,
 }
 
 impl NotApplied {
@@ -77,12 +81,14 @@ impl NotApplied {
         self.owners += other.owners;
         self.devices.extend(other.devices);
         self.attributes.extend(other.attributes);
+        self.special.extend(other.special);
     }
 
     /// Threads end in any order.
     fn sort(&mut self) {
         self.devices.sort();
         self.attributes.sort();
+        self.special.sort();
     }
 }
 

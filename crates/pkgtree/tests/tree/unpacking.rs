@@ -1,11 +1,12 @@
 //! A package that is damaged, hostile or too large for the disk does no harm.
 use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 use std::process::Command;
 
 use crate::sample::{dir, everything, file, make, meta, mode, noise, pack, path, scratch, unpack};
-use pkgformat::{Entry, EntryKind, Limits, Manifest, PackageRecord, Reader, Writer};
-use pkgfs::{ErrorKind, Root, Walk};
-use pkgtree::{Error, UnpackOptions, Unpacked, Unpacker};
+use pkgformat::{Entry, EntryKind, Limits, Manifest, PackageRecord, Reader, Writer, Xattr};
+use pkgfs::{ErrorKind, Root, Walk, fd};
+use pkgtree::{Error, Names, Ownership, UnpackOptions, Unpacked, Unpacker};
 use pkgtypes::Digest;
 
 fn names(root: &Root) -> Vec<String> {
@@ -126,6 +127,93 @@ fn an_ordinary_user_is_told_what_he_does_not_get() {
         assert_eq!(unpacked.not_applied.devices, [path("sda")]);
     }
     assert!(unpacked.root.stat(&path("tool")).unwrap().is_some());
+}
+
+/// What a user can do: root sets owners by the names of a root that knows nobody.
+fn as_this_user() -> UnpackOptions {
+    let mut options = UnpackOptions::default();
+    if pkgfs::is_superuser() {
+        options.ownership = Ownership::Set(Names::default());
+    }
+    options
+}
+
+/// Empty files by this name, of this mode, owner and group, and with a capability where the name asks for one.
+fn special(files: &[(&str, u32, &str, &str)]) -> Vec<u8> {
+    let entry = |&(name, bits, owner, group): &(&str, u32, &str, &str)| {
+        let content = EntryKind::File { mode: mode(bits), size: 0, digest: Digest::of(""), elf: None };
+        let is_dir = name.starts_with("dir");
+        let mut entry = Entry::new(path(name), if is_dir { EntryKind::Dir { mode: mode(bits) } } else { content });
+        (entry.owner, entry.group) = (owner.parse().unwrap(), group.parse().unwrap());
+        if name.starts_with("cap") {
+            let value = [&[1, 0, 0, 2][..], &[0, 4, 0, 0], &[0; 12]].concat();
+            entry.xattrs.push(Xattr { name: b"security.capability".to_vec(), value });
+        }
+        entry
+    };
+    let record = PackageRecord::new(meta(), Manifest::new(files.iter().map(entry).collect()).unwrap()).unwrap();
+    let mut writer = Writer::new(Vec::new(), &record).unwrap();
+    writer.blob(0, &b""[..]).unwrap();
+    writer.finish().unwrap().0
+}
+
+fn unpack_as_this_user(package: &[u8]) -> (pkgfs::TempDir, Unpacked) {
+    let scratch = scratch();
+    let reader = Reader::open(package, Limits::default()).unwrap();
+    let unpacked = Unpacker::new(reader, as_this_user()).create(scratch.root(), &path("new")).unwrap();
+    (scratch, unpacked)
+}
+
+#[test]
+fn no_program_runs_as_somebody_else_than_the_package_says() {
+    let package = special(&[
+        ("both", 0o6755, "alice", "staff"),
+        ("cap", 0o755, "alice", "staff"),
+        ("dir", 0o3777, "alice", "staff"),
+        ("plain", 0o755, "alice", "staff"),
+        ("user", 0o4711, "alice", "staff"),
+    ]);
+    let (_scratch, unpacked) = unpack_as_this_user(&package);
+    let bits = |name: &str| unpacked.root.stat(&path(name)).unwrap().unwrap().mode;
+    assert_eq!([bits("both"), bits("user"), bits("dir")], [mode(0o755), mode(0o711), mode(0o1777)]);
+    let names = fd::xattr_names(&unpacked.root.open_file(&path("cap")).unwrap()).unwrap();
+    assert!(!names.contains(&b"security.capability".to_vec()));
+    assert_eq!(unpacked.not_applied.special, ["both", "cap", "dir", "user"].map(path));
+    assert_eq!(unpacked.not_applied.owners, 5);
+}
+
+/// The user and group that files made here get.
+fn own_ids() -> (String, String) {
+    let own = tempfile::tempfile().unwrap().metadata().unwrap();
+    (own.uid().to_string(), own.gid().to_string())
+}
+
+#[test]
+fn setuid_needs_the_owner_and_setgid_the_group() {
+    let (user, group) = own_ids();
+    let package = special(&[
+        ("mine", 0o6755, &user, &group),
+        ("owner", 0o6755, &user, "staff"),
+        ("group", 0o6755, "alice", &group),
+        ("cap", 0o755, &user, "staff"),
+    ]);
+    let (_scratch, unpacked) = unpack_as_this_user(&package);
+    let bits = |name: &str| unpacked.root.stat(&path(name)).unwrap().unwrap().mode;
+    assert_eq!([bits("mine"), bits("owner"), bits("group")], [0o6755, 0o4755, 0o2755].map(mode));
+    assert_eq!(unpacked.not_applied.special, ["cap", "group", "owner"].map(path));
+}
+
+#[test]
+fn what_is_roots_is_special_only_in_the_hands_of_root() {
+    let (_scratch, unpacked) = unpack_as_this_user(&special(&[("tool", 0o6755, "root", "root")]));
+    let found = unpacked.root.stat(&path("tool")).unwrap().unwrap();
+    if pkgfs::is_superuser() {
+        assert_eq!((found.mode, found.uid, found.gid), (mode(0o6755), 0, 0));
+        assert_eq!(unpacked.not_applied, Default::default());
+    } else {
+        assert_eq!(found.mode, mode(0o755));
+        assert_eq!(unpacked.not_applied.special, [path("tool")]);
+    }
 }
 
 #[test]
