@@ -53,4 +53,7 @@ pub enum Error {
     /// The place for a tree is taken.
     #[error("{0:?} is there already and not an empty folder")]
     Occupied(std::path::PathBuf),
+    /// The listener said to stop; nothing was left behind.
+    #[error("stopped by request")]
+    Stopped,
 }

@@ -14,6 +14,7 @@ use pkgtypes::{Digest, PkgPath};
 use super::large;
 use super::sink::Sink;
 use super::survey::{Look, Traits};
+use crate::progress::go_on;
 use crate::{Error, Progress, Result, threads};
 
 /// A file that has to be read.
@@ -376,7 +377,7 @@ impl<'a, S: Sink> Contents<'a, S> {
         }
         self.sink.write(&filled.bytes[pending])?;
         self.written.surprises.append(&mut filled.surprises);
-        self.progress.advance(bytes);
+        go_on(self.progress.advance(bytes))?;
         Ok(())
     }
 

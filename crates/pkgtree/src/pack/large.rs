@@ -6,6 +6,7 @@ use pkgtypes::{Digest, Hasher};
 
 use super::content::Open;
 use super::sink::Sink;
+use crate::progress::go_on;
 use crate::{Error, Progress, Result, threads};
 
 const CHUNK: usize = 512 << 10;
@@ -28,7 +29,7 @@ pub(super) fn copy(mut file: Open<'_>, size: u64, sink: &mut impl Sink, progress
             file.fill(&mut chunk)?;
             left -= chunk.len() as u64;
             sink.write(&chunk)?;
-            progress.advance(chunk.len() as u64);
+            go_on(progress.advance(chunk.len() as u64))?;
             full.send(chunk).expect("the hasher hears until it is let go");
         }
         drop(full);

@@ -15,6 +15,7 @@ use super::plan::Plan;
 use super::pool::{CloseOnDrop, Pool};
 use super::sparse::{self, Extent};
 use super::{NotApplied, Target, UnpackOptions};
+use crate::progress::go_on;
 use crate::{Error, Progress, Result, threads};
 
 /// Content up to this size is checked before any of it is written, much of it in one buffer; longer content is written
@@ -118,7 +119,7 @@ impl Feeder<'_, '_> {
 
     fn hand_on(&mut self, group: &mut Group) -> Result<()> {
         let full = std::mem::replace(group, Group { bytes: self.pool.buffer(), ..Group::default() });
-        self.progress.advance(full.used as u64);
+        go_on(self.progress.advance(full.used as u64))?;
         self.push(Job::Small(full))
     }
 
@@ -140,7 +141,7 @@ impl Feeder<'_, '_> {
             file.pending.fetch_add(1, Ordering::Relaxed);
             self.push(Job::Chunk { file: Arc::clone(&file), offset, bytes })?;
             offset += length as u64;
-            self.progress.advance(length as u64);
+            go_on(self.progress.advance(length as u64))?;
         }
         // With its last byte the content was found right.
         self.push(Job::Checked { file })

@@ -1,4 +1,5 @@
 //! What a packer puts in, leaves out, and refuses.
+use std::ops::ControlFlow;
 use std::os::unix::fs::FileExt;
 
 use crate::sample::{dir, everything, file, make, meta, mode, noise, pack, pack_once, packer, path, scratch};
@@ -71,8 +72,9 @@ fn a_file_that_changes_while_it_is_read_is_no_package() {
     struct Meddler<'a>(&'a Root);
     impl pkgtree::Progress for Meddler<'_> {
         fn begin(&mut self, _: u64) {}
-        fn advance(&mut self, _: u64) {
+        fn advance(&mut self, _: u64) -> ControlFlow<()> {
             write(self.0, "huge", 0, b"y");
+            ControlFlow::Continue(())
         }
     }
     let scratch = scratch();
@@ -190,8 +192,9 @@ fn progress_counts_every_byte() {
         fn begin(&mut self, bytes: u64) {
             *self = Self(bytes, 0);
         }
-        fn advance(&mut self, bytes: u64) {
+        fn advance(&mut self, bytes: u64) -> ControlFlow<()> {
             self.1 += bytes;
+            ControlFlow::Continue(())
         }
     }
     let scratch = scratch();
@@ -208,4 +211,26 @@ fn progress_counts_every_byte() {
         .create(scratch.root(), &path("new"))
         .unwrap();
     assert!(count.0 >= count.1 && count.1 > 0);
+}
+
+#[test]
+fn a_listener_that_says_stop_leaves_nothing() {
+    struct Stop;
+    impl pkgtree::Progress for Stop {
+        fn begin(&mut self, _: u64) {}
+        fn advance(&mut self, _: u64) -> ControlFlow<()> {
+            ControlFlow::Break(())
+        }
+    }
+    let scratch = scratch();
+    let tree = sample(scratch.root());
+    let before = scratch.root().read_dir(None).unwrap();
+    let packed = packer(&tree).progress(&mut Stop).create(scratch.root(), &path("new.kpkg"), Durability::Atomic);
+    assert!(matches!(packed, Err(Error::Stopped)));
+    let package = pack(&tree);
+    let reader = Reader::open(&*package, Limits::default()).unwrap();
+    let mut stop = Stop;
+    let unpacker = pkgtree::Unpacker::new(reader, pkgtree::UnpackOptions::default()).progress(&mut stop);
+    assert!(matches!(unpacker.create(scratch.root(), &path("new")), Err(Error::Stopped)));
+    assert_eq!(scratch.root().read_dir(None).unwrap(), before);
 }
