@@ -96,6 +96,14 @@ impl Env {
         self.pkg(&["install", "--root", "root", "-y", &file]).code(0);
     }
 
+    /// The names in a folder, sorted.
+    pub fn snapshot_names(&self, name: &str) -> Vec<std::ffi::OsString> {
+        let listed = fs::read_dir(self.path(name)).expect("the folder can be read");
+        let mut names: Vec<_> = listed.flatten().map(|entry| entry.file_name()).collect();
+        names.sort();
+        names
+    }
+
     /// Every path below a folder with its content, sorted; for comparing before and after.
     pub fn snapshot(&self, name: &str) -> Vec<(PathBuf, String)> {
         let mut found = Vec::new();

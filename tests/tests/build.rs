@@ -29,6 +29,9 @@ fn real_builds() {
     a_failing_build_shows_its_log_and_leaves_nothing(&env);
     a_dynamic_program_in_a_static_recipe_is_refused(&env);
     an_interrupted_build_leaves_nothing(&env);
+    what_a_kill_left_is_swept_up(&env);
+    two_builds_of_one_recipe_take_turns(&env);
+    a_folder_that_is_shut_is_packed_as_it_is(&env);
     pins_that_moved_are_made_anew(&env);
 }
 
@@ -147,6 +150,43 @@ fn an_interrupted_build_leaves_nothing(env: &Env) {
     let status = child.wait().unwrap();
     assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(2), "{status}");
     nothing_is_left(env);
+}
+
+fn what_a_kill_left_is_swept_up(env: &Env) {
+    let left = env.path("cache/builds/.kista.0123456789abcdef");
+    fs::create_dir_all(left.join("build")).unwrap();
+    let lock = fs::File::create(left.join("lock")).unwrap();
+    let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
+    fs::File::open(&left).unwrap().set_modified(long_ago).unwrap();
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    build(env, &["tcc"]).code(0);
+    assert!(left.exists(), "somebody works there");
+    drop(lock);
+    build(env, &["tcc"]).code(0);
+    assert!(!left.exists());
+}
+
+fn two_builds_of_one_recipe_take_turns(env: &Env) {
+    recipe(env, "slow", "echo begin; sleep 1; mkdir -p $DESTDIR/share; echo x > $DESTDIR/share/slow");
+    let words = ["build", "slow", "--recipes", "recipes", "--cache", "cache"];
+    let start = || env.command(&words).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let children = [start(), start(), start()];
+    for child in children {
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    nothing_is_left(env);
+}
+
+/// Root reads it all the same, and a user has to get the same package.
+fn a_folder_that_is_shut_is_packed_as_it_is(env: &Env) {
+    recipe(
+        env,
+        "shut",
+        "mkdir -p $DESTDIR/shut/in; echo x > $DESTDIR/shut/in/x; chmod 0 $DESTDIR/shut/in/x $DESTDIR/shut",
+    );
+    let package = build(env, &["shut"]).code(0).out.trim().replace("ENV/", "");
+    env.pkg(&["inspect", "--files", &package]).code(0).out_has(&["d0000 root:root", "-0000 root:root"]);
 }
 
 /// As if Debian had gone on since: the pins of one package are those of an older version.

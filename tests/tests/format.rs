@@ -129,3 +129,69 @@ fn a_reader_that_goes_away_is_no_failure() {
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
 }
+
+#[test]
+fn a_device_is_written_to_and_not_replaced() {
+    use std::os::unix::fs::FileTypeExt;
+    let env = env();
+    env.pack("hello", &[("a", "content")]);
+    let pipe = env.path("pipe.kpkg");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    let reading = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || fs::read(pipe).unwrap()
+    });
+    env.pkg(&["pack", "hello-tree", "-o", "pipe.kpkg", "-m", "name=hello", "-m", "version=1.0", "-m", "release=1"])
+        .code(0);
+    assert!(fs::symlink_metadata(&pipe).unwrap().file_type().is_fifo());
+    assert_eq!(reading.join().unwrap(), fs::read(env.path("hello.kpkg")).unwrap());
+}
+
+#[test]
+fn a_link_is_followed_to_the_file_that_is_replaced() {
+    let env = env();
+    env.write("real.kpkg", "old");
+    std::os::unix::fs::symlink("real.kpkg", env.path("link.kpkg")).unwrap();
+    env.write("tree/a", "content");
+    env.pkg(&["pack", "tree", "-o", "link.kpkg"]).code(0);
+    assert!(fs::symlink_metadata(env.path("link.kpkg")).unwrap().is_symlink());
+    env.pkg(&["inspect", "real.kpkg", "--check"]).code(0);
+}
+
+#[test]
+fn places_where_a_package_can_not_go() {
+    let env = env();
+    env.write("tree/a", "content");
+    env.pkg(&["pack", "tree", "-o", "tree/x.kpkg"]).code(2).err_has(&["lies in the folder that is packed"]);
+    env.pkg(&["pack", "tree", "-o", "new/"]).code(2);
+    env.pkg(&["pack", "tree", "-o", "tree"]).code(2);
+    env.pkg(&["pack", "tree", "-o", "nowhere/x.kpkg"]).code(1);
+    assert_eq!(fs::read_dir(env.path("tree")).unwrap().count(), 1);
+}
+
+#[test]
+fn a_full_disk_is_told() {
+    let env = env();
+    env.pack("hello", &[("a", "content")]);
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = env.command(&["cat", "hello.kpkg", "a"]).stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn a_signal_stops_packing_and_leaves_nothing() {
+    let env = env();
+    let huge = fs::File::create(env.write("tree/huge", "")).unwrap();
+    huge.set_len(1 << 40).unwrap();
+    let before = env.snapshot_names("");
+    let mut child = env.command(&["pack", "tree", "-o", "huge.kpkg"]).spawn().unwrap();
+    // The temporary file shows that packing began.
+    while env.snapshot_names("").len() == before.len() {
+        std::thread::yield_now();
+    }
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::INT).unwrap();
+    let status = child.wait().unwrap();
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(2), "{status}");
+    assert_eq!(before, env.snapshot_names(""));
+}

@@ -41,6 +41,23 @@ fn questions_without_an_answer() {
 }
 
 #[test]
+fn a_question_or_a_removal_makes_nothing_in_a_root() {
+    let env = env();
+    env.pkg(&["remove", "nothing", "--root", "root", "-y"]).code(5);
+    env.pkg(&["verify", "--root", "root"]).code(5);
+    assert!(!env.path("root/var").exists());
+}
+
+#[test]
+fn a_removal_needs_no_trust() {
+    use std::os::unix::fs::PermissionsExt;
+    let env = env();
+    env.install("hello", &[("bin/hello", "hej")]);
+    fs::set_permissions(env.path("root/etc/trust.d"), fs::Permissions::from_mode(0o777)).unwrap();
+    env.pkg(&["remove", "hello", "--root", "root", "-y"]).code(0);
+}
+
+#[test]
 fn removal_takes_everything_and_leaves_the_rest() {
     let env = env();
     let before = env.snapshot("root/etc");

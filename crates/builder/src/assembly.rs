@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use pkgformat::{EntryKind, Limits, Reader};
-use pkgfs::{Durability, Root, TempDir};
+use pkgfs::{Durability, Root};
 use pkgtypes::{Mode, PackageId, PkgPath, Timestamp};
 use recipe::{PackageRef, Recipe, RoomPackage};
 
 use crate::builder::Builder;
-use crate::caches::plain;
+use crate::caches::{Workspace, plain};
 use crate::error::Clash;
 use crate::room::{self, RoomPlan, Workplace};
 use crate::{BuildOptions, Error, Events, io_error, packing};
@@ -21,7 +21,7 @@ use crate::{BuildOptions, Error, Events, io_error, packing};
 pub(crate) struct Job<'r> {
     pub(crate) plan: RoomPlan<'r>,
     pub(crate) workplace: Workplace,
-    pub(crate) folder: TempDir,
+    pub(crate) folder: Workspace,
 }
 
 pub(crate) fn make_skeleton(root: &Root) -> Result<(), Error> {

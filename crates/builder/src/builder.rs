@@ -14,7 +14,7 @@ use crate::known::{Built, Known};
 use crate::log::Log;
 use crate::packing::{self, Packing};
 use crate::sources::Sources;
-use crate::{BuildOptions, Error, Events, Stop, io_error, keys, room};
+use crate::{BuildOptions, Error, Events, Stop, access, io_error, keys, room};
 
 /// Parts of a foreign package that no build needs; seeds come without them.
 const SEED_LEAVES: [&str; 5] =
@@ -137,6 +137,10 @@ impl<'a> Builder<'a> {
             .collect();
         self.build(&needed, events)?;
         let recipe = self.graph.tree().load(recipe)?;
+        if !recipe.has_build() {
+            let what = "it has no build script, so there is no room to open a shell in".to_owned();
+            return Err(Error::Unsupported { recipe: Box::new(recipe.id().clone()), what });
+        }
         let room = self.graph.room(recipe.id(), &self.known)?;
         let job = self.prepare(&recipe, &room, events)?;
         room::shell(recipe.id(), job.plan.build_room("build", &job.workplace))
@@ -204,6 +208,11 @@ impl<'a> Builder<'a> {
         let (name, path) = self.caches.install_tree(key);
         let is_wanted_anew = self.options.rebuild && recipe.has_build();
         if self.caches.builds().stat(&name)?.is_some() && !is_wanted_anew {
+            return Ok((path, false));
+        }
+        let _turn = self.caches.turn(recipe.id(), self.stop)?;
+        if self.caches.builds().stat(&name)?.is_some() && !is_wanted_anew {
+            // Somebody else built it while we waited.
             return Ok((path, false));
         }
         let job = self.prepare(recipe, room, events)?;
@@ -277,7 +286,13 @@ impl<'a> Builder<'a> {
         let mut options = PackOptions::default();
         options.clamp_mtime = Some(job.plan.date);
         let is_seed = id.release == Release(0);
-        let keep = move |entry: &mut Entry| Ok(if is_seed && is_left_out(&entry.path) { Keep::No } else { Keep::Yes });
+        let shut = access::open_up(&dest)?;
+        let keep = move |entry: &mut Entry| {
+            if let (Some(mode), Some(left)) = (entry.kind.mode_mut(), shut.get(&entry.path)) {
+                *mode = *left;
+            }
+            Ok(if is_seed && is_left_out(&entry.path) { Keep::No } else { Keep::Yes })
+        };
         let packer = Packer::new(&dest, meta, options).filter(keep);
         let packed = packer.create(self.caches.builds(), name, Durability::Atomic).map_err(|error| Error::Package {
             action: "pack the install tree of",

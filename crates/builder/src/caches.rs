@@ -1,17 +1,29 @@
 //! The caches on disk: what was built, and what came of it.
 
 use std::io;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
-use pkgfs::{Durability, Rename, Root, TempDir};
-use pkgtypes::{Digest, Mode, PackageId, PackageName, PkgPath, Relation, Requirement};
+use pkgfs::{Durability, Lock, LockKind, Rename, Root, TempDir, Wait};
+use pkgtypes::{Digest, Mode, PackageId, PackageName, PkgPath, Relation, Requirement, Timestamp};
 use recipe::RecipeId;
 use serde::{Deserialize, Serialize};
 
-use crate::Error;
+use crate::{Error, Stop};
 
 const PRIVATE: u32 = 0o700;
 const READABLE: u32 = 0o644;
+/// What names of things that are not complete begin with.
+const TEMPORARY: &[u8] = b".kista.";
+/// The file in a workplace that is locked while somebody works there.
+const LOCK: &str = "lock";
+/// Seconds within which a new folder is left alone.
+const YOUNG: i64 = 10;
+/// Seconds after which what nobody can lock is nobody's.
+const OLD: i64 = 24 * 3600;
+/// How often one who waits looks again.
+const TURN: Duration = Duration::from_millis(100);
 const RESULT: &str = "result.json";
 /// The form of [`RESULT`]; a file of another form counts as absent.
 const RESULT_FORM: u32 = 1;
@@ -69,7 +81,27 @@ impl Caches {
     pub(crate) fn open(base: &Path) -> Result<Self, Error> {
         let open = |name: &str| Root::create(base.join(name), Mode::from_raw(PRIVATE));
         // What is in it is given away, so everybody may look into `packages`; the rest is nobody's business.
-        Ok(Self { packages: Root::create(base.join("packages"), Mode::from_raw(0o755))?, builds: open("builds")? })
+        let caches =
+            Self { packages: Root::create(base.join("packages"), Mode::from_raw(0o755))?, builds: open("builds")? };
+        sweep(&caches.builds)?;
+        sweep(&caches.packages)?;
+        Ok(caches)
+    }
+
+    /// Waits until nobody else works on this recipe with these caches, and keeps others waiting until it is dropped.
+    pub(crate) fn turn(&self, recipe: &RecipeId, stop: Stop<'_>) -> Result<Lock, Error> {
+        let name = plain(&format!("{}-{}-{}.lock", recipe.name, recipe.version.upstream(), recipe.release));
+        loop {
+            match self.builds.lock(&name, LockKind::Exclusive, Wait::No) {
+                Ok(lock) => return Ok(lock),
+                Err(error) if matches!(error.kind, pkgfs::ErrorKind::Locked { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+            if stop() {
+                return Err(Error::Interrupted);
+            }
+            std::thread::sleep(TURN);
+        }
     }
 
     /// The folder that build trees are kept in.
@@ -77,9 +109,12 @@ impl Caches {
         &self.builds
     }
 
-    /// A folder to build in, beside what was built; gone when it is dropped.
-    pub(crate) fn workplace(&self) -> Result<TempDir, Error> {
-        Ok(TempDir::new_in(&self.builds, None)?)
+    /// A folder to build in, beside what was built; gone when it is dropped, or, after a kill, when the caches are opened
+    /// again.
+    pub(crate) fn workplace(&self) -> Result<Workspace, Error> {
+        let folder = TempDir::new_in(&self.builds, None)?;
+        let lock = folder.root().lock(&plain(LOCK), LockKind::Exclusive, Wait::No)?;
+        Ok(Workspace { folder, _lock: lock })
     }
 
     /// Where the install tree of a build is, or will be, as a package file.
@@ -149,6 +184,43 @@ impl Caches {
         self.packages.set_mode(&name, Mode::from_raw(0o755))?;
         Ok(())
     }
+}
+
+/// A folder that somebody works in.
+pub(crate) struct Workspace {
+    folder: TempDir,
+    /// Tells those who sweep that it is in use.
+    _lock: Lock,
+}
+
+impl Deref for Workspace {
+    type Target = TempDir;
+
+    fn deref(&self) -> &TempDir {
+        &self.folder
+    }
+}
+
+/// Removes what a kill left behind: folders whose lock is free, and others that nobody touched for a day.
+fn sweep(root: &Root) -> Result<(), Error> {
+    let age = |seconds: i64| Timestamp::from(SystemTime::now()).seconds().saturating_sub(seconds);
+    for name in root.read_dir(None)? {
+        let Ok(path) = PkgPath::new(name) else { continue };
+        if !path.as_bytes().starts_with(TEMPORARY) {
+            continue;
+        }
+        let Some(stat) = root.stat(&path)? else { continue };
+        let lock = path.join(LOCK.as_bytes()).unwrap_or_else(|_| path.clone());
+        let is_free = match root.stat(&lock) {
+            // One who has just made the folder has yet to lock it.
+            Ok(Some(_)) => age(stat.mtime.seconds()) > YOUNG && root.lock(&lock, LockKind::Exclusive, Wait::No).is_ok(),
+            _ => age(stat.mtime.seconds()) > OLD,
+        };
+        if is_free {
+            root.remove_tree(&path)?;
+        }
+    }
+    Ok(())
 }
 
 /// A path of our own making.

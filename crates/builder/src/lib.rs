@@ -24,6 +24,7 @@
 //! Programs are not stripped, and debug information is not split off.
 #![forbid(unsafe_code)]
 
+mod access;
 mod assembly;
 mod builder;
 mod caches;

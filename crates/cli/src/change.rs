@@ -1,14 +1,12 @@
 //! Changing a root: from package files to a finished transaction, told to the person who asked.
 
 use std::io::{IsTerminal, Read, Write};
-use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use installdb::{
-    Done, Event, Incoming, InstallDb, Notice, Operation, OperationKind, Options, Outcome, PackageVersion, Progress,
-    Request,
+    Done, Incoming, InstallDb, Installed, Notice, Operation, OperationKind, Options, Outcome, PackageVersion, Request,
 };
 use pkgformat::{Limits, Reader};
 use pkgtypes::PackageName;
@@ -17,6 +15,7 @@ use trust::{Exception, SigArchive, Store, SystemClock, Verified, Want};
 
 use crate::failure::{Failure, Interrupted};
 use crate::render::{self, Voice};
+use crate::signals::Watch;
 use crate::{exit, keys, packages, signals};
 
 /// How to go about a change.
@@ -68,11 +67,13 @@ pub fn run(root: &Path, change: Change<'_>, manner: Manner, voice: &Voice) -> an
             .hint("make the folder, and say with `pkg trust key add` whom it trusts")
             .into());
     }
-    let store = Store::open(root)?;
     let mut request = Request::new(keys::now());
     request.argv = std::env::args_os().map(OsStringExt::into_vec).collect();
     request.options = change.options;
     request.remove = change.remove;
+    refuse_missing(root, &request.remove)?;
+    // A removal trusts nobody, so it needs no look at whom the root trusts.
+    let store = if change.install.is_empty() { Store::default() } else { Store::open(root)? };
     for install in &change.install {
         signals::check()?;
         let exception = exception_for(&change.exceptions, install)?;
@@ -82,12 +83,29 @@ pub fn run(root: &Path, change: Change<'_>, manner: Manner, voice: &Voice) -> an
     tell_recovery(&db, manner, voice)?;
     let checked = db.plan(request)?.check()?;
     tell_plan(checked.operations(), manner, voice)?;
-    if manner.dry_run || !confirmed(manner)? {
+    if manner.dry_run {
+        return Ok(());
+    }
+    if !confirmed(manner)? {
+        voice.status("nothing was changed");
         return Ok(());
     }
     let committed = checked.stage(&mut Watch)?.commit()?;
     let done = committed.finish(keys::now())?;
     tell_done(&done, root, manner, voice)
+}
+
+/// What is not installed can not be removed; asked before anything is made in the root.
+fn refuse_missing(root: &Path, remove: &[PackageName]) -> anyhow::Result<()> {
+    let Some(first) = remove.first() else { return Ok(()) };
+    match Installed::open(root) {
+        Err(installdb::Error::NoDatabase { .. }) => Err(installdb::Error::NotInstalled { name: first.clone() }.into()),
+        Err(error) => Err(error.into()),
+        Ok(db) => remove.iter().try_for_each(|name| match db.package(name)? {
+            Some(_) => Ok(()),
+            None => Err(installdb::Error::NotInstalled { name: name.clone() }.into()),
+        }),
+    }
 }
 
 /// Decides on a package's trust and leaves its blobs to be read.
@@ -125,15 +143,6 @@ fn exception_for(exceptions: &[Exception], install: &Install<'_>) -> anyhow::Res
     }
     let id = packages::record(&install.path)?.id();
     Ok(exceptions.iter().find(|exception| exception.package_id == id).cloned())
-}
-
-/// Stops a transaction that is not decided when a signal comes.
-struct Watch;
-
-impl Progress for Watch {
-    fn report(&mut self, _: Event<'_>) -> ControlFlow<()> {
-        if signals::pending().is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    }
 }
 
 /// Says what opening the database did about an interrupted transaction.
@@ -208,16 +217,21 @@ fn confirmed(manner: Manner) -> anyhow::Result<bool> {
     }
     write!(std::io::stderr(), "Proceed? [Y/n] ")?;
     let mut answer = Vec::new();
+    let mut is_whole = false;
     for byte in std::io::stdin().lock().bytes() {
         signals::check()?;
         match byte? {
-            b'\n' => break,
+            b'\n' => {
+                is_whole = true;
+                break;
+            }
             byte if answer.len() < 8 => answer.push(byte),
             _ => {}
         }
     }
     signals::check().map_err(|signal: Interrupted| anyhow::Error::from(signal))?;
-    Ok(matches!(answer.to_ascii_lowercase().trim_ascii(), b"" | b"y" | b"yes"))
+    // The end of input is no answer.
+    Ok(is_whole && matches!(answer.to_ascii_lowercase().trim_ascii(), b"" | b"y" | b"yes"))
 }
 
 fn tell_done(done: &Done, root: &Path, manner: Manner, voice: &Voice) -> anyhow::Result<()> {
@@ -234,14 +248,10 @@ fn tell_done(done: &Done, root: &Path, manner: Manner, voice: &Voice) -> anyhow:
     voice.status(format_args!(
         "transaction {} done: {} in `{}`",
         done.txn,
-        count(done.operations.len()),
+        format_args!("{} changed", render::count(done.operations.len() as u64, "package")),
         root.display()
     ));
     Ok(())
-}
-
-fn count(packages: usize) -> String {
-    if packages == 1 { "1 package changed".to_owned() } else { format!("{packages} packages changed") }
 }
 
 fn notice(notice: &Notice) -> String {

@@ -6,12 +6,16 @@ use recipe::RecipeError;
 
 use crate::failure::{Failure, Interrupted};
 use crate::render::Voice;
-use crate::{cmd, exit};
+use crate::{cmd, exit, signals};
 
 /// Tells an error and gives its exit code.
 pub(crate) fn failure(error: &anyhow::Error, voice: &Voice) -> u8 {
     if let Some(interrupted) = find::<Interrupted>(error) {
         return quiet_end(*interrupted);
+    }
+    if let Some(signal) = signals::pending().filter(|_| error.chain().any(is_stop)) {
+        voice.status("stopped; nothing was changed");
+        return quiet_end(Interrupted::Signal(signal));
     }
     let mut told = Vec::new();
     for cause in error.chain() {
@@ -50,6 +54,15 @@ fn text(cause: &(dyn std::error::Error + 'static)) -> String {
         Some(error) => format!("{}: {error}", error.code()),
         None => cause.to_string(),
     }
+}
+
+/// Whether an error only says that work was stopped.
+fn is_stop(cause: &(dyn std::error::Error + 'static)) -> bool {
+    let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    inner.and_then(|inner| inner.downcast_ref::<Interrupted>()).is_some()
+        || matches!(cause.downcast_ref(), Some(pkgtree::Error::Stopped))
+        || matches!(cause.downcast_ref(), Some(installdb::Error::Stopped))
+        || matches!(cause.downcast_ref(), Some(BuildError::Interrupted))
 }
 
 fn find<E: std::error::Error + Send + Sync + 'static>(error: &anyhow::Error) -> Option<&E> {
@@ -144,6 +157,8 @@ fn recipe_code(error: &RecipeError) -> u8 {
 
 fn build_code(error: &BuildError) -> Option<u8> {
     match error {
+        // The room was there; what should run in it was not.
+        BuildError::Room { error: sandbox::Error::Exec { .. }, .. } => Some(exit::FAILED),
         BuildError::Room { .. } => Some(exit::SANDBOX),
         // Transparent ones stand for what is in them.
         BuildError::Recipe(error) => Some(recipe_code(error)),
@@ -174,6 +189,9 @@ fn hint(error: &anyhow::Error) -> Option<String> {
     if let Some(hint) = find::<Failure>(error).and_then(Failure::hint_text) {
         return Some(hint.to_owned());
     }
+    if let Some(refusal) = find::<trust::Refusal>(error) {
+        return Some(refusal.cure.clone()).filter(|cure| !cure.is_empty());
+    }
     if let Some(BuildError::Source { recipe, error: fetch::Error::Nowhere { .. }, .. }) = find(error)
         && recipe.release.0 == 0
     {
@@ -183,6 +201,11 @@ fn hint(error: &anyhow::Error) -> Option<String> {
         installdb::Error::Busy { .. } => Some("wait until the other process is done, then try again".to_owned()),
         installdb::Error::Interrupted { .. } | installdb::Error::InDoubt { .. } => {
             Some("`pkg recover` goes on once the cause is gone".to_owned())
+        }
+        installdb::Error::Refused(findings)
+            if findings.iter().any(|found| matches!(found, installdb::Finding::Unowned { .. })) =>
+        {
+            Some("`--unowned adopt` keeps such files, `--unowned replace` replaces them".to_owned())
         }
         installdb::Error::Unfinished { .. } => Some("`pkg recover` finishes what is left".to_owned()),
         _ => None,

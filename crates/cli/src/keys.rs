@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use pkgfs::Root;
 use pkgtypes::Timestamp;
 use trust::{Agent, Clock, Owner, SecretKey, Signer, Store, SystemClock, Tier};
 
@@ -49,12 +50,14 @@ pub fn owner() -> Owner {
     named.unwrap_or_else(|| "builder".parse().expect("it is a name"))
 }
 
-/// Makes a root trust a signer's key, and nothing else, when the root has no trust of its own yet.
+/// Makes a root trust a signer's key and nothing else, if nothing is in the root yet: who is trusted in a root that is in
+/// use is its admin's to say.
 ///
 /// # Errors
 /// The root's trust folder can not be made or read.
 pub fn trust_in_new_root(root: &Path, signer: &dyn Signer) -> anyhow::Result<Option<PathBuf>> {
-    if std::fs::symlink_metadata(root.join("etc/trust.d")).is_ok() {
+    let is_empty = Root::open(root)?.read_dir(None)?.is_empty();
+    if !is_empty {
         return Ok(None);
     }
     Store::create(root)?;

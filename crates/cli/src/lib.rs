@@ -16,6 +16,7 @@ mod explain;
 pub mod failure;
 pub mod keys;
 pub mod options;
+pub mod output;
 pub mod packages;
 pub mod passphrase;
 pub mod places;

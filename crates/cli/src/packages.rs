@@ -10,6 +10,7 @@ use pkgformat::{Limits, PackageRecord, Reader, SeekReader};
 
 use crate::exit;
 use crate::failure::Failure;
+use crate::signals::Stoppable;
 
 /// A package, read from its first byte on.
 pub type Stream = Reader<Box<dyn Read>>;
@@ -28,6 +29,7 @@ pub fn open(path: &Path) -> anyhow::Result<Stream> {
 /// No such file.
 pub fn plain(path: &Path) -> anyhow::Result<Box<dyn Read>> {
     let source: Box<dyn Read> = if is_stdin(path) { Box::new(io::stdin()) } else { Box::new(file(path)?) };
+    let source = Stoppable(source);
     Ok(Box::new(Decoder::new(source, Bounds::default()).with_context(|| unreadable(path))?))
 }
 
@@ -36,7 +38,9 @@ pub fn plain(path: &Path) -> anyhow::Result<Box<dyn Read>> {
 /// # Errors
 /// As [`open`].
 pub fn open_seekable(path: &Path) -> anyhow::Result<Option<SeekReader<BufReader<File>>>> {
-    if is_stdin(path) {
+    // A pipe gives its bytes once.
+    let is_plain_file = std::fs::metadata(path).is_ok_and(|data| data.is_file());
+    if is_stdin(path) || !is_plain_file {
         return Ok(None);
     }
     let mut head = [0; Format::MAGIC_LEN];

@@ -115,7 +115,15 @@ pub fn data(line: impl Display) -> anyhow::Result<()> {
 /// As [`data`].
 pub fn raw(bytes: &[u8]) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
-    out.write_all(bytes).and_then(|()| out.flush()).map_err(|error| match error.kind() {
+    written(out.write_all(bytes).and_then(|()| out.flush()))
+}
+
+/// What a write to standard output answered: a reader that has gone is no failure.
+///
+/// # Errors
+/// As [`data`].
+pub fn written(answer: io::Result<()>) -> anyhow::Result<()> {
+    answer.map_err(|error| match error.kind() {
         io::ErrorKind::BrokenPipe => Interrupted::BrokenPipe.into(),
         _ => anyhow::Error::new(error).context("cannot write to standard output"),
     })
@@ -139,6 +147,14 @@ pub fn size(bytes: u64) -> String {
         unit += 1;
     }
     if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", UNITS[unit]) }
+}
+
+/// A number of things: `1 file`, `2 files`.
+pub fn count(number: impl Into<u64>, thing: &str) -> String {
+    match number.into() {
+        1 => format!("1 {thing}"),
+        many => format!("{many} {thing}s"),
+    }
 }
 
 #[cfg(test)]

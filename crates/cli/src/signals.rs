@@ -1,5 +1,7 @@
 //! Ctrl-C and its kin: noted when they come, raised again once everything is cleaned up.
 
+use std::io::{self, Read};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -49,5 +51,40 @@ pub(crate) fn raise_again() {
     if let Some(signal) = pending() {
         // It returns only for a signal that can not end a process.
         let _ = signal_hook::low_level::emulate_default_handler(signal);
+    }
+}
+
+/// Stops long work when a signal asks to.
+#[derive(Debug, Clone, Copy)]
+pub struct Watch;
+
+impl Watch {
+    fn answer() -> ControlFlow<()> {
+        if pending().is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+}
+
+impl pkgtree::Progress for Watch {
+    fn begin(&mut self, _: u64) {}
+
+    fn advance(&mut self, _: u64) -> ControlFlow<()> {
+        Self::answer()
+    }
+}
+
+impl installdb::Progress for Watch {
+    fn report(&mut self, _: installdb::Event<'_>) -> ControlFlow<()> {
+        Self::answer()
+    }
+}
+
+/// A reader that ends with an error when a signal asks to stop.
+#[derive(Debug)]
+pub struct Stoppable<R>(pub R);
+
+impl<R: Read> Read for Stoppable<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        check().map_err(io::Error::other)?;
+        self.0.read(buffer)
     }
 }

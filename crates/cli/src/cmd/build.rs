@@ -14,7 +14,7 @@ use trust::{SigArchive, SignOptions, Signer, next_seq, sign_package};
 
 use crate::building::Told;
 use crate::change::{self, Change, Install, Manner};
-use crate::failure::{Failure, Interrupted};
+use crate::failure::Failure;
 use crate::options::Workshop;
 use crate::render::{self, Voice};
 use crate::{exit, keys, packages, places, signals};
@@ -83,14 +83,17 @@ pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
         };
         return Ok(builder.shell(&package.recipe, &mut told)?.code());
     }
-    builder.build(&wanted, &mut told).map_err(interrupted)?;
+    // What would fail after a long build is found out before it.
+    let output = args.output.as_deref().map(folder_to_write).transpose()?;
+    let into = args.into.as_deref().map(folder_to_write).transpose()?;
+    let signer = (output.is_some() || into.is_some()).then(|| keys::signer(args.key.as_deref(), voice)).transpose()?;
+    builder.build(&wanted, &mut told)?;
     told.finish();
     let mut built: Vec<BuiltPackage> = wanted.iter().flat_map(|package| builder.packages(&package.recipe)).collect();
     built.dedup_by(|a, b| a.package == b.package);
-    if let Some(folder) = &args.output {
-        let signer = keys::signer(args.key.as_deref(), voice)?;
+    if let Some((folder, signer)) = output.as_ref().zip(signer.as_deref()) {
         for package in &mut built {
-            package.path = give_away(package, folder, &*signer)?;
+            package.path = give_away(package, folder, signer)?;
         }
     }
     for package in &built {
@@ -101,28 +104,25 @@ pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
             render::data(package.path.display())?;
         }
     }
-    if let Some(root) = &args.into {
-        install(&builder, &wanted, root, args, voice)?;
+    if let Some((root, signer)) = into.as_ref().zip(signer.as_deref()) {
+        let manner = Manner { yes: true, dry_run: false, json: args.json };
+        install(&builder, &wanted, root.path(), signer, manner, voice)?;
     }
     Ok(exit::DONE)
 }
 
-/// The builder only says that it stopped; the signal says why.
-fn interrupted(error: builder::Error) -> anyhow::Error {
-    match (&error, signals::pending()) {
-        (builder::Error::Interrupted, Some(signal)) => Interrupted::Signal(signal).into(),
-        _ => error.into(),
-    }
+/// A folder, made where it is missing.
+fn folder_to_write(path: &Path) -> anyhow::Result<Root> {
+    Ok(Root::create(places::absolute(path)?, Mode::from_raw(0o755))?)
 }
 
 /// Copies a package into a folder and puts its signature beside it.
-fn give_away(package: &BuiltPackage, folder: &Path, signer: &dyn Signer) -> anyhow::Result<PathBuf> {
-    let root = Root::create(places::absolute(folder)?, Mode::from_raw(0o755))?;
+fn give_away(package: &BuiltPackage, root: &Root, signer: &dyn Signer) -> anyhow::Result<PathBuf> {
     let name = PkgPath::from_os(package.path.file_name().unwrap_or_default())?;
     let mut source = std::fs::File::open(&package.path).with_context(|| packages::unreadable(&package.path))?;
-    let target = pkgfs::TempFile::new_for(&root, &name, Mode::from_raw(0o644))?;
+    let target = pkgfs::TempFile::new_for(root, &name, Mode::from_raw(0o644))?;
     std::io::copy(&mut source, &mut target.file())
-        .with_context(|| format!("cannot copy a package to `{}`", folder.display()))?;
+        .with_context(|| format!("cannot copy a package to `{}`", root.path().display()))?;
     target.persist(Durability::Atomic)?;
     let path = root.path().join(name.as_path());
     let beside = SigArchive::path_beside(&path);
@@ -145,13 +145,11 @@ fn install(
     builder: &Builder<'_>,
     wanted: &[PackageRef],
     root: &Path,
-    args: &Args,
+    signer: &dyn Signer,
+    manner: Manner,
     voice: &Voice,
 ) -> anyhow::Result<()> {
-    let signer = keys::signer(args.key.as_deref(), voice)?;
-    let root = places::absolute(root)?;
-    Root::create(&root, Mode::from_raw(0o755))?;
-    if let Some(file) = keys::trust_in_new_root(&root, &*signer)? {
+    if let Some(file) = keys::trust_in_new_root(root, signer)? {
         voice.status(format_args!("the new root trusts your key and nothing else: `{}`", file.display()));
     }
     let mut needed: Vec<BuiltPackage> = Vec::new();
@@ -162,13 +160,13 @@ fn install(
             }
         }
     }
-    let installed = installed_ids(&root)?;
+    let installed = installed_ids(root)?;
     let is_new = |package: &&BuiltPackage| !installed.contains(&package.id);
     let archives: Vec<(PathBuf, bool, SigArchive)> = needed
         .iter()
         .filter(is_new)
         .map(|package| {
-            let archive = sign(&package.path, &*signer, SigArchive::new())?;
+            let archive = sign(&package.path, signer, SigArchive::new())?;
             Ok((package.path.clone(), wanted.contains(&package.package), archive))
         })
         .collect::<anyhow::Result<_>>()?;
@@ -181,11 +179,10 @@ fn install(
             signatures: Some(archive),
         });
         let change = Change { install: install.collect(), options: Options::default(), ..Change::default() };
-        let manner = Manner { yes: true, dry_run: false, json: args.json };
-        change::run(&root, change, manner, voice)
+        change::run(root, change, manner, voice)
             .with_context(|| format!("cannot install into `{}`", root.display()))?;
     }
-    tell_how_to_run(&needed, wanted, &root, voice)
+    tell_how_to_run(&needed, wanted, root, voice)
 }
 
 fn installed_ids(root: &Path) -> anyhow::Result<Vec<pkgtypes::PackageId>> {

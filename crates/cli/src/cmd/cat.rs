@@ -7,8 +7,9 @@ use anyhow::Context;
 use pkgformat::{EntryKind, PackageRecord};
 use pkgtypes::{Digest, PkgPath};
 
-use crate::failure::{Failure, Interrupted};
-use crate::render::Voice;
+use crate::failure::Failure;
+use crate::render::{self, Voice};
+use crate::signals::Stoppable;
 use crate::{exit, packages};
 
 /// What to show.
@@ -32,14 +33,14 @@ pub fn run(args: &Args, _: &Voice) -> anyhow::Result<u8> {
     let damaged = || format!("cannot read `{shown}` in {}", packages::shown(&args.file));
     if let Some(mut package) = packages::open_seekable(&args.file)? {
         let digest = content(package.package(), &path).ok_or_else(missing)?;
-        copy(package.blob(&digest).with_context(damaged)?).with_context(damaged)?;
+        copy(package.blob(&digest).with_context(damaged)?)?;
         return Ok(exit::DONE);
     }
     let mut package = packages::open(&args.file)?;
     let digest = content(package.package(), &path).ok_or_else(missing)?;
     while let Some(blob) = package.next_blob().with_context(damaged)? {
         if blob.digest() == digest {
-            copy(blob).with_context(damaged)?;
+            copy(blob)?;
             return Ok(exit::DONE);
         }
     }
@@ -56,17 +57,15 @@ fn content(package: &PackageRecord, path: &PkgPath) -> Option<Digest> {
 }
 
 /// What was written before damage is found can not be taken back, so the end tells.
-fn copy(mut blob: impl Read) -> anyhow::Result<()> {
+fn copy(blob: impl Read) -> anyhow::Result<()> {
+    let mut blob = Stoppable(blob);
     let mut out = std::io::stdout().lock();
     let mut buffer = vec![0; 1 << 16];
     loop {
-        let read = blob.read(&mut buffer).map_err(|error| anyhow::Error::from(pkgformat::Error::from(error)))?;
+        let read = blob.read(&mut buffer).map_err(pkgformat::Error::from)?;
         if read == 0 {
-            return out.flush().map_err(|_| Interrupted::BrokenPipe.into());
+            return render::written(out.flush());
         }
-        out.write_all(&buffer[..read]).map_err(|error| match error.kind() {
-            std::io::ErrorKind::BrokenPipe => anyhow::Error::from(Interrupted::BrokenPipe),
-            _ => error.into(),
-        })?;
+        render::written(out.write_all(&buffer[..read]))?;
     }
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
-use pkgformat::{Entry, EntryKind, PackageRecord};
+use pkgformat::{Entry, EntryKind, PackageRecord, Xattr};
 use serde_json::{Map, Value, json};
 
 use crate::render::{self, Voice};
@@ -81,7 +81,9 @@ fn line(entry: &Entry) -> String {
         EntryKind::Hardlink { target } => format!(" = {target}"),
         _ => String::new(),
     };
-    format!("{letter}{mode} {}:{} {size:>10} {}{target}", entry.owner, entry.group, entry.path)
+    let names: Vec<String> = entry.xattrs.iter().map(|xattr| xattr.name.escape_ascii().to_string()).collect();
+    let xattrs = if names.is_empty() { String::new() } else { format!(" [{}]", names.join(" ")) };
+    format!("{letter}{mode} {}:{} {size:>10} {}{target}{xattrs}", entry.owner, entry.group, entry.path)
 }
 
 fn document(record: &PackageRecord, files: bool) -> anyhow::Result<Value> {
@@ -114,6 +116,12 @@ fn file(entry: &Entry) -> Value {
     }
     if let Some(mode) = entry.kind.mode() {
         value["mode"] = mode.to_string().into();
+    }
+    if !entry.xattrs.is_empty() {
+        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let xattr =
+            |xattr: &Xattr| json!({ "name": xattr.name.escape_ascii().to_string(), "value_hex": hex(&xattr.value) });
+        value["xattrs"] = entry.xattrs.iter().map(xattr).collect();
     }
     match &entry.kind {
         EntryKind::File { size, digest, .. } => {

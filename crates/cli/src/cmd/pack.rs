@@ -8,11 +8,13 @@ use codec::{Encoder, Format};
 use pkgformat::PackageMeta;
 use pkgfs::{Durability, Root, TempFile};
 use pkgtree::{Names, Owners, PackOptions, Packed, Packer};
-use pkgtypes::{Arch, Mode, PkgPath};
+use pkgtypes::{Arch, Mode};
 
 use crate::failure::Failure;
+use crate::output::Output;
 use crate::render::{self, Voice};
-use crate::{exit, packages, places};
+use crate::signals::Watch;
+use crate::{exit, packages};
 
 /// What to pack.
 #[derive(Debug, clap::Args)]
@@ -46,11 +48,15 @@ fn assignment(text: &str) -> Result<(String, String), String> {
 pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
     let meta = metadata(args)?;
     let tree = Root::open(&args.dir)?;
+    let output = Output::of(&args.output)?;
+    refuse_inside(&args.dir, &output)?;
     let mut options = PackOptions::default();
     if args.keep_owners {
         options.owners = Owners::Keep(Names::load(&tree)?);
     }
-    let packed = write(Packer::new(&tree, meta, options), &args.output)
+    let mut watch = Watch;
+    let packer = Packer::new(&tree, meta, options).progress(&mut watch);
+    let packed = write(packer, output, Format::from_extension(&args.output))
         .with_context(|| format!("cannot pack `{}`", args.dir.display()))?;
     report(args, &packed, voice)?;
     Ok(exit::DONE)
@@ -66,8 +72,9 @@ fn metadata(args: &Args) -> anyhow::Result<PackageMeta> {
     let entries = missing.chain(args.meta.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     PackageMeta::from_entries(entries).map_err(|error| {
         let failure = Failure::new(exit::USAGE, format!("the metadata is wrong: {error}"));
+        let is_name = matches!(&error, pkgformat::MetaError::Value { name, .. } if name == "name");
         let hint = "give the package a name with `-m name=NAME`";
-        if said("name") { failure.into() } else { failure.hint(hint).into() }
+        if is_name && !said("name") { failure.hint(hint).into() } else { failure.into() }
     })
 }
 
@@ -78,21 +85,16 @@ fn stem(path: &Path) -> String {
     plain.strip_suffix(".kpkg").unwrap_or(plain).to_owned()
 }
 
-fn write(packer: Packer<'_>, output: &Path) -> anyhow::Result<Packed> {
-    let format = Format::from_extension(output);
-    if output.as_os_str() == "-" {
-        let mut encoder = Encoder::new(BufWriter::new(std::io::stdout().lock()), format)?;
-        let packed = packer.write_to(&mut encoder)?;
-        encoder.finish()?;
-        return Ok(packed);
-    }
-    let output = places::absolute(output)?;
-    let (folder, name) = output
-        .parent()
-        .zip(output.file_name())
-        .ok_or_else(|| Failure::new(exit::USAGE, "the output is no file name"))?;
-    let folder = Root::open(folder)?;
-    let name = PkgPath::from_os(name)?;
+fn write(packer: Packer<'_>, output: Output, format: Format) -> anyhow::Result<Packed> {
+    let (folder, name) = match output {
+        Output::Stream(stream) => {
+            let mut encoder = Encoder::new(stream, format)?;
+            let packed = packer.write_to(&mut encoder)?;
+            encoder.finish()?;
+            return Ok(packed);
+        }
+        Output::File { folder, name } => (folder, name),
+    };
     if format == Format::Plain {
         return Ok(packer.create(&folder, &name, Durability::Atomic)?);
     }
@@ -102,6 +104,18 @@ fn write(packer: Packer<'_>, output: &Path) -> anyhow::Result<Packed> {
     encoder.finish()?;
     file.persist(Durability::Atomic)?;
     Ok(packed)
+}
+
+/// A package in the tree that it is made of would be in itself.
+fn refuse_inside(tree: &Path, output: &Output) -> anyhow::Result<()> {
+    let Some(path) = output.path() else { return Ok(()) };
+    let real = |path: &Path| std::fs::canonicalize(path).ok();
+    let inside = real(tree).zip(path.parent().and_then(real)).is_some_and(|(tree, folder)| folder.starts_with(tree));
+    if !inside {
+        return Ok(());
+    }
+    let what = format!("`{}` lies in the folder that is packed", path.display());
+    Err(Failure::new(exit::USAGE, what).hint("write the package somewhere else").into())
 }
 
 fn report(args: &Args, packed: &Packed, voice: &Voice) -> anyhow::Result<()> {
@@ -120,10 +134,10 @@ fn report(args: &Args, packed: &Packed, voice: &Voice) -> anyhow::Result<()> {
         }));
     }
     voice.status(format_args!(
-        "packed {} files, {} in {}: {} {}-{}",
-        packed.summary.files,
+        "packed {}, {}, to {}: {} {}-{}",
+        render::count(packed.summary.files, "file"),
         render::size(packed.summary.bytes),
-        packages::shown(&args.output),
+        if args.output.as_os_str() == "-" { "standard output".to_owned() } else { packages::shown(&args.output) },
         meta.name,
         meta.version,
         meta.release

@@ -7,7 +7,7 @@ use installdb::{InstallDb, Installed, Outcome};
 
 use crate::change::{self, Manner};
 use crate::exit;
-use crate::render::Voice;
+use crate::render::{self, Voice};
 
 /// Which root.
 #[derive(Debug, clap::Args)]
@@ -32,6 +32,12 @@ pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
     Ok(match change::tell_recovery(&db, manner, voice)? {
         Some(Outcome::RolledBack) => exit::ROLLED_BACK,
         Some(Outcome::Finished) => exit::DONE,
+        None if args.json => {
+            render::json(
+                &serde_json::json!({ "reason": "recovered", "transaction": null, "outcome": "nothing to do" }),
+            )?;
+            exit::DONE
+        }
         None => {
             voice.status("no transaction was interrupted");
             exit::DONE

@@ -10,6 +10,7 @@ use serde_json::json;
 
 use crate::failure::Failure;
 use crate::render::{self, Voice};
+use crate::signals::Watch;
 use crate::{exit, packages, places};
 
 /// What to unpack, and where.
@@ -36,6 +37,7 @@ pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
     let reader = packages::open(&args.file)?;
     let target = places::absolute(&args.directory)?;
     let cannot = || format!("cannot unpack {} into `{}`", packages::shown(&args.file), args.directory.display());
+    let mut watch = Watch;
     let exists = std::fs::symlink_metadata(&target).is_ok();
     let unpacked = if exists {
         let root = Root::open(&target)?;
@@ -44,7 +46,7 @@ pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
             return Err(Failure::new(exit::REFUSED, what).hint("say `--into-existing` to add to what is there").into());
         }
         let options = options(&root)?;
-        Unpacker::new(reader, options).into_existing(&root).with_context(cannot)?
+        Unpacker::new(reader, options).progress(&mut watch).into_existing(&root).with_context(cannot)?
     } else {
         let (folder, name) = target
             .parent()
@@ -52,7 +54,10 @@ pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
             .ok_or_else(|| Failure::new(exit::USAGE, "the folder has no name"))?;
         let root = Root::create(folder, Mode::from_raw(0o755))?;
         let options = options(&root)?;
-        Unpacker::new(reader, options).create(&root, &PkgPath::from_os(name)?).with_context(cannot)?
+        Unpacker::new(reader, options)
+            .progress(&mut watch)
+            .create(&root, &PkgPath::from_os(name)?)
+            .with_context(cannot)?
     };
     report(args, &unpacked, voice)?;
     Ok(exit::DONE)
@@ -85,7 +90,7 @@ fn report(args: &Args, unpacked: &Unpacked, voice: &Voice) -> anyhow::Result<()>
     }
     if missed.owners > 0 {
         voice.warning(format_args!(
-            "{} paths belong to you instead of their owners: only root can give files away",
+            "{} paths belong to you instead of their owners, which are not known here or which only root can give files to",
             missed.owners
         ));
     }
