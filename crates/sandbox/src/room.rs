@@ -219,6 +219,8 @@ pub enum Output {
     Pipe,
     /// A descriptor of the caller.
     Fd(RawFd),
+    /// For standard error: where standard output goes. Both then come in the order in which they were written.
+    Same,
 }
 
 /// A descriptor of the caller that the program gets under a fixed number.

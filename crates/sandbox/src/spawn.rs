@@ -214,6 +214,9 @@ impl Stdio {
             Output::Inherit => Ok((None, own)),
             Output::Fd(fd) => Ok((None, fd)),
             Output::Pipe => self.pipe().map(|(file, fd)| (Some(file), fd)),
+            Output::Same => {
+                Err(Error::invalid("standard output has nothing to be the same as; only standard error has"))
+            }
         }
     }
 }
@@ -275,7 +278,7 @@ fn environment((name, value): &(OsString, OsString)) -> Result<CString, Error> {
 fn descriptors(room: &Room, io: &mut Stdio) -> Result<Vec<(RawFd, RawFd)>, Error> {
     let input = io.input(&room.stdin)?;
     let (out, out_fd) = io.output(room.stdout, 1)?;
-    let (err, err_fd) = io.output(room.stderr, 2)?;
+    let (err, err_fd) = if room.stderr == Output::Same { (None, out_fd) } else { io.output(room.stderr, 2)? };
     io.child = ChildOutput { out, err };
     let mut fds = vec![(input, 0), (out_fd, 1), (err_fd, 2)];
     for fd in &room.fds {

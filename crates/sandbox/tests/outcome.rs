@@ -59,6 +59,17 @@ fn output_written_just_before_the_end_is_not_lost() {
 }
 
 #[test]
+fn both_outputs_in_one_pipe_keep_their_order() {
+    let base = Base::new();
+    let mut room = base.sh("for i in 1 2 3 4 5 6 7 8 9; do echo out $i; echo err $i >&2; done");
+    room.stderr = Output::Same;
+    let (outcome, out, err) = room.output().unwrap();
+    assert!(outcome.success() && err.is_empty());
+    let expected: String = (1..10).map(|i| format!("out {i}\nerr {i}\n")).collect();
+    assert_eq!(String::from_utf8(out).unwrap(), expected);
+}
+
+#[test]
 fn the_time_limit_ends_a_program_that_ignores_signals() {
     let base = Base::new();
     let mut room = base.sh("trap '' TERM INT HUP; while :; do sleep 1000; done");
