@@ -132,6 +132,13 @@ fn a_root_that_is_not_there_is_not_made() {
 }
 
 #[test]
+fn a_name_is_no_package_file() {
+    let env = env();
+    env.pkg(&["install", "--root", "root", "-y", "lua"]).code(5).err_has(&["pkg build lua --into"]);
+    env.pkg(&["install", "--root", "root", "-y", "./lua.kpkg"]).code(1);
+}
+
+#[test]
 fn a_dry_run_changes_nothing() {
     let env = env();
     env.install("hello", &[("bin/hello", "hej")]);

@@ -136,7 +136,7 @@ fn sources_are_taken_from_a_folder_by_their_digest() {
     build(&env, "data").code(6).err_has(&["nowhere.invalid"]);
     let words = ["fetch", "data", "--recipes", "recipes", "--cache", "cache", "--offline"];
     env.pkg(&words).code(6);
-    env.pkg(&[&words[..], &["--from-dir", "downloads"]].concat()).code(0).err_has(&["1 sources are in the store"]);
+    env.pkg(&[&words[..], &["--from-dir", "downloads"]].concat()).code(0).err_has(&["1 source in the store"]);
     let package = build(&env, "data").code(0).out.trim().replace("ENV/", "");
     env.pkg(&["cat", &package, "data.txt"]).code(0).out_has(&["the source"]);
 }

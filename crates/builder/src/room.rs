@@ -105,6 +105,8 @@ impl RoomPlan<'_> {
             recipe::Kind::Source => Net::Host,
             recipe::Kind::Binary => Net::Loopback,
         };
+        // One pipe, so that the log has an error after the line that led to it.
+        room.stderr = Output::Same;
         room.limits = self.room_limits();
         for (name, value) in self.environment() {
             room.env(name, value);

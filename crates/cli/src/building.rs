@@ -28,8 +28,8 @@ impl<'a> Told<'a> {
     /// One line about everything that was there before.
     pub fn finish(&self) {
         if self.present > 0 && !self.json {
-            self.voice
-                .status(format_args!("{} of the recipes were built before, nothing to do for them", self.present));
+            let recipes = render::count(self.present as u64, "recipe");
+            self.voice.status(format_args!("{recipes} built before, nothing to do"));
         }
     }
 

@@ -171,7 +171,7 @@ fn build_code(error: &BuildError) -> Option<u8> {
 /// What a failed build wrote last, and where all of it is.
 fn tell_log(error: &BuildError, voice: &Voice) {
     let BuildError::Failed(failed) = error else { return };
-    let FailedScript { first_error, tail, log, kept, recipe, .. } = &**failed;
+    let FailedScript { first_error, tail, log, kept, .. } = &**failed;
     if let Some(first) = first_error.as_ref().filter(|first| !tail.contains(first)) {
         voice.status(format_args!("first error: {first}"));
     }
@@ -182,7 +182,7 @@ fn tell_log(error: &BuildError, voice: &Voice) {
         Some(folder) => voice.status(format_args!("the build's folder: {}", folder.display())),
         None => voice.status("the build's folder is gone; `--keep` keeps it"),
     }
-    voice.hint(format_args!("a shell in the same room: pkg build --shell {recipe}"));
+    voice.hint("the same command with `--shell` and this recipe alone opens a shell in the same room");
 }
 
 fn hint(error: &anyhow::Error) -> Option<String> {
@@ -196,6 +196,11 @@ fn hint(error: &anyhow::Error) -> Option<String> {
         && recipe.release.0 == 0
     {
         return Some("a seed's pin may have moved: `pkg bootstrap SET --relock` pins what apt has now".to_owned());
+    }
+    if let Some(BuildError::Source { error: fetch::Error::Offline { .. }, .. }) = find(error) {
+        return Some(
+            "without `--offline` it would be fetched; `pkg fetch --from-dir DIR` takes it from a folder".to_owned(),
+        );
     }
     match find::<installdb::Error>(error)? {
         installdb::Error::Busy { .. } => Some("wait until the other process is done, then try again".to_owned()),

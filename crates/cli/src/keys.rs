@@ -24,7 +24,9 @@ pub fn signer(named: Option<&Path>, voice: &Voice) -> anyhow::Result<Box<dyn Sig
             Failure::new(exit::FAILED, "no ssh-agent is running: `SSH_AUTH_SOCK` is not set")
                 .hint("start one with `eval $(ssh-agent)`, or name the key's file")
         })?;
-        return Ok(Box::new(Agent::connect(socket)?.into_signer(fingerprint.parse()?)?));
+        return Ok(Box::new(Agent::connect(socket)?.into_signer(
+            fingerprint.parse().map_err(|error: trust::Error| Failure::new(exit::USAGE, error.to_string()))?,
+        )?));
     }
     let key = SecretKey::load(named, &mut || passphrase::of_key(named));
     Ok(Box::new(key.with_context(|| format!("cannot use the key `{}`", named.display()))?))

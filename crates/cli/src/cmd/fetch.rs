@@ -7,7 +7,7 @@ use recipe::{DepSpec, RecipeId};
 
 use crate::building::Told;
 use crate::options::Workshop;
-use crate::render::Voice;
+use crate::render::{self, Voice};
 use crate::{exit, signals};
 
 /// Whose sources.
@@ -43,7 +43,7 @@ pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
     let mut told = Told::new(voice, args.json);
     let sources = builder.fetch(&recipes, args.from_dir.as_deref(), &mut told)?;
     if !args.json {
-        voice.status(format_args!("{sources} sources are in the store"));
+        voice.status(format_args!("{} in the store", render::count(sources as u64, "source")));
     }
     Ok(exit::DONE)
 }

@@ -1,9 +1,10 @@
 //! `pkg install FILE..`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use installdb::{Options, Unowned};
+use pkgtypes::PackageSpec;
 use trust::Exception;
 
 use crate::change::{self, Change, Install, Manner};
@@ -60,6 +61,17 @@ impl From<UnownedFiles> for Unowned {
     }
 }
 
+/// A name where a file should be: there is no repository to look it up in.
+fn refuse_name(path: &Path) -> Result<(), Failure> {
+    let is_name = path.to_str().is_some_and(|text| text.parse::<PackageSpec>().is_ok() && !text.ends_with(".kpkg"));
+    if path.exists() || !is_name {
+        return Ok(());
+    }
+    let name = path.display();
+    Err(Failure::new(exit::UNKNOWN, format!("there is no file `{name}`, and packages are installed from files"))
+        .hint(format!("`pkg build {name} --into ROOT` builds it from its recipe and installs it")))
+}
+
 /// Installs packages in one transaction.
 ///
 /// # Errors
@@ -70,6 +82,7 @@ pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
         .iter()
         .map(|text| text.parse().map_err(|error: trust::Error| Failure::new(exit::USAGE, error.to_string())))
         .collect::<Result<_, _>>()?;
+    args.files.iter().try_for_each(|path| refuse_name(path))?;
     let install =
         args.files.iter().map(|path| Install { path: path.clone(), wanted: true, signatures: None }).collect();
     let options = Options {

@@ -99,7 +99,11 @@ fn lint(which: &Which, voice: &Voice) -> anyhow::Result<u8> {
             let path = finding.path.as_ref().map_or_else(String::new, |path| format!(" {path}"));
             render::data(format_args!("{id}{path}: {}: {}", finding.lint.as_str(), finding.message))?;
         }
-        voice.status(format_args!("{open} findings, {} more with a reason", found.len() - open));
+        voice.status(format_args!(
+            "{}, {} more with a reason",
+            render::count(open as u64, "finding"),
+            found.len() - open
+        ));
     }
     Ok(if open == 0 { exit::DONE } else { exit::FAILED })
 }

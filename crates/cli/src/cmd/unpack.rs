@@ -89,9 +89,9 @@ fn report(args: &Args, unpacked: &Unpacked, voice: &Voice) -> anyhow::Result<()>
         voice.warning(format_args!("`{path}` lacks an attribute that this user or file system can not set"));
     }
     if missed.owners > 0 {
+        let paths = render::count(missed.owners, "path");
         voice.warning(format_args!(
-            "{} paths belong to you instead of their owners, which are not known here or which only root can give files to",
-            missed.owners
+            "not given to its owner, who is unknown here or to whom only root can give: {paths}"
         ));
     }
     let summary = &unpacked.summary;
