@@ -126,8 +126,8 @@ mod tests {
     fn lines_get_the_other_type_and_keep_their_options() {
         let text = "\
 # a comment
-deb http://deb.debian.org/debian bookworm main contrib # and one more
-deb-src http://deb.debian.org/debian bookworm main contrib
+deb http://deb.example.org/debian bookworm main contrib # and one more
+deb-src http://deb.example.org/debian bookworm main contrib
 deb [arch=amd64,i386 signed-by=/usr/share/keyrings/x.gpg lang=de target=Packages] https://x.example/apt ./
 deb cdrom:[Debian 12]/ bookworm main
 debx http://no bookworm main
@@ -135,14 +135,14 @@ debx http://no bookworm main
         assert_eq!(
             from_lines(text, Kind::Binary),
             [
-                "deb [target=Packages lang=none] http://deb.debian.org/debian bookworm main contrib",
+                "deb [target=Packages lang=none] http://deb.example.org/debian bookworm main contrib",
                 "deb [arch=amd64,i386 signed-by=/usr/share/keyrings/x.gpg target=Packages lang=none] https://x.example/apt ./",
             ]
         );
         assert_eq!(
             from_lines(text, Kind::Source),
             [
-                "deb-src [target=Sources lang=none] http://deb.debian.org/debian bookworm main contrib",
+                "deb-src [target=Sources lang=none] http://deb.example.org/debian bookworm main contrib",
                 "deb-src [arch=amd64,i386 signed-by=/usr/share/keyrings/x.gpg target=Sources lang=none] https://x.example/apt ./",
             ]
         );
@@ -153,7 +153,7 @@ debx http://no bookworm main
         let text = "\
 Types: deb
 # snapshot
-URIs: http://deb.debian.org/debian
+URIs: http://deb.example.org/debian
 Suites: bookworm bookworm-updates
 Components: main
 Signed-By:
@@ -174,7 +174,7 @@ suites: y
         let sources = from_stanzas(text, Kind::Source);
         assert_eq!(sources.len(), 2);
         assert!(
-            sources[0].starts_with("Types: deb-src\nTargets: Sources\nLanguages: none\nURIs: http://deb.debian.org")
+            sources[0].starts_with("Types: deb-src\nTargets: Sources\nLanguages: none\nURIs: http://deb.example.org")
         );
         assert!(sources[0].contains("Signed-By:\n -----BEGIN") && sources[0].contains(" .\n mDMEY"));
         assert!(sources[1].contains("src.example"));
