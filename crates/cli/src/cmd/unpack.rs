@@ -74,12 +74,13 @@ fn report(args: &Args, unpacked: &Unpacked, voice: &Voice) -> anyhow::Result<()>
     if args.json {
         let devices: Vec<String> = missed.devices.iter().map(ToString::to_string).collect();
         let attributes: Vec<String> = missed.attributes.iter().map(ToString::to_string).collect();
+        let special: Vec<String> = missed.special.iter().map(ToString::to_string).collect();
         return render::json(&json!({
             "format_version": 1,
             "id": unpacked.record.id().to_string(),
             "files": unpacked.summary.files,
             "bytes": unpacked.summary.bytes,
-            "not_applied": { "owners": missed.owners, "devices": devices, "attributes": attributes },
+            "not_applied": { "owners": missed.owners, "devices": devices, "attributes": attributes, "special": special },
         }));
     }
     for device in &missed.devices {
@@ -87,6 +88,9 @@ fn report(args: &Args, unpacked: &Unpacked, voice: &Voice) -> anyhow::Result<()>
     }
     for path in &missed.attributes {
         voice.warning(format_args!("`{path}` lacks an attribute that this user or file system can not set"));
+    }
+    for path in &missed.special {
+        voice.warning(format_args!("`{path}` runs with nobody's rights: it does not belong to whom the package says"));
     }
     if missed.owners > 0 {
         let paths = render::count(missed.owners, "path");
