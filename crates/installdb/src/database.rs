@@ -1,12 +1,13 @@
 use std::ops::Deref;
 use std::path::PathBuf;
 
-use pkgfs::{ErrorKind as DiskError, Lock, LockKind, Root, Wait, fd};
+use pkgfs::{ErrorKind as DiskError, Lock, LockKind, Rename, Root, Wait, fd};
 use pkgtypes::Mode;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::error::{DbResult as _, Result};
-use crate::installed::{database_file, keep_log};
+use crate::installed::{database_file, full_path, keep_log};
+use crate::schema::Found;
 use crate::{Error, Finding, Installed, Recovery, header, place, recover, schema};
 
 /// The packages of a root, to be changed. One process at a time has it; questions are answered through [`Installed`],
@@ -31,8 +32,9 @@ impl InstallDb {
         // Sqlite and the lock both make do with less, and would say so only in the middle of a transaction.
         root.may_change(Some(&place::folder())).map_err(refused)?;
         let lock = root.lock(&place::lock(), LockKind::Exclusive, Wait::No).map_err(busy)?;
-        make_file(&root)?;
-        header::has_content(&root)?;
+        if !header::is_there(&root)? {
+            make_file(&root)?;
+        }
         let mut conn = connect(&root)?;
         schema::migrate(&mut conn)?;
         let mut installed = Installed::with_writer(root, conn);
@@ -84,25 +86,48 @@ fn make_folder(root: &Root) -> pkgfs::Result<()> {
     Ok(())
 }
 
-/// sqlite gives the files beside the database the mode of the database itself.
+/// Makes the database under another name, and gives it its own when it is complete: whoever is killed meanwhile leaves
+/// nothing that could be taken for a database, or for a damaged one.
 fn make_file(root: &Root) -> Result<()> {
-    let (path, mode) = (place::database(), Mode::from_raw(0o644));
-    match root.create_file(&path, mode) {
-        Ok(file) => fd::set_mode(&file, mode)
-            .map_err(|error| pkgfs::Error::new("set the mode of", root.path().join(&path), error).into()),
-        Err(error) if error.kind == DiskError::Exists => Ok(()),
-        Err(error) => Err(error.into()),
+    let unfinished = place::unfinished();
+    match root.remove_file(&unfinished) {
+        Err(error) if error.kind != DiskError::NotFound => return Err(error.into()),
+        _ => {}
     }
+    // sqlite gives the files beside the database the mode of the database itself.
+    let mode = Mode::from_raw(0o644);
+    let file = root.create_file(&unfinished, mode)?;
+    let failed = |operation| {
+        let path = root.path().join(&unfinished);
+        move |error| Error::Disk(pkgfs::Error::new(operation, path, error))
+    };
+    fd::set_mode(&file, mode).map_err(failed("set the mode of"))?;
+    make_tables(full_path(root, &unfinished)?)?;
+    file.sync_all().map_err(failed("sync"))?;
+    root.rename(&unfinished, &place::database(), Rename::NoReplace)?;
+    Ok(root.sync_dir(Some(&place::folder()))?)
+}
+
+fn make_tables(path: PathBuf) -> Result<()> {
+    let mut conn = open_file(path.clone())?;
+    // What is not complete is thrown away, and needs no journal to go back.
+    conn.pragma_update(None, "journal_mode", "memory").during("configure the connection", &conn)?;
+    schema::migrate(&mut conn)?;
+    conn.close().map_err(|(_, source)| Error::sqlite("make the tables", path, source))
+}
+
+fn open_file(path: PathBuf) -> Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    Connection::open_with_flags(&path, flags).map_err(|source| Error::sqlite("open the file", path, source))
 }
 
 fn connect(root: &Root) -> Result<Connection> {
-    let file = database_file(root)?;
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
-    let conn =
-        Connection::open_with_flags(&file, flags).map_err(|source| Error::sqlite("open the file", file, source))?;
+    let conn = open_file(database_file(root)?)?;
     conn.busy_timeout(std::time::Duration::from_secs(5)).during("open the file", &conn)?;
     // Looked at before anything is set, so that a file of somebody else stays as it is.
-    schema::inspect(&conn)?;
+    if schema::inspect(&conn)? == Found::Blank {
+        return Err(schema::blank(&conn));
+    }
     keep_log(&conn)?;
     let set = || {
         conn.pragma_update(None, "journal_mode", "wal")?;

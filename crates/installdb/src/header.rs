@@ -1,6 +1,7 @@
 //! A look at the database file before sqlite gets it.
 //!
-//! sqlite takes a file that is cut off inside its first page for an empty one, and would begin anew over it.
+//! sqlite takes a file that is cut off inside its first page for an empty one, and would begin anew over it. A database
+//! gets its name when its tables are in it, so an empty file is one that lost its content.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -13,22 +14,27 @@ use crate::{Error, place};
 
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 
-/// Whether there is anything in the file.
+/// Whether there is a database.
 ///
 /// # Errors
-/// It is no regular file, no database, or shorter than its header says.
-pub(crate) fn has_content(root: &Root) -> Result<bool> {
+/// It is no regular file, no database, or shorter than its header says; only its log is there.
+pub(crate) fn is_there(root: &Root) -> Result<bool> {
     let damaged = |reason: String| Error::Damaged { path: root.path().join(place::database()), reason };
     let (file, stat) = match root.at(&place::database()).and_then(|place| place.open_with_stat()) {
         Ok(opened) => opened,
-        Err(error) if error.kind == DiskError::NotFound => return Ok(false),
+        Err(error) if error.kind == DiskError::NotFound => {
+            if is_empty(root, &place::log())? && is_empty(root, &place::rollback())? {
+                return Ok(false);
+            }
+            return Err(damaged("it is missing, only its log is there".to_owned()));
+        }
         Err(error) if matches!(error.kind, DiskError::Symlink | DiskError::WrongType) => {
             return Err(damaged("it is no regular file".to_owned()));
         }
         Err(error) => return Err(error.into()),
     };
     if stat.size == 0 {
-        return Ok(!is_empty(root, &place::log())?);
+        return Err(damaged("it is empty, and no database ever is".to_owned()));
     }
     // What is in the logs may be newer than the header.
     let settled = is_empty(root, &place::log())? && is_empty(root, &place::rollback())?;

@@ -1,6 +1,7 @@
 use std::path::{Path, PathBuf};
 
 use pkgfs::{ErrorKind as DiskError, Lock, LockKind, Root, Wait};
+use pkgtypes::PkgPath;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
@@ -30,7 +31,7 @@ impl Installed {
     pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
         let root = Root::open(path)?;
         let file = database_file(&root)?;
-        if !header::has_content(&root)? {
+        if !header::is_there(&root)? {
             return Err(Error::NoDatabase { path: file });
         }
         match open_shared(&file) {
@@ -67,10 +68,15 @@ impl Installed {
     }
 }
 
-/// The database's path with every link above the root resolved, so that sqlite can be told to follow none.
+/// The database's path.
 pub(crate) fn database_file(root: &Root) -> Result<PathBuf> {
+    full_path(root, &place::database())
+}
+
+/// A path with every link above the root resolved, so that sqlite can be told to follow none.
+pub(crate) fn full_path(root: &Root, path: &PkgPath) -> Result<PathBuf> {
     let top = root.path().canonicalize().map_err(|error| pkgfs::Error::new("open the tree", root.path(), error))?;
-    Ok(top.join(place::database()))
+    Ok(top.join(path))
 }
 
 fn open_shared(file: &Path) -> Result<Connection> {
@@ -86,8 +92,7 @@ fn open_shared(file: &Path) -> Result<Connection> {
 fn expect_tables(conn: &Connection) -> Result<()> {
     match schema::inspect(conn)? {
         Found::Version(schema::USER_VERSION) => Ok(()),
-        // Before its first migration is decided, a database holds nothing.
-        Found::Blank => Err(Error::NoDatabase { path: crate::error::path_of(conn) }),
+        Found::Blank => Err(schema::blank(conn)),
         Found::Version(older) => {
             Err(Error::damaged(conn, format!("version {older} was not brought up to date: open it for writing once")))
         }

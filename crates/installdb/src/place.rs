@@ -16,12 +16,17 @@ pub(crate) fn database() -> PkgPath {
     fixed("var/lib/kista/install.db")
 }
 
+/// The database while it is made, before it has its name.
+pub(crate) fn unfinished() -> PkgPath {
+    fixed("var/lib/kista/install.db.new")
+}
+
 /// sqlite's write-ahead log.
 pub(crate) fn log() -> PkgPath {
     fixed("var/lib/kista/install.db-wal")
 }
 
-/// sqlite's rollback journal; only while a database is made.
+/// sqlite's rollback journal; only until a database has its write-ahead log.
 pub(crate) fn rollback() -> PkgPath {
     fixed("var/lib/kista/install.db-journal")
 }

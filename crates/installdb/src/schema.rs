@@ -44,6 +44,11 @@ pub(crate) fn inspect(conn: &Connection) -> Result<Found> {
     }
 }
 
+/// A database gets its name when its tables are in it.
+pub(crate) fn blank(conn: &Connection) -> Error {
+    Error::damaged(conn, "it has no tables")
+}
+
 /// Brings the tables to [`USER_VERSION`], all steps in one transaction.
 ///
 /// # Errors

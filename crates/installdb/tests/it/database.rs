@@ -111,6 +111,56 @@ fn a_truncated_database_is_damaged_not_empty() {
 }
 
 #[test]
+fn an_empty_database_is_damaged_not_new() {
+    let root = arranged();
+    for beside in [true, false] {
+        if !beside {
+            for name in ["install.db-wal", "install.db-shm"] {
+                fs::remove_file(file(root.path()).with_file_name(name)).unwrap();
+            }
+        }
+        fs::write(file(root.path()), "").unwrap();
+        assert!(matches!(InstallDb::open(root.path()), Err(Error::Damaged { .. })));
+        assert!(matches!(Installed::open(root.path()), Err(Error::Damaged { .. })));
+        assert_eq!(fs::metadata(file(root.path())).unwrap().len(), 0);
+    }
+}
+
+#[test]
+fn a_database_without_tables_is_damaged_not_new() {
+    let root = scratch();
+    fs::create_dir_all(file(root.path()).parent().unwrap()).unwrap();
+    let blank = rusqlite::Connection::open(file(root.path())).unwrap();
+    blank.execute_batch("CREATE TABLE gone (x); DROP TABLE gone; VACUUM").unwrap();
+    drop(blank);
+    assert!(matches!(InstallDb::open(root.path()), Err(Error::Damaged { .. })));
+    assert!(matches!(Installed::open(root.path()), Err(Error::Damaged { .. })));
+}
+
+#[test]
+fn a_log_without_its_database_is_kept() {
+    let root = arranged();
+    fs::remove_file(file(root.path())).unwrap();
+    let log = file(root.path()).with_file_name("install.db-wal");
+    fs::write(&log, "decisions").unwrap();
+    assert!(matches!(InstallDb::open(root.path()), Err(Error::Damaged { .. })));
+    assert!(matches!(Installed::open(root.path()), Err(Error::Damaged { .. })));
+    assert_eq!(fs::read_to_string(&log).unwrap(), "decisions");
+}
+
+#[test]
+fn what_is_left_of_making_a_database_is_in_nobodys_way() {
+    let root = scratch();
+    fs::create_dir_all(file(root.path()).parent().unwrap()).unwrap();
+    let unfinished = file(root.path()).with_file_name("install.db.new");
+    fs::write(&unfinished, "SQLite format 3").unwrap();
+    assert!(matches!(Installed::open(root.path()), Err(Error::NoDatabase { .. })));
+    drop(InstallDb::open(root.path()).unwrap());
+    Installed::open(root.path()).unwrap();
+    assert!(!unfinished.exists());
+}
+
+#[test]
 fn a_link_in_place_of_the_folder_is_not_followed() {
     let (root, elsewhere) = (scratch(), scratch());
     symlink(elsewhere.path(), root.path().join("var")).unwrap();
