@@ -1,6 +1,6 @@
 use std::fmt;
 
-use pkgtypes::{PackageName, PkgPath, Requirement};
+use pkgtypes::{Arch, PackageName, PkgPath, Requirement};
 
 /// A reason not to begin a transaction, found before anything was changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,6 +70,13 @@ pub enum Finding {
         /// What it asks for.
         what: &'static str,
     },
+    /// The package's programs are for another machine.
+    ForeignArch {
+        /// The package.
+        package: PackageName,
+        /// Its architecture.
+        arch: Arch,
+    },
     /// A number in the package is larger than the database can hold.
     TooLarge {
         /// The package.
@@ -133,6 +140,9 @@ impl fmt::Display for Finding {
             }
             Self::NotCarriedOut { package, what } => {
                 write!(f, "`{package}` has {what}, which this installer does not carry out")
+            }
+            Self::ForeignArch { package, arch } => {
+                write!(f, "`{package}` is for {arch}, and this machine is {}", Arch::host())
             }
             Self::TooLarge { package, what } => write!(f, "the {what} of `{package}` is too large for the database"),
             Self::NoSpace { path, needed, free } => {

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use pkgformat::PackageRecord;
-use pkgtypes::PackageName;
+use pkgtypes::{Arch, PackageName};
 
 use crate::check::Checked;
 use crate::error::{DbResult as _, Result};
@@ -69,6 +69,7 @@ impl InstallDb {
         };
         let operations = operations(&incoming, &outgoing);
         let work = Work { incoming, readers, outgoing, removed: remove, operations, tree, time, argv, options };
+        refuse_foreign_arches(&work, &mut findings);
         refuse_what_is_not_carried_out(&work, &mut findings);
         Ok(Plan { db: self, work, findings, unmet })
     }
@@ -104,6 +105,14 @@ fn operations(incoming: &[Arriving], outgoing: &[Outgoing]) -> Vec<Operation> {
         operations.entry(name.clone()).or_insert_with(|| blank(name)).new = Some(PackageVersion::from(record));
     }
     operations.into_values().collect()
+}
+
+fn refuse_foreign_arches(work: &Work<'_>, findings: &mut Vec<Finding>) {
+    let host = Arch::host();
+    let metas = work.incoming.iter().map(|incoming| incoming.record.meta());
+    for meta in metas.filter(|meta| !work.options.foreign_arch && !meta.arch.runs_on(&host)) {
+        findings.push(Finding::ForeignArch { package: meta.name.clone(), arch: meta.arch.clone() });
+    }
 }
 
 /// What a package asks for and nobody here does is a reason not to begin, unless the user says so.

@@ -104,6 +104,8 @@ pub struct Options {
     pub ignore_relations: bool,
     /// Whether packages with scripts, triggers, or users to make are installed without these being carried out.
     pub skip_scripts: bool,
+    /// Whether packages for another architecture than this program's are installed, into a root for another machine.
+    pub foreign_arch: bool,
 }
 
 /// What is done with something that no package owns where a package puts something else. What is identical to the

@@ -511,3 +511,18 @@ fn names_that_are_not_there_and_names_twice() {
     assert!(matches!(installdb::Incoming::new(one.verified(), reader), Err(Error::OtherPackage { .. })));
     drop(InstallDb::open(scene.root()).unwrap());
 }
+
+#[test]
+fn a_package_for_another_machine_is_refused() {
+    let foreign = pack("foreign 1-1").meta(|meta| meta.arch = "riscv1024".parse().unwrap()).dir("opt", 0o755).build();
+    let mut scene = Scene::new();
+    let arch = "riscv1024".parse().unwrap();
+    assert_eq!(findings(&scene, &[&foreign], &[]), [Finding::ForeignArch { package: name("foreign"), arch }]);
+    scene.options.foreign_arch = true;
+    scene.install(&[&foreign]);
+    // What is there may go without being asked for its machine.
+    scene.options.foreign_arch = false;
+    scene.remove(&["foreign"]);
+    let own = pack("own 1-1").meta(|meta| meta.arch = pkgtypes::Arch::host()).dir("opt", 0o755).build();
+    scene.install(&[&own]);
+}
