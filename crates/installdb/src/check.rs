@@ -213,20 +213,14 @@ impl<'a> Survey<'a> {
         Fate::Staged(self.stagings.len() - 1)
     }
 
-    /// A folder of the same type is never replaced; it gets other attributes where the package brings other ones.
+    /// A folder of the same type is never replaced. It gets the attributes that the package wants, unless it belongs to
+    /// packages that stay and have nothing to do with this change.
     fn existing_folder(&mut self, node: usize, stat: &Stat) -> Fate {
         let entry = self.entry(node);
-        let wants = match self.work.tree.nodes[node].before {
-            Before::Staying => false,
-            Before::Nobody => true,
-            Before::Outgoing(old) => {
-                let old = self.packages.old_entry(old);
-                (old.kind.mode(), &old.owner, &old.group) != (entry.kind.mode(), &entry.owner, &entry.group)
-            }
-        };
+        let wants = self.work.tree.nodes[node].before != Before::Staying { and_outgoing: false };
         let grant = self.rights.grant(entry);
         let differs = stat.mode != grant.mode || grant.owner.is_some_and(|owner| owner != (stat.uid, stat.gid));
-        if wants && differs {
+        if wants && differs && self.rights.may_set(stat) {
             self.attributes.push(Step::Attributes { path: entry.path.clone(), mode: grant.mode, owner: grant.owner });
         }
         Fate::Stays
@@ -308,11 +302,11 @@ impl<'a> Survey<'a> {
         let entry = self.entry(node);
         match self.work.tree.nodes[node].before {
             Before::Nobody => self.unowned_file(node, stat),
-            Before::Staying if entry.uses.contains(&Use::Config) || entry.uses.contains(&Use::Mutable) => {
+            Before::Staying { .. } if entry.uses.contains(&Use::Config) || entry.uses.contains(&Use::Mutable) => {
                 Ok(Fate::Stays)
             }
             Before::Outgoing(old) if entry.uses.contains(&Use::Config) => self.config_file(node, old, stat),
-            Before::Staying | Before::Outgoing(_) => self.stage(node),
+            Before::Staying { .. } | Before::Outgoing(_) => self.stage(node),
         }
     }
 

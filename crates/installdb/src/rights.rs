@@ -1,5 +1,5 @@
 use pkgformat::Entry;
-use pkgfs::Root;
+use pkgfs::{Root, Stat};
 use pkgtypes::Mode;
 
 use crate::Unset;
@@ -34,6 +34,11 @@ impl Rights {
     /// Root may give files away and make devices.
     pub(crate) fn is_root(&self) -> bool {
         self.uid == 0
+    }
+
+    /// Whether this user may set the permissions of what is there.
+    pub(crate) fn may_set(&self, stat: &Stat) -> bool {
+        self.is_root() || stat.uid == self.uid
     }
 
     /// The ids of an entry's owner and group; `Err` says which of both the root does not know.

@@ -37,7 +37,10 @@ pub(crate) enum Before {
     /// Only packages that go or are replaced; one of them.
     Outgoing(EntryRef),
     /// A package that stays, in which it is identical.
-    Staying,
+    Staying {
+        /// Whether a package that goes or is replaced owned it too.
+        and_outgoing: bool,
+    },
 }
 
 /// All paths of a transaction.
@@ -235,7 +238,7 @@ impl<'a> Owners<'a> {
                 alone = matches!(entry.kind, EntryKind::Dir { .. }).then_some(&entry.path);
                 continue;
             };
-            node.before = Before::Staying;
+            node.before = Before::Staying { and_outgoing: matches!(node.before, Before::Outgoing(_)) };
             let record = self.record(row)?;
             let Some(other) = record.manifest().entries().get(index) else {
                 return Err(crate::Error::damaged(&self.db.conn, format!("/{} has no entry", entry.path)));

@@ -526,3 +526,35 @@ fn a_package_for_another_machine_is_refused() {
     let own = pack("own 1-1").meta(|meta| meta.arch = pkgtypes::Arch::host()).dir("opt", 0o755).build();
     scene.install(&[&own]);
 }
+
+#[test]
+fn folders_are_brought_back_by_another_installation() {
+    let spoil = |scene: &Scene, path: &str| {
+        fs::set_permissions(scene.at(path), fs::Permissions::from_mode(0o700)).unwrap();
+        if rustix::process::geteuid().is_root() {
+            // A root in a namespace of its own may know no other user.
+            let _ = std::os::unix::fs::chown(scene.at(path), Some(5), Some(5));
+        }
+    };
+    let a = |version: &str| pack(&format!("a {version}")).file("opt/a/file", 0o644, "a").build();
+    let b = pack("b 1-1").file("opt/b/file", 0o644, "b").build();
+    let c = pack("c 1-1").file("opt/c/file", 0o644, "c").build();
+    let scene = Scene::new();
+    scene.install(&[&a("1-1"), &b]);
+    let whole = scene.tree();
+    for version in ["1-1", "2-1"] {
+        // The one is a's alone, the other also belongs to b.
+        spoil(&scene, "opt/a");
+        spoil(&scene, "opt");
+        scene.install(&[&a(version)]);
+        scene.assert_verified();
+        assert_eq!(scene.tree(), whole);
+    }
+    spoil(&scene, "opt");
+    let mode = || fs::metadata(scene.at("opt")).unwrap().mode() & 0o7777;
+    scene.install(&[&c]);
+    assert_eq!(mode(), 0o700, "a new package leaves alone what others have there already");
+    scene.install(&[&b]);
+    assert_eq!(mode(), 0o755);
+    scene.assert_verified();
+}
