@@ -219,11 +219,35 @@ impl SigArchive {
     /// As [`SigArchive::read`]; a file that cannot be read.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        match File::open(path) {
-            Ok(file) => Self::read(file, &path.display().to_string()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::new()),
-            Err(source) => Err(Error::Io { path: path.to_owned(), what: "the signatures cannot be read", source }),
+        let failed = |source| Error::Io { path: path.to_owned(), what: "the signatures cannot be read", source };
+        let file = match File::open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::new()),
+            opened => opened.map_err(failed)?,
+        };
+        // A folder can be opened like a file, and fails only when it is read.
+        if file.metadata().map_err(failed)?.is_dir() {
+            return Err(failed(io::ErrorKind::IsADirectory.into()));
         }
+        Self::read(file, &path.display().to_string())
+    }
+
+    /// Changes the archive at `path` in one step: what others add at the same time is kept, because each waits for the
+    /// one before. An archive that is not there is an empty one; when `change` fails, nothing is written.
+    ///
+    /// The lock is on the folder, so that no further file is left beside the package.
+    ///
+    /// # Errors
+    /// As [`SigArchive::load`] and [`SigArchive::save`]; what `change` answers.
+    pub fn update<T>(path: impl AsRef<Path>, change: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let path = path.as_ref();
+        let folder = folder_of(path);
+        let failed = |source| Error::Io { path: folder.to_owned(), what: "the folder cannot be locked", source };
+        let lock = File::open(folder).map_err(failed)?;
+        lock.lock().map_err(failed)?;
+        let mut archive = Self::load(path)?;
+        let answer = change(&mut archive)?;
+        archive.save(path)?;
+        Ok(answer)
     }
 
     /// Where the signatures on the package file at `package` are looked for: `PACKAGE.sigs`.
@@ -248,7 +272,8 @@ impl SigArchive {
         records.finish().map(|(writer, _)| writer).map_err(failed)
     }
 
-    /// Writes the archive to `path` in one step; an archive that is there is replaced.
+    /// Writes the archive to `path` in one step; an archive that is there is replaced, whatever others put into it since
+    /// it was read. To add to one, use [`SigArchive::update`].
     ///
     /// # Errors
     /// The disk.
@@ -256,11 +281,14 @@ impl SigArchive {
         let path = path.as_ref();
         let name = path.file_name().and_then(|name| PkgPath::from_os(name).ok());
         let name = name.ok_or_else(|| Error::parse(path.display().to_string(), "it does not name a file"))?;
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let bytes = self.write(Vec::new())?;
-        Root::open(folder)?.write_file(&name, FILE_MODE, &bytes, Durability::Synced)?;
+        Root::open(folder_of(path))?.write_file(&name, FILE_MODE, &bytes, Durability::Synced)?;
         Ok(())
     }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 fn is_plain<R: Read>(record: &RawRecord<'_, R>, kind: &str) -> bool {
