@@ -1,5 +1,5 @@
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::ReasonCode;
 
@@ -145,6 +145,14 @@ pub enum Error {
         /// Its permission bits.
         mode: u32,
     },
+    /// The public half of a key, where the secret half is needed.
+    #[error("{path}: this is the public half of a key; the secret half is needed{}", beside(.secret.as_deref()), path = .path.display())]
+    PublicHalf {
+        /// The file.
+        path: PathBuf,
+        /// Where the secret half is by custom.
+        secret: Option<PathBuf>,
+    },
     /// A secret key that needs a passphrase.
     #[error("{path}: the secret key is encrypted and {reason}", path = .path.display())]
     Passphrase {
@@ -223,13 +231,21 @@ impl Error {
             Self::KeyAmbiguous { .. } => ReasonCode::KeyAmbiguous,
             Self::Selftest { .. } | Self::Random { .. } => ReasonCode::Selftest,
             Self::Records { source, .. } => records_code(source),
-            Self::Parse { .. } | Self::Line { .. } | Self::Passphrase { .. } | Self::Agent { .. } => ReasonCode::Parse,
+            Self::Parse { .. }
+            | Self::Line { .. }
+            | Self::PublicHalf { .. }
+            | Self::Passphrase { .. }
+            | Self::Agent { .. } => ReasonCode::Parse,
         }
     }
 
     pub(crate) fn parse(what: impl Into<String>, reason: impl Into<String>) -> Self {
         Self::Parse { what: what.into(), reason: reason.into() }
     }
+}
+
+fn beside(secret: Option<&Path>) -> String {
+    secret.map_or_else(String::new, |secret| format!(", by custom in {}", secret.display()))
 }
 
 fn records_code(error: &pkgformat::Error) -> ReasonCode {

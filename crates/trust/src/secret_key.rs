@@ -68,7 +68,7 @@ impl SecretKey {
     /// Loads an OpenSSH private key file; `passphrase` is asked when the file is encrypted.
     ///
     /// # Errors
-    /// A file that others can get at, one that is not an ed25519 key (`E_KEY_TYPE`), or no or a wrong passphrase.
+    /// A file that others can get at, one that is not an ed25519 key (`E_KEY_TYPE`) or only a public half, or no or a wrong passphrase.
     pub fn load(path: impl AsRef<Path>, passphrase: &mut dyn FnMut() -> Option<Zeroizing<String>>) -> Result<Self> {
         let path = path.as_ref();
         let text = read_secret(path)?;
@@ -226,10 +226,19 @@ fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
         return Err(Error::parse(path.display().to_string(), "it is not a file"));
     }
     let mode = metadata.permissions().mode() & 0o7777;
+    let mut text = Zeroizing::new(Vec::with_capacity(MAX_LEN as usize));
+    file.take(MAX_LEN).read_to_end(&mut text).map_err(failed)?;
+    // Before its mode: others may read the public half, and closing it to them would help nobody.
+    if is_public_half(&text) {
+        let secret = (path.extension() == Some("pub".as_ref())).then(|| path.with_extension(""));
+        return Err(Error::PublicHalf { path: path.to_owned(), secret });
+    }
     if mode & OTHERS != 0 {
         return Err(Error::SecretMode { path: path.to_owned(), mode });
     }
-    let mut text = Zeroizing::new(Vec::with_capacity(MAX_LEN as usize));
-    file.take(MAX_LEN).read_to_end(&mut text).map_err(failed)?;
     Ok(text)
+}
+
+fn is_public_half(text: &[u8]) -> bool {
+    text.starts_with(b"ssh-") || text.starts_with(b"ecdsa-") || text.starts_with(b"sk-")
 }

@@ -57,6 +57,19 @@ fn a_key_that_others_can_read_is_refused() {
 }
 
 #[test]
+fn the_public_half_does_not_sign() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("me");
+    SecretKey::create(&path, "bob", &Protection::Mode).unwrap();
+    let error = SecretKey::load(path.with_extension("pub"), &mut no_passphrase).unwrap_err();
+    assert!(matches!(&error, Error::PublicHalf { secret: Some(secret), .. } if *secret == path), "{error}");
+    assert!(!error.to_string().contains("chmod"), "{error}");
+    fs::rename(path.with_extension("pub"), dir.path().join("other")).unwrap();
+    let error = SecretKey::load(dir.path().join("other"), &mut no_passphrase).unwrap_err();
+    assert!(matches!(error, Error::PublicHalf { secret: None, .. }), "{error}");
+}
+
+#[test]
 fn the_own_key_is_made_once() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("kista/key");
