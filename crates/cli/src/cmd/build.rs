@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use builder::{BuildOptions, Builder, BuiltPackage};
 use installdb::Options;
+use pkgformat::PackageRecord;
 use pkgfs::{Durability, Root};
 use pkgtypes::{Mode, PkgPath};
 use recipe::{DepSpec, PackageRef};
@@ -125,19 +126,16 @@ fn give_away(package: &BuiltPackage, root: &Root, signer: &dyn Signer) -> anyhow
         .with_context(|| format!("cannot copy a package to `{}`", root.path().display()))?;
     target.persist(Durability::Atomic)?;
     let path = root.path().join(name.as_path());
-    let beside = SigArchive::path_beside(&path);
-    let earlier = if beside.exists() { SigArchive::load(&beside)? } else { SigArchive::new() };
-    sign(&path, signer, earlier)?.save(beside)?;
+    let record = packages::record(&path)?;
+    SigArchive::update(SigArchive::path_beside(&path), |archive| sign(&record, signer, archive))?;
     Ok(path)
 }
 
 /// Adds a signature for a package to an archive.
-fn sign(path: &Path, signer: &dyn Signer, mut archive: SigArchive) -> anyhow::Result<SigArchive> {
-    let record = packages::record(path)?;
+fn sign(record: &PackageRecord, signer: &dyn Signer, archive: &mut SigArchive) -> trust::Result<()> {
     let now = keys::now();
-    let options = SignOptions { seq: Some(next_seq(&archive, &record, signer, now)), ..SignOptions::local(now) };
-    archive.insert(sign_package(&record, signer, &options)?)?;
-    Ok(archive)
+    let options = SignOptions { seq: Some(next_seq(archive, record, signer, now)), ..SignOptions::local(now) };
+    archive.insert(sign_package(record, signer, &options)?)
 }
 
 /// Signs the packages and all that they need to run, and installs what the root does not have yet.
@@ -166,7 +164,8 @@ fn install(
         .iter()
         .filter(is_new)
         .map(|package| {
-            let archive = sign(&package.path, signer, SigArchive::new())?;
+            let mut archive = SigArchive::new();
+            sign(&packages::record(&package.path)?, signer, &mut archive)?;
             Ok((package.path.clone(), wanted.contains(&package.package), archive))
         })
         .collect::<anyhow::Result<_>>()?;

@@ -38,6 +38,9 @@ pub struct Args {
     /// Install packages with scripts or triggers and do not run these.
     #[arg(long)]
     skip_scripts: bool,
+    /// Install packages for another machine than this one.
+    #[arg(long)]
+    foreign_arch: bool,
 }
 
 /// What happens to a file that no package owns, where a package brings another one.
@@ -89,6 +92,7 @@ pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
         unowned: args.unowned.into(),
         ignore_relations: args.ignore_relations,
         skip_scripts: args.skip_scripts,
+        foreign_arch: args.foreign_arch,
     };
     let change = Change { install, remove: Vec::new(), options, exceptions };
     let root = places::absolute(&args.root)?;
