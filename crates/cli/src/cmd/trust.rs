@@ -192,9 +192,12 @@ pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
 /// The exit code for an error of the trust library: 1 where something is missing or may not be done, otherwise 4.
 pub fn exit_code(error: &Error) -> u8 {
     match error {
-        Error::Io { .. } | Error::Disk(_) | Error::Exists { .. } | Error::Passphrase { .. } | Error::Agent { .. } => {
-            exit::FAILED
-        }
+        Error::Io { .. }
+        | Error::Disk(_)
+        | Error::Exists { .. }
+        | Error::PublicHalf { .. }
+        | Error::Passphrase { .. }
+        | Error::Agent { .. } => exit::FAILED,
         Error::Selftest { .. } => exit::BUG,
         _ => exit::NOT_TRUSTED,
     }
@@ -266,19 +269,21 @@ fn key_json(file: &KeyFile) -> Value {
 }
 
 fn sign(args: &SignArgs, voice: &Voice) -> anyhow::Result<u8> {
+    args.packages.iter().try_for_each(|package| need_file(package))?;
     let signer = keys::signer(args.key.as_deref(), voice)?;
     let now = now()?;
     let mut signed = Vec::new();
     for package in &args.packages {
         let record = whole(package)?;
         let path = SigArchive::path_beside(package);
-        let mut archive = SigArchive::load(&path)?;
-        let next = || trust::next_seq(&archive, &record, &*signer, now);
-        let options = SignOptions { seq: Some(args.terms.seq.unwrap_or_else(next)), ..options(&args.terms, now) };
-        let row = trust::sign_package(&record, &*signer, &options)?;
-        let statement = row.statement().clone();
-        archive.insert(row)?;
-        archive.save(&path)?;
+        let statement = SigArchive::update(&path, |archive| {
+            let next = || trust::next_seq(archive, &record, &*signer, now);
+            let options = SignOptions { seq: Some(args.terms.seq.unwrap_or_else(next)), ..options(&args.terms, now) };
+            let row = trust::sign_package(&record, &*signer, &options)?;
+            let statement = row.statement().clone();
+            archive.insert(row)?;
+            Ok(statement)
+        })?;
         voice.status(format_args!(
             "{}: {} by {}",
             path.display(),
@@ -332,6 +337,7 @@ fn statement(args: &StatementArgs) -> anyhow::Result<u8> {
 }
 
 fn attach(args: &AttachArgs, voice: &Voice) -> anyhow::Result<u8> {
+    need_file(&args.package)?;
     let text_path = args.statement.clone().unwrap_or_else(|| args.signature.with_extension(""));
     let statement = Statement::parse(read_text(&text_path, Statement::MAX_LEN)?.as_bytes())
         .with_context(|| format!("{} is not the signed statement", text_path.display()))?;
@@ -345,11 +351,18 @@ fn attach(args: &AttachArgs, voice: &Voice) -> anyhow::Result<u8> {
     let signature = SshSig::from_armored(&read_text(&args.signature, Statement::MAX_LEN)?, PACKAGE_NAMESPACE)?;
     let row = SignedStatement::new(statement, &signature)?;
     let path = SigArchive::path_beside(&args.package);
-    let mut archive = SigArchive::load(&path)?;
-    archive.insert(row)?;
-    archive.save(&path)?;
+    SigArchive::update(&path, |archive| archive.insert(row))?;
     voice.status(format_args!("{}: signed by {}", path.display(), signature.key().fingerprint()));
     Ok(exit::DONE)
+}
+
+/// Beside standard input there is no place for signatures.
+fn need_file(package: &Path) -> Result<(), Failure> {
+    if package.as_os_str() != "-" {
+        return Ok(());
+    }
+    Err(Failure::new(exit::USAGE, "signatures go beside the package's file, and standard input has no name")
+        .hint("name the file; one that is called `-` is `./-`"))
 }
 
 /// A package and what was decided on it.
@@ -522,6 +535,14 @@ fn read_text(path: &Path, limit: usize) -> Result<String, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn signatures_need_a_file_to_stand_beside() {
+        assert_eq!(need_file(Path::new("-")).unwrap_err().code(), exit::USAGE);
+        for file in ["./-", "-.kpkg", "zlib.kpkg"] {
+            need_file(Path::new(file)).unwrap();
+        }
+    }
 
     #[test]
     fn lifetimes_have_a_unit_and_an_end() {
