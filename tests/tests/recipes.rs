@@ -140,3 +140,11 @@ fn sources_are_taken_from_a_folder_by_their_digest() {
     let package = build(&env, "data").code(0).out.trim().replace("ENV/", "");
     env.pkg(&["cat", &package, "data.txt"]).code(0).out_has(&["the source"]);
 }
+
+#[test]
+fn no_build_script_gets_the_network() {
+    let env = env();
+    env.write("recipes/ga/net/1/1/type", "source\n");
+    env.write_script("recipes/ga/net/1/1/build", "#!/bin/sh\n");
+    build(&env, "net").code(1).err_has(&["net/1/1", "`source` recipe with a build script"]);
+}

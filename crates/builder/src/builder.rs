@@ -5,7 +5,7 @@ use pkgformat::{Entry, PackageMeta};
 use pkgfs::{Durability, Rename};
 use pkgtree::{Keep, PackOptions, Packer, TreeStore};
 use pkgtypes::{Arch, Digest, Mode, PackageId, PkgPath, Release};
-use recipe::{Flag, Graph, PackageRef, Recipe, RecipeId, RecipeTree, RoomPackage};
+use recipe::{Flag, Graph, Kind, PackageRef, Recipe, RecipeId, RecipeTree, RoomPackage};
 
 use crate::assembly::Job;
 use crate::caches::{Caches, PackResult, plain};
@@ -137,6 +137,7 @@ impl<'a> Builder<'a> {
             .collect();
         self.build(&needed, events)?;
         let recipe = self.graph.tree().load(recipe)?;
+        refuse_networked(&recipe)?;
         if !recipe.has_build() {
             let what = "it has no build script, so there is no room to open a shell in".to_owned();
             return Err(Error::Unsupported { recipe: Box::new(recipe.id().clone()), what });
@@ -168,6 +169,7 @@ impl<'a> Builder<'a> {
     /// Makes sure that the packages of a recipe are there; its dependencies are.
     fn ensure(&mut self, id: &RecipeId, events: &mut dyn Events) -> Result<bool, Error> {
         let recipe = self.graph.tree().load(id)?;
+        refuse_networked(&recipe)?;
         let room = self.graph.room(id, &self.known)?;
         let (tree, built) = if recipe.recipe_type().has(Flag::MetaOnly) {
             (None, false)
@@ -306,6 +308,15 @@ impl<'a> Builder<'a> {
         }
         Ok(())
     }
+}
+
+/// A build with network is sound only if its result is held against a digest known beforehand, which is not done here.
+fn refuse_networked(recipe: &Recipe) -> Result<(), Error> {
+    if recipe.recipe_type().kind == Kind::Binary || !recipe.has_build() {
+        return Ok(());
+    }
+    let what = "a `source` recipe with a build script is not built by this builder; name what it fetches in `sources`";
+    Err(Error::Unsupported { recipe: Box::new(recipe.id().clone()), what: what.to_owned() })
 }
 
 fn is_left_out(path: &PkgPath) -> bool {

@@ -20,7 +20,8 @@
 //! Nothing is installed here and nothing signed: packages are files, and what becomes of them is the caller's business.
 //!
 //! # Limitations
-//! Recipes are built one after the other; within one, `make` gets all jobs. `git` and `patch` sources are refused.
+//! Recipes are built one after the other; within one, `make` gets all jobs. `git` and `patch` sources are refused,
+//! and so are `source` recipes with a build script, which would need the network.
 //! Programs are not stripped, and debug information is not split off.
 #![forbid(unsafe_code)]
 

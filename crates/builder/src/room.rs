@@ -101,10 +101,7 @@ impl RoomPlan<'_> {
         room.tmp = Some(TMP);
         room.hostname = "localhost".to_owned();
         room.host_id = self.host_id;
-        room.net = match self.recipe.recipe_type().kind {
-            recipe::Kind::Source => Net::Host,
-            recipe::Kind::Binary => Net::Loopback,
-        };
+        room.net = Net::Loopback;
         // One pipe, so that the log has an error after the line that led to it.
         room.stderr = Output::Same;
         room.limits = self.room_limits();
