@@ -1,12 +1,12 @@
 //! What programs and libraries say of themselves.
 
-use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 
 use object::elf::{self, FileHeader32, FileHeader64};
 use object::read::StringTable;
 use object::read::elf::{Dyn, FileHeader, ProgramHeader};
+use object::read::ReadCacheOps;
 use object::{Endianness, ReadCache, ReadRef};
 use pkgformat::ElfFacts;
 
@@ -20,13 +20,18 @@ pub(crate) fn is_elf(start: &[u8]) -> bool {
     start.starts_with(&elf::ELFMAG)
 }
 
-/// The facts of an open file; none when it is no ELF program or library, or says nothing that can be read.
+/// The facts of a file; none when it is no ELF program or library, or says nothing that can be read.
 ///
 /// Read are the program headers, the dynamic section, its strings and the notes, each up to a limit; nothing else of
 /// the file, whatever its size.
-pub(crate) fn facts(file: &File) -> Option<Box<ElfFacts>> {
+///
+/// ```
+/// assert!(pkgtree::elf_facts(std::io::Cursor::new("no program")).is_none());
+/// ```
+pub fn elf_facts(mut file: impl Read + Seek) -> Option<Box<ElfFacts>> {
     let mut ident = [0; 5];
-    file.read_exact_at(&mut ident, 0).ok()?;
+    file.seek(SeekFrom::Start(0)).ok()?;
+    file.read_exact(&mut ident).ok()?;
     if !is_elf(&ident) {
         return None;
     }
@@ -121,10 +126,17 @@ fn text(bytes: &[u8]) -> Option<String> {
 }
 
 /// Refuses long reads, so that no header makes us hold more than a little.
-#[derive(Clone, Copy)]
-struct Bounded<'a>(&'a ReadCache<&'a File>);
+struct Bounded<'a, R: ReadCacheOps>(&'a ReadCache<R>);
 
-impl<'a> ReadRef<'a> for Bounded<'a> {
+impl<R: ReadCacheOps> Clone for Bounded<'_, R> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<R: ReadCacheOps> Copy for Bounded<'_, R> {}
+
+impl<'a, R: ReadCacheOps> ReadRef<'a> for Bounded<'a, R> {
     fn len(self) -> Result<u64, ()> {
         self.0.len()
     }

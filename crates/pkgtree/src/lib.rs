@@ -43,6 +43,7 @@ mod threads;
 mod tree_digest;
 mod unpack;
 
+pub use elf::elf_facts;
 pub use error::{Error, Result};
 pub use names::Names;
 pub use pack::{Keep, Owners, PackOptions, Packed, Packer};

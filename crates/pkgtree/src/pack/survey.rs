@@ -39,12 +39,12 @@ pub(super) struct Traits {
 
 impl Traits {
     pub(super) fn of(file: &File, place: &Place<'_>) -> Result<Self> {
-        Ok(Self { xattrs: xattrs(file, place)?, elf: elf::facts(file) })
+        Ok(Self { xattrs: xattrs(file, place)?, elf: elf::elf_facts(file) })
     }
 
     /// As [`Traits::of`], of a file of which all that matters of the beginning is at hand.
     pub(super) fn with_start(file: &File, place: &Place<'_>, start: &[u8]) -> Result<Self> {
-        let elf = if elf::is_elf(start) { elf::facts(file) } else { None };
+        let elf = if elf::is_elf(start) { elf::elf_facts(file) } else { None };
         Ok(Self { xattrs: xattrs(file, place)?, elf })
     }
 
