@@ -72,7 +72,7 @@ pub use outcome::{Exit, Limit, Limits, Outcome, Stream, Usage};
 pub use probe::{Finding, Probe, probe};
 pub use room::{
     Access, DEFAULT_HOST_ID, Ids, InheritedFd, Input, Mount, Net, Output, Owner, Profile, Program, Room, Root, Session,
-    Sysfs, Upper,
+    SetId, Sysfs, Upper,
 };
 
 /// A copy of a descriptor that this process was started with and knows by its number only, for example from a command line.

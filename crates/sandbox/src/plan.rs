@@ -65,6 +65,9 @@ pub(crate) fn check(room: &Room) -> Result<(), Error> {
     if room.host_id == 0 || room.host_id == u32::MAX {
         return Err(Error::invalid("the host id of a room must be neither 0 nor 4294967295"));
     }
+    if room.setid == crate::SetId::Ban && !room.seccomp {
+        return Err(Error::invalid("setid bits are banned by the system call filter, which is switched off"));
+    }
     if room.ids.uid == u32::MAX || room.ids.gid == u32::MAX {
         return Err(Error::invalid("a user or group id of 4294967295 does not exist"));
     }

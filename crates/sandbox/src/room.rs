@@ -246,6 +246,18 @@ pub enum Session {
     Foreground,
 }
 
+/// What becomes of attempts to give files setid bits, capabilities and other extended attributes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SetId {
+    /// They succeed, as packages with such files need. Everything is mounted `nosuid`, so nothing comes of it inside.
+    #[default]
+    Record,
+    /// The system call filter refuses them: modes with setid bits with EPERM, extended attributes with ENOTSUP. Calls whose
+    /// mode a filter cannot see (`openat2`) are absent. Needs [`Room::seccomp`].
+    Ban,
+}
+
 /// A clean room, described. [`spawn`](Self::spawn) makes it.
 ///
 /// The environment, the descriptors and the file tree inside are exactly what is named here; nothing is inherited.
@@ -298,6 +310,9 @@ pub struct Room {
     pub limits: Limits,
     /// The deny list of system calls; on unless switched off here.
     pub seccomp: bool,
+    /// Setid bits and extended attributes.
+    #[serde(default)]
+    pub setid: SetId,
 }
 
 impl Room {
@@ -328,6 +343,7 @@ impl Room {
             session: Session::default(),
             limits: Limits::default(),
             seccomp: true,
+            setid: SetId::default(),
         }
     }
 

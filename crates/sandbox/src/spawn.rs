@@ -260,7 +260,7 @@ fn payload(room: &Room, caller: &Caller, user: Option<OwnedFd>, io: &mut Stdio) 
         keep_caps: if script { SCRIPT_CAPS } else { 0 },
         securebits: if script { 0 } else { NO_CAPS_EVER },
         landlock: landlock()?,
-        filter: if room.seccomp { crate::filter::deny_list() } else { Vec::new() },
+        filter: if room.seccomp { crate::filter::deny_list(room.setid) } else { &[] },
     })
 }
 

@@ -69,7 +69,7 @@ pub(crate) struct Payload {
     pub keep_caps: u64,
     pub securebits: u32,
     pub landlock: Option<OwnedFd>,
-    pub filter: Vec<u64>,
+    pub filter: &'static [u64],
 }
 
 /// The room's set-up, complete before the first process of it exists.
@@ -338,7 +338,7 @@ fn prepare_program(shared: &Shared<'_>, payload: &Payload) -> Result<(), (u32, E
         raw::take_foreground().map_err(at(SESSION))?;
     }
     if !payload.filter.is_empty() {
-        raw::seccomp(&payload.filter).map_err(at(SECCOMP))?;
+        raw::seccomp(payload.filter).map_err(at(SECCOMP))?;
     }
     raw::set_signal_mask(0);
     Ok(())
