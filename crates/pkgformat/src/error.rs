@@ -154,6 +154,9 @@ pub enum Problem {
         /// The kinds that may stand here.
         expected: &'static str,
     },
+    /// The head of a blob was changed, in a length inside it.
+    #[error("the record's head is not that of the blob that is due")]
+    BlobHead,
     /// A blob of another size is due here.
     #[error("a blob of {found} bytes stands where blob {expected} of {size} bytes is expected")]
     BlobSize {
@@ -234,6 +237,12 @@ pub enum Problem {
     SummaryData {
         /// The size of the data.
         found: u64,
+    },
+    /// Blobs that were handed out to be checked, of which nobody said that they were.
+    #[error("nobody has said of {blobs} blobs that they were checked")]
+    Unchecked {
+        /// How many.
+        blobs: u64,
     },
     /// Bytes after the end.
     #[error("bytes follow where the end of the file is expected")]

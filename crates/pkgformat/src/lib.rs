@@ -40,6 +40,7 @@
 #![forbid(unsafe_code)]
 
 mod error;
+mod extent;
 mod limits;
 mod list;
 mod manifest;
@@ -55,6 +56,7 @@ mod text;
 mod writer;
 
 pub use error::{Error, ManifestError, MetaError, Problem, Result};
+pub use extent::{Checked, Extent, SingleBlob};
 pub use limits::Limits;
 pub use list::Meta;
 pub use manifest::{ElfFacts, Entry, EntryKind, Manifest, Principal, Use, Xattr};

@@ -1,9 +1,10 @@
-use std::io::{self, Read};
+use std::io::{self, Read, Seek};
 use std::sync::Arc;
 
 use pkgtypes::Digest;
 
 use crate::error::{Error, Problem, Result};
+use crate::extent::{Checked, Extent};
 use crate::limits::Limits;
 use crate::package::{ExpectedBlob, PackageRecord};
 use crate::raw::{Head, RawReader};
@@ -43,6 +44,8 @@ pub struct Reader<R> {
     package: Arc<PackageRecord>,
     /// How many blobs were begun.
     begun: usize,
+    /// How many blobs were handed out unchecked.
+    owed: usize,
 }
 
 impl<R: Read> Reader<R> {
@@ -54,7 +57,7 @@ impl<R: Read> Reader<R> {
         let mut raw = RawReader::new(reader, limits);
         let package = PackageRecord::read(&mut raw)?;
         raw.expect_files(package.manifest().entries().len() as u64);
-        Ok(Self { raw, package: Arc::new(package), begun: 0 })
+        Ok(Self { raw, package: Arc::new(package), begun: 0, owed: 0 })
     }
 
     /// The package record.
@@ -99,7 +102,73 @@ impl<R: Read> Reader<R> {
     /// As [`Reader::next_blob`].
     pub fn finish(mut self) -> Result<Summary> {
         while self.next_blob()?.is_some() {}
-        self.raw.finish()
+        match self.owed as u64 {
+            0 => self.raw.finish(),
+            blobs => Err(self.raw.fail(Problem::Unchecked { blobs })),
+        }
+    }
+
+    /// Hands out the next blob records to be checked by the caller, at most `blobs` of them and as many as fit into
+    /// `length` bytes, but at least one; `None` after the last, when the summary and the end of the file were checked
+    /// too. Scripts that are no files come in no extent: they are checked here.
+    ///
+    /// The bytes are read with [`Reader::read_extent`], or elsewhere and passed over with [`Reader::pass_extent`], to
+    /// their end.
+    ///
+    /// # Errors
+    /// As [`Reader::next_blob`].
+    pub fn next_extent(&mut self, length: u64, blobs: usize) -> Result<Option<Extent>> {
+        let due = loop {
+            match self.package.blob(self.begun) {
+                Some(ExpectedBlob { size: Some(size), digest, .. }) => break (size, digest),
+                Some(_) => _ = self.next_blob()?,
+                None => {
+                    // It checks the summary, since no blob is due.
+                    self.next_blob()?;
+                    return Ok(None);
+                }
+            }
+        };
+        self.raw.end_record().map_err(|error| explain(&self.package, error))?;
+        let (first, start) = (self.begun, self.raw.source().offset());
+        let mut end = start;
+        let mut next = Some(due);
+        while let Some((size, digest)) = next {
+            self.raw.leave_unchecked(size, digest)?;
+            self.begun += 1;
+            self.owed += 1;
+            // It did not overflow when the record was counted.
+            end += record::blob_len(size).unwrap_or(0);
+            let room = length.saturating_sub(end - start);
+            let due = self.package.blob(self.begun).filter(|_| self.begun - first < blobs);
+            next = due.and_then(|due| Some((due.size?, due.digest)));
+            next = next.filter(|(size, _)| record::blob_len(*size).is_some_and(|length| length <= room));
+        }
+        let package = Arc::clone(&self.package);
+        Ok(Some(Extent::new(package, *self.raw.limits(), first..self.begun, start..end)))
+    }
+
+    /// Reads bytes of the present extent, as many as are left and `buffer` takes; fewer only at the end of the file.
+    ///
+    /// # Errors
+    /// The source fails.
+    pub fn read_extent(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        self.raw.read_unchecked(buffer)
+    }
+
+    /// Hears that extents were checked.
+    pub fn settle(&mut self, checked: Checked) {
+        self.owed = self.owed.saturating_sub(checked.blobs);
+    }
+}
+
+impl<R: Read + Seek> Reader<R> {
+    /// Goes past the present extent without reading it.
+    ///
+    /// # Errors
+    /// The source fails.
+    pub fn pass_extent(&mut self) -> Result<()> {
+        self.raw.pass_unchecked()
     }
 }
 
@@ -175,7 +244,7 @@ impl<R: Read> Read for BlobReader<'_, R> {
 }
 
 /// Says of a blob with another content than the due one what it is.
-fn explain(package: &PackageRecord, error: Error) -> Error {
+pub(crate) fn explain(package: &PackageRecord, error: Error) -> Error {
     let Error::Read { record, offset, problem: Problem::Content { found, expected } } = error else { return error };
     let place = |wanted: Digest| package.blobs().position(|blob| blob.digest == wanted);
     let problem = match (place(found), place(expected)) {

@@ -151,6 +151,11 @@ impl SummaryBuilder {
         Self::default()
     }
 
+    /// Of a file of which this many records have passed, for errors alone.
+    pub(crate) fn after(records: u64) -> Self {
+        Self { records, ..Self::default() }
+    }
+
     /// Counts a record that is no blob.
     pub fn record(&mut self, digests: &RecordDigests) {
         digests.add_to(&mut self.hasher);

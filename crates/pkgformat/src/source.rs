@@ -38,8 +38,9 @@ impl<R> Source<R> {
 }
 
 impl<R: Read> Source<R> {
-    pub(crate) fn new(reader: R) -> Self {
-        Self { inner: BufReader::with_capacity(CHUNK, reader), offset: 0, record: 0 }
+    /// A source of which the first byte stands at `offset` of a file.
+    pub(crate) fn at(reader: R, offset: u64) -> Self {
+        Self { inner: BufReader::with_capacity(CHUNK, reader), offset, record: 0 }
     }
 
     /// Reads some bytes; 0 at the end of the file.

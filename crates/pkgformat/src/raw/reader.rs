@@ -43,6 +43,8 @@ enum State {
     Between,
     /// In the data of a record.
     Data(Data),
+    /// In records that somebody else checks, so many bytes before their end.
+    Unchecked(u64),
     /// After the last record.
     End(Summary),
     /// After an error, which is not repeated.
@@ -71,12 +73,17 @@ pub(crate) struct Head {
 impl<R: Read> RawReader<R> {
     /// Begins to read a file that ends with a summary record.
     pub fn new(reader: R, limits: Limits) -> Self {
+        Self { open_ended: false, ..Self::resume(reader, limits, 1, 0) }
+    }
+
+    /// Goes on with the record of this number, which begins at `offset`; there is no summary.
+    pub(crate) fn resume(reader: R, limits: Limits, number: u64, offset: u64) -> Self {
         Self {
-            source: Source::new(reader),
+            source: Source::at(reader, offset),
             limits,
-            passed: SummaryBuilder::new(),
+            passed: SummaryBuilder::after(number - 1),
             files: 0,
-            open_ended: false,
+            open_ended: true,
             state: State::Between,
             last: None,
         }
@@ -85,7 +92,7 @@ impl<R: Read> RawReader<R> {
     /// Begins to read a file without a summary, to which records may be added: it ends after any record.
     /// [`RawReader::finish`] then gives what a summary would say, but for itself in the count of records.
     pub fn open_ended(reader: R, limits: Limits) -> Self {
-        Self { open_ended: true, ..Self::new(reader, limits) }
+        Self::resume(reader, limits, 1, 0)
     }
 
     /// Checks what is left of the present record and reads the next one's head; `None` after the last record, when the
@@ -151,7 +158,7 @@ impl<R: Read> RawReader<R> {
     fn advance(&mut self) -> Result<Option<Head>> {
         self.skip_data()?;
         match &self.state {
-            State::Failed | State::Data(_) => return Err(self.source.error(Problem::Failed)),
+            State::Failed | State::Data(_) | State::Unchecked(_) => return Err(self.source.error(Problem::Failed)),
             State::End(_) => return Ok(None),
             State::Between => {}
         }
@@ -183,6 +190,51 @@ impl<R: Read> RawReader<R> {
         }
         self.source.begin_record(number);
         Ok(())
+    }
+
+    /// Counts the blob record that comes next as one that somebody else checks. Several may follow each other before
+    /// any of them is read.
+    pub(crate) fn leave_unchecked(&mut self, size: u64, digest: Digest) -> Result<()> {
+        let before = match self.state {
+            State::Between => 0,
+            State::Unchecked(before) => before,
+            State::Data(_) | State::End(_) | State::Failed => return Err(self.fail(Problem::Failed)),
+        };
+        self.begin_record().inspect_err(|_| self.state = State::Failed)?;
+        let digests = RecordDigests { head: Digest::of(record::blob_head(size)), data: digest };
+        let length = record::blob_len(size).and_then(|length| length.checked_add(before));
+        let Some(length) = length.filter(|_| self.passed.blob(&digests, size)) else {
+            return Err(self.fail(Problem::TooManyBytes));
+        };
+        self.state = State::Unchecked(length);
+        Ok(())
+    }
+
+    /// That nothing of the present record is left.
+    pub(crate) fn end_record(&mut self) -> Result<()> {
+        self.skip_data()?;
+        match self.state {
+            State::Between => Ok(()),
+            _ => Err(self.fail(Problem::Failed)),
+        }
+    }
+
+    /// Reads bytes that somebody else checks, as many as there are and `buffer` takes; fewer only at the end of the
+    /// file.
+    pub(crate) fn read_unchecked(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        let State::Unchecked(left) = self.state else { return Ok(0) };
+        let most = usize::try_from(left).map_or(buffer.len(), |left| left.min(buffer.len()));
+        match self.source.read_full(&mut buffer[..most]) {
+            Ok(filled) => {
+                let left = left - filled as u64;
+                self.state = if left == 0 { State::Between } else { State::Unchecked(left) };
+                Ok(filled)
+            }
+            Err(error) => {
+                self.state = State::Failed;
+                Err(error)
+            }
+        }
     }
 
     fn begin_data(&mut self, head: &Head) {
@@ -217,7 +269,7 @@ impl<R: Read> RawReader<R> {
         let data = match &mut self.state {
             State::Data(data) => data,
             State::Failed => return Err(self.source.error(Problem::Failed)),
-            State::Between | State::End(_) => return Ok(0),
+            State::Between | State::Unchecked(_) | State::End(_) => return Ok(0),
         };
         let most = usize::try_from(data.remaining).map_or(buffer.len(), |left| left.min(buffer.len()));
         if data.remaining == 0 {
@@ -309,6 +361,17 @@ impl<R: Read> RawReader<R> {
 }
 
 impl<R: Read + Seek> RawReader<R> {
+    /// Goes past what somebody else reads and checks.
+    pub(crate) fn pass_unchecked(&mut self) -> Result<()> {
+        if let State::Unchecked(left) = self.state {
+            let end = self.source.offset().checked_add(left);
+            let end = end.ok_or_else(|| self.fail(Problem::TooManyBytes))?;
+            self.source.seek(end)?;
+            self.state = State::Between;
+        }
+        Ok(())
+    }
+
     /// Goes to the record with this number, which begins at `offset`, and reads its head.
     pub(crate) fn seek_head(&mut self, number: u64, offset: u64) -> Result<Head> {
         self.source.begin_record(number);
