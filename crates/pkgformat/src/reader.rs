@@ -157,6 +157,7 @@ impl<R: Read> Reader<R> {
     }
 
     /// Hears that extents were checked.
+    #[expect(clippy::needless_pass_by_value, reason = "what was checked counts once")]
     pub fn settle(&mut self, checked: Checked) {
         self.owed = self.owed.saturating_sub(checked.blobs);
     }
