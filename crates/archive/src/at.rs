@@ -1,4 +1,5 @@
 use crate::ArchiveError;
+use crate::checksum::Checksum;
 use crate::data::Early;
 use crate::error::shown;
 
@@ -25,6 +26,15 @@ impl At {
 
     pub(crate) fn limit(&self, what: &'static str, limit: u64) -> ArchiveError {
         ArchiveError::Limit { entry: self.entry.clone(), offset: self.offset, what, limit }
+    }
+
+    /// An error where the checksums are not equal.
+    pub(crate) fn compare(&self, expected: &Checksum, found: &Checksum) -> Result<(), ArchiveError> {
+        if expected == found {
+            return Ok(());
+        }
+        let (entry, offset) = (self.entry.clone(), self.offset);
+        Err(ArchiveError::Checksum { entry, offset, expected: expected.clone(), found: found.clone() })
     }
 
     pub(crate) fn early(&self, early: Early) -> ArchiveError {

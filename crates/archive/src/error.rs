@@ -2,6 +2,8 @@ use std::io;
 
 use pkgtypes::ParseError;
 
+use crate::Checksum;
+
 /// What can be wrong with an archive. Offsets count in the decompressed bytes.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -17,7 +19,7 @@ pub enum ArchiveError {
     /// Something that no archive of this kind has.
     #[error("not a valid {container} at byte {offset}: {reason}")]
     Malformed {
-        /// `tar archive`, `zip archive` or `Debian package`.
+        /// `tar archive`, `Debian package`, ..
         container: &'static str,
         /// Where.
         offset: u64,
@@ -65,6 +67,18 @@ pub enum ArchiveError {
         offset: u64,
         /// Bytes that are missing.
         missing: u64,
+    },
+    /// A part is not what the package itself says it is.
+    #[error("`{entry}` at byte {offset}: its {} is {found}, but the package says {expected}", expected.algorithm())]
+    Checksum {
+        /// The file, or the part of the package.
+        entry: String,
+        /// Where it is.
+        offset: u64,
+        /// What the package says.
+        expected: Checksum,
+        /// What it is.
+        found: Checksum,
     },
 }
 

@@ -30,18 +30,28 @@
 #![forbid(unsafe_code)]
 
 mod at;
+mod capability;
+mod checksum;
+mod cpio;
 mod data;
 mod deb;
-
+mod deliver;
 mod entry;
 mod error;
 mod guard;
 mod place;
+mod rpm;
+mod source;
 mod tar;
 mod zip;
 
+pub use checksum::{Checksum, ChecksumAlgorithm};
 pub use deb::{Deb, DebControl};
 pub use entry::{Entry, EntryKind, Limits, Options};
 pub use error::ArchiveError;
+pub use rpm::{
+    Rpm, RpmDependency, RpmFile, RpmFileFlags, RpmMetadata, RpmScript, RpmScriptKind, RpmSignature, RpmTrigger,
+    RpmTriggerKind,
+};
 pub use tar::read_tar;
 pub use zip::read_zip;
