@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use pkgtypes::PackageName;
 use rusqlite::Connection;
 
+use crate::zpkg::ZpkgProblem;
 use crate::{Finding, Unmet};
 
 /// What this crate answers.
@@ -57,6 +58,15 @@ pub enum Error {
         found: i32,
         /// The latest version known here.
         known: i32,
+    },
+    /// A package as a sqlite file can not be read or changed.
+    #[error("{path:?}: {problem}")]
+    Zpkg {
+        /// The file; empty where it is in memory.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        problem: ZpkgProblem,
     },
     /// Another process changes this root.
     #[error("the root is in use{}", held_by(*holder))]
@@ -163,6 +173,7 @@ impl Error {
             Self::Unmet(_) => ErrorKind::NoSolution,
             Self::Refused(_) | Self::Twice { .. } => ErrorKind::Refused,
             Self::Package { .. } | Self::OtherPackage { .. } => ErrorKind::Malformed,
+            Self::Zpkg { problem, .. } => problem.kind(),
             _ => ErrorKind::Failed,
         }
     }

@@ -103,6 +103,7 @@ mod tree;
 mod unset;
 mod verify;
 mod writer;
+pub mod zpkg;
 
 pub use check::Checked;
 pub use commit::{Committed, Done};

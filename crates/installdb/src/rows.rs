@@ -29,6 +29,12 @@ pub(crate) fn digest_column(row: &Row<'_>, column: usize) -> rusqlite::Result<Di
     row.get(column).map(Digest::from_bytes)
 }
 
+/// What is written of every package, installed or not.
+pub(crate) struct RecordRows<'a> {
+    pub(crate) conn: &'a Connection,
+    pub(crate) record: &'a PackageRecord,
+}
+
 /// What is written of a package that was installed.
 pub(crate) struct PackageRows<'a> {
     pub(crate) conn: &'a Connection,
@@ -41,17 +47,17 @@ pub(crate) struct PackageRows<'a> {
     pub(crate) time: Timestamp,
 }
 
-impl PackageRows<'_> {
-    pub(crate) fn insert(&self) -> rusqlite::Result<()> {
-        let row = self.insert_package()?;
+impl RecordRows<'_> {
+    /// Everything but the paths and scripts. Without an `id` the next free one is taken; `installed` is when and by which
+    /// transaction.
+    pub(crate) fn insert(&self, id: Option<i64>, installed: Option<(Timestamp, i64)>) -> rusqlite::Result<i64> {
+        let row = self.insert_package(id, installed)?;
         self.conn
             .prepare_cached("INSERT INTO records (package, record) VALUES (?, ?)")?
             .execute((row, self.record.encode()))?;
-        self.insert_paths(row)?;
         self.insert_libraries(row)?;
-        self.insert_scripts(row)?;
         self.insert_relations(row)?;
-        self.insert_acceptance(row)
+        Ok(row)
     }
 
     fn meta(&self) -> &PackageMeta {
@@ -62,14 +68,15 @@ impl PackageRows<'_> {
         self.record.manifest().entries()
     }
 
-    fn insert_package(&self) -> rusqlite::Result<i64> {
+    fn insert_package(&self, id: Option<i64>, installed: Option<(Timestamp, i64)>) -> rusqlite::Result<i64> {
         let meta = self.meta();
         let mut statement = self.conn.prepare_cached(
-            "INSERT INTO packages (name, subpackage, version, release, architecture, description, url, licenses,
+            "INSERT INTO packages (id, name, subpackage, version, release, architecture, description, url, licenses,
                                    build_date, install_date, installed_size, package_id, txn)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )?;
         statement.insert((
+            id,
             meta.name.as_str(),
             &meta.subpackage,
             meta.version.to_string(),
@@ -79,10 +86,10 @@ impl PackageRows<'_> {
             &meta.url,
             meta.licenses.join("\n"),
             meta.build_date.map(Timestamp::seconds),
-            self.time.seconds(),
+            installed.map(|(time, _)| time.seconds()),
             i64::try_from(self.installed_size()).unwrap_or(i64::MAX),
             self.record.id().digest().as_bytes(),
-            self.txn,
+            installed.map(|(_, txn)| txn),
         ))
     }
 
@@ -97,16 +104,6 @@ impl PackageRows<'_> {
         })
     }
 
-    fn insert_paths(&self, row: i64) -> rusqlite::Result<()> {
-        let mut statement = self
-            .conn
-            .prepare_cached("INSERT INTO paths (path, package, entry, filetype, unset) VALUES (?, ?, ?, ?, ?)")?;
-        for (index, (entry, unset)) in self.entries().iter().zip(self.unset).enumerate() {
-            statement.execute((entry.path.as_bytes(), row, index, filetype(entry), unset.bits()))?;
-        }
-        Ok(())
-    }
-
     fn insert_libraries(&self, row: i64) -> rusqlite::Result<()> {
         let mut offers = self.conn.prepare_cached("INSERT INTO libraries (package, soname, path) VALUES (?, ?, ?)")?;
         let mut needs =
@@ -119,15 +116,6 @@ impl PackageRows<'_> {
             for soname in &facts.needed {
                 needs.execute((row, soname, entry.path.as_bytes()))?;
             }
-        }
-        Ok(())
-    }
-
-    fn insert_scripts(&self, row: i64) -> rusqlite::Result<()> {
-        let mut statement =
-            self.conn.prepare_cached("INSERT INTO scripts (package, stage, hash, content) VALUES (?, ?, ?, ?)")?;
-        for script in &self.scripts {
-            statement.execute((row, script.kind.to_string(), script.digest.as_bytes(), &script.content))?;
         }
         Ok(())
     }
@@ -160,6 +148,39 @@ impl PackageRows<'_> {
         }
         Ok(())
     }
+}
+
+impl PackageRows<'_> {
+    pub(crate) fn insert(&self) -> rusqlite::Result<()> {
+        let Self { conn, record, .. } = *self;
+        let row = RecordRows { conn, record }.insert(None, Some((self.time, self.txn)))?;
+        self.insert_paths(row)?;
+        self.insert_scripts(row)?;
+        self.insert_acceptance(row)
+    }
+
+    fn entries(&self) -> &[Entry] {
+        self.record.manifest().entries()
+    }
+
+    fn insert_paths(&self, row: i64) -> rusqlite::Result<()> {
+        let mut statement = self
+            .conn
+            .prepare_cached("INSERT INTO paths (path, package, entry, filetype, unset) VALUES (?, ?, ?, ?, ?)")?;
+        for (index, (entry, unset)) in self.entries().iter().zip(self.unset).enumerate() {
+            statement.execute((entry.path.as_bytes(), row, index, filetype(entry), unset.bits()))?;
+        }
+        Ok(())
+    }
+
+    fn insert_scripts(&self, row: i64) -> rusqlite::Result<()> {
+        let mut statement =
+            self.conn.prepare_cached("INSERT INTO scripts (package, stage, hash, content) VALUES (?, ?, ?, ?)")?;
+        for script in &self.scripts {
+            statement.execute((row, script.kind.to_string(), script.digest.as_bytes(), &script.content))?;
+        }
+        Ok(())
+    }
 
     fn insert_acceptance(&self, row: i64) -> rusqlite::Result<()> {
         let Basis::Signed(signed) = &self.acceptance.basis else {
@@ -185,7 +206,8 @@ impl PackageRows<'_> {
     }
 }
 
-fn filetype(entry: &Entry) -> Option<String> {
+/// What a path is used for, as one word.
+pub(crate) fn filetype(entry: &Entry) -> Option<String> {
     let uses: Vec<&str> = entry.uses.iter().map(|known: &Use| known.as_str()).collect();
     (!uses.is_empty()).then(|| uses.join(","))
 }

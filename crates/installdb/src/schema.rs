@@ -9,7 +9,7 @@ use crate::error::{DbResult as _, Result};
 pub const APPLICATION_ID: i32 = 0x4B49_5331;
 
 /// Each script takes a database from the version that is its position to the next.
-const MIGRATIONS: [&str; 1] = [include_str!("schema/v1.sql")];
+const MIGRATIONS: [&str; 1] = [concat!(include_str!("schema/package-v1.sql"), include_str!("schema/install-v1.sql"))];
 
 /// The version of the tables that this library writes.
 pub const USER_VERSION: i32 = MIGRATIONS.len() as i32;

@@ -9,3 +9,4 @@ mod model;
 mod scene;
 mod transaction;
 mod victim;
+mod zpkg;

@@ -127,6 +127,12 @@ impl Pack {
     }
 }
 
+impl std::fmt::Debug for Packed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Packed").field("record", &self.record).finish_non_exhaustive()
+    }
+}
+
 impl Packed {
     pub(crate) fn load(file: &Path) -> Self {
         let bytes = fs::read(file).unwrap();

@@ -1,9 +1,11 @@
--- The install database of one root, version 1. A released version of this file is never edited: the next one is v2.sql.
+-- What is known of a package, version 1: in the install database of a root and in a package as a sqlite file alike.
+-- A released version of this file is never edited, not even a blank of it: files are held against its very text.
 
--- One row per installed package: what questions ask for. The rest stands in `records`.
+-- One row per package: what questions ask for. The rest stands in `records`. `install_date` and `txn` are null where
+-- nothing is installed.
 CREATE TABLE packages (
     id             INTEGER PRIMARY KEY,
-    name           TEXT    NOT NULL UNIQUE,
+    name           TEXT    NOT NULL,
     subpackage     TEXT,
     version        TEXT    NOT NULL,
     release        INTEGER NOT NULL,
@@ -12,10 +14,10 @@ CREATE TABLE packages (
     url            TEXT,
     licenses       TEXT    NOT NULL,
     build_date     INTEGER,
-    install_date   INTEGER NOT NULL,
+    install_date   INTEGER,
     installed_size INTEGER NOT NULL,
     package_id     BLOB    NOT NULL CHECK (length(package_id) = 32),
-    txn            INTEGER NOT NULL REFERENCES transactions (id)
+    txn            INTEGER
 ) STRICT;
 
 -- The package record as it stood in the package: metadata and manifest, byte for byte.
@@ -24,15 +26,26 @@ CREATE TABLE records (
     record  BLOB NOT NULL
 ) STRICT;
 
--- Which package owns which path. `entry` is the position in the package's manifest, where type, mode, owner and digest
--- stand; `unset` are the properties that the installing user could not give it (bits: see unset.rs). No foreign key on
--- `package`: without an index of its own it would cost a look at every row whenever a package goes.
+-- Which package owns which path. `entry` is the position in the package's manifest; `unset` are the properties that the
+-- installing user could not give it (bits: see unset.rs). What follows from `type` on says what the manifest says, in its
+-- words, for those who ask in SQL: in packages as sqlite files alone, since an install database would have it twice.
+-- There, package 0 means that the path belongs to no package yet.
+-- No foreign key on `package`: without an index of its own it would cost a look at every row whenever a package goes.
 CREATE TABLE paths (
     path     BLOB    NOT NULL,
     package  INTEGER NOT NULL,
-    entry    INTEGER NOT NULL,
+    entry    INTEGER,
     filetype TEXT,
     unset    INTEGER NOT NULL,
+    type     TEXT,
+    mode     TEXT,
+    owner    TEXT,
+    "group"  TEXT,
+    mtime    TEXT,
+    size     INTEGER,
+    hash     BLOB,
+    target   BLOB,
+    device   TEXT,
     PRIMARY KEY (path, package)
 ) STRICT, WITHOUT ROWID;
 
@@ -56,11 +69,12 @@ CREATE TABLE librarydeps (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX librarydeps_by_soname ON librarydeps (soname);
 
+-- `content` is null where the file has it among its blobs.
 CREATE TABLE scripts (
     package INTEGER NOT NULL REFERENCES packages (id) ON DELETE CASCADE,
     stage   TEXT    NOT NULL,
     hash    BLOB    NOT NULL CHECK (length(hash) = 32),
-    content BLOB    NOT NULL,
+    content BLOB,
     PRIMARY KEY (package, stage)
 ) STRICT, WITHOUT ROWID;
 
@@ -102,82 +116,3 @@ CREATE TABLE packagegroups (
     PRIMARY KEY (package, "group")
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX packagegroups_by_group ON packagegroups ("group");
-
--- On what the package was accepted. Where the user accepted it himself, only this once, all but `package` is null.
-CREATE TABLE acceptances (
-    package   INTEGER PRIMARY KEY REFERENCES packages (id) ON DELETE CASCADE,
-    repo      TEXT,
-    seq       TEXT,
-    statement BLOB,
-    issued    INTEGER,
-    expires   INTEGER,
-    tier      TEXT,
-    owners    TEXT
-) STRICT;
-
--- What the user asked for, and what he did not want though it was recommended.
-CREATE TABLE wanted (
-    name TEXT    PRIMARY KEY,
-    txn  INTEGER NOT NULL REFERENCES transactions (id)
-) STRICT, WITHOUT ROWID;
-
-CREATE TABLE refused_recommends (
-    name TEXT PRIMARY KEY
-) STRICT, WITHOUT ROWID;
-
--- Batches of a large change that are still to do.
-CREATE TABLE target (
-    batch INTEGER NOT NULL,
-    spec  TEXT    NOT NULL,
-    PRIMARY KEY (batch, spec)
-) STRICT, WITHOUT ROWID;
-
--- Every transaction ever begun. `argv` is the arguments, a NUL after each.
-CREATE TABLE transactions (
-    id       INTEGER PRIMARY KEY AUTOINCREMENT,
-    started  INTEGER NOT NULL,
-    finished INTEGER,
-    argv     BLOB    NOT NULL,
-    result   TEXT    NOT NULL CHECK (result IN ('running', 'done', 'recovered', 'rolled back'))
-) STRICT;
-
-CREATE TABLE changes (
-    txn         INTEGER NOT NULL REFERENCES transactions (id),
-    name        TEXT    NOT NULL,
-    old_version TEXT,
-    old_release INTEGER,
-    old_id      BLOB,
-    new_version TEXT,
-    new_release INTEGER,
-    new_id      BLOB,
-    PRIMARY KEY (txn, name)
-) STRICT, WITHOUT ROWID;
-
--- The transaction that is under way: at most one row.
-CREATE TABLE journal (
-    only  INTEGER PRIMARY KEY CHECK (only = 1),
-    txn   INTEGER NOT NULL REFERENCES transactions (id),
-    state TEXT    NOT NULL CHECK (state IN ('staging', 'committed', 'discarding'))
-) STRICT;
-
--- What it does to the tree, in order (see step.rs).
-CREATE TABLE steps (
-    n      INTEGER PRIMARY KEY,
-    action TEXT    NOT NULL CHECK (action IN ('remove', 'remove-dir', 'place', 'attributes')),
-    path   BLOB    NOT NULL,
-    mode   INTEGER,
-    uid    INTEGER,
-    gid    INTEGER
-) STRICT;
-
--- Post-scripts that were decided on and have not succeeded yet; `arguments` as in `transactions`.
-CREATE TABLE pending_scripts (
-    txn       INTEGER NOT NULL REFERENCES transactions (id),
-    position  INTEGER NOT NULL,
-    package   TEXT    NOT NULL,
-    stage     TEXT    NOT NULL,
-    arguments BLOB    NOT NULL,
-    content   BLOB    NOT NULL,
-    failure   TEXT,
-    PRIMARY KEY (txn, position)
-) STRICT;

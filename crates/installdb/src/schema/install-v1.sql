@@ -1,0 +1,84 @@
+-- What the install database of a root has besides package-v1.sql, version 1. A released version of this file is never
+-- edited: the next one is install-v2.sql.
+
+-- One package of a name.
+CREATE UNIQUE INDEX packages_by_name ON packages (name);
+
+-- On what the package was accepted. Where the user accepted it himself, only this once, all but `package` is null.
+CREATE TABLE acceptances (
+    package   INTEGER PRIMARY KEY REFERENCES packages (id) ON DELETE CASCADE,
+    repo      TEXT,
+    seq       TEXT,
+    statement BLOB,
+    issued    INTEGER,
+    expires   INTEGER,
+    tier      TEXT,
+    owners    TEXT
+) STRICT;
+
+-- What the user asked for, and what he did not want though it was recommended.
+CREATE TABLE wanted (
+    name TEXT    PRIMARY KEY,
+    txn  INTEGER NOT NULL REFERENCES transactions (id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE refused_recommends (
+    name TEXT PRIMARY KEY
+) STRICT, WITHOUT ROWID;
+
+-- Batches of a large change that are still to do.
+CREATE TABLE target (
+    batch INTEGER NOT NULL,
+    spec  TEXT    NOT NULL,
+    PRIMARY KEY (batch, spec)
+) STRICT, WITHOUT ROWID;
+
+-- Every transaction ever begun. `argv` is the arguments, a NUL after each.
+CREATE TABLE transactions (
+    id       INTEGER PRIMARY KEY AUTOINCREMENT,
+    started  INTEGER NOT NULL,
+    finished INTEGER,
+    argv     BLOB    NOT NULL,
+    result   TEXT    NOT NULL CHECK (result IN ('running', 'done', 'recovered', 'rolled back'))
+) STRICT;
+
+CREATE TABLE changes (
+    txn         INTEGER NOT NULL REFERENCES transactions (id),
+    name        TEXT    NOT NULL,
+    old_version TEXT,
+    old_release INTEGER,
+    old_id      BLOB,
+    new_version TEXT,
+    new_release INTEGER,
+    new_id      BLOB,
+    PRIMARY KEY (txn, name)
+) STRICT, WITHOUT ROWID;
+
+-- The transaction that is under way: at most one row.
+CREATE TABLE journal (
+    only  INTEGER PRIMARY KEY CHECK (only = 1),
+    txn   INTEGER NOT NULL REFERENCES transactions (id),
+    state TEXT    NOT NULL CHECK (state IN ('staging', 'committed', 'discarding'))
+) STRICT;
+
+-- What it does to the tree, in order (see step.rs).
+CREATE TABLE steps (
+    n      INTEGER PRIMARY KEY,
+    action TEXT    NOT NULL CHECK (action IN ('remove', 'remove-dir', 'place', 'attributes')),
+    path   BLOB    NOT NULL,
+    mode   INTEGER,
+    uid    INTEGER,
+    gid    INTEGER
+) STRICT;
+
+-- Post-scripts that were decided on and have not succeeded yet; `arguments` as in `transactions`.
+CREATE TABLE pending_scripts (
+    txn       INTEGER NOT NULL REFERENCES transactions (id),
+    position  INTEGER NOT NULL,
+    package   TEXT    NOT NULL,
+    stage     TEXT    NOT NULL,
+    arguments BLOB    NOT NULL,
+    content   BLOB    NOT NULL,
+    failure   TEXT,
+    PRIMARY KEY (txn, position)
+) STRICT;
