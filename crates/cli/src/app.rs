@@ -75,6 +75,8 @@ verbs! {
     Unpack(cmd::unpack::Args) => cmd::unpack::run,
     /// Show what a package says of itself.
     Inspect(cmd::inspect::Args) => cmd::inspect::run,
+    /// Make a package of a foreign one, and the other way round.
+    Convert(cmd::convert::Args) => cmd::convert::run,
     /// Write one file of a package to standard output.
     Cat(cmd::cat::Args) => cmd::cat::run,
     /// Keys, signatures, decisions.

@@ -100,6 +100,9 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     if let Some(error) = cause.downcast_ref::<BuildError>() {
         return build_code(error);
     }
+    if let Some(error) = cause.downcast_ref::<convert::Error>() {
+        return convert_code(error);
+    }
     if let Some(error) = cause.downcast_ref::<pkgfs::Error>() {
         let busy = matches!(error.kind, pkgfs::ErrorKind::Locked { .. });
         return Some(if busy { exit::BUSY } else { exit::FAILED });
@@ -110,6 +113,20 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
         return Some(exit::NOT_TRUSTED);
     }
     cause.downcast_ref::<trust::Error>().map(cmd::trust::exit_code)
+}
+
+/// A foreign package that is not what it must be is malformed; a disk that fails is not the package's fault.
+fn convert_code(error: &convert::Error) -> Option<u8> {
+    match error {
+        convert::Error::Package(error) => format_code(error),
+        convert::Error::Spool(_) => Some(exit::FAILED),
+        convert::Error::Input(source) | convert::Error::Archive(archive::ArchiveError::Io { source, .. })
+            if source.raw_os_error().is_some() =>
+        {
+            Some(exit::FAILED)
+        }
+        _ => Some(exit::NOT_TRUSTED),
+    }
 }
 
 fn fetch_code(error: &fetch::Error) -> u8 {

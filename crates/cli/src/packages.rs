@@ -28,9 +28,15 @@ pub fn open(path: &Path) -> anyhow::Result<Stream> {
 /// # Errors
 /// No such file.
 pub fn plain(path: &Path) -> anyhow::Result<Box<dyn Read>> {
-    let source: Box<dyn Read> = if is_stdin(path) { Box::new(io::stdin()) } else { Box::new(file(path)?) };
-    let source = Stoppable(source);
-    Ok(Box::new(Decoder::new(source, Bounds::default()).with_context(|| unreadable(path))?))
+    Ok(Box::new(Decoder::new(raw(path)?, Bounds::default()).with_context(|| unreadable(path))?))
+}
+
+/// The bytes of a file as they are; `-` is standard input.
+///
+/// # Errors
+/// No such file.
+pub fn raw(path: &Path) -> anyhow::Result<Stoppable<Box<dyn Read>>> {
+    Ok(Stoppable(if is_stdin(path) { Box::new(io::stdin()) } else { Box::new(file(path)?) }))
 }
 
 /// Opens a package file at any place in it, where it is not compressed.

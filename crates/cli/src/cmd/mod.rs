@@ -3,6 +3,7 @@
 pub mod bootstrap;
 pub mod build;
 pub mod cat;
+pub mod convert;
 pub mod doctor;
 pub mod fetch;
 pub mod files;

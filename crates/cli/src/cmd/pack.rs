@@ -36,7 +36,7 @@ pub struct Args {
     json: bool,
 }
 
-fn assignment(text: &str) -> Result<(String, String), String> {
+pub(super) fn assignment(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("NAME=VALUE is expected")?;
     Ok((name.to_owned(), value.to_owned()))
 }
@@ -46,7 +46,7 @@ fn assignment(text: &str) -> Result<(String, String), String> {
 /// # Errors
 /// Metadata outside their grammar, a folder that can not be read or changes, a full disk.
 pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
-    let meta = metadata(args)?;
+    let meta = metadata(&args.output, &args.meta)?;
     let tree = Root::open(&args.dir)?;
     let output = Output::of(&args.output)?;
     refuse_inside(&args.dir, &output)?;
@@ -63,13 +63,13 @@ pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
 }
 
 /// What `-m` says, over the defaults.
-fn metadata(args: &Args) -> anyhow::Result<PackageMeta> {
-    let stem = stem(&args.output);
-    let said = |name: &str| args.meta.iter().any(|(other, _)| other == name);
+pub(super) fn metadata(output: &Path, values: &[(String, String)]) -> anyhow::Result<PackageMeta> {
+    let stem = stem(output);
+    let said = |name: &str| values.iter().any(|(other, _)| other == name);
     let arch = Arch::host();
     let defaults = [("name", stem.as_str()), ("version", "0"), ("release", "0"), ("arch", arch.as_str())];
     let missing = defaults.into_iter().filter(|(name, _)| !said(name));
-    let entries = missing.chain(args.meta.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    let entries = missing.chain(values.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     PackageMeta::from_entries(entries).map_err(|error| {
         let failure = Failure::new(exit::USAGE, format!("the metadata is wrong: {error}"));
         let is_name = matches!(&error, pkgformat::MetaError::Value { name, .. } if name == "name");
