@@ -9,21 +9,56 @@ use crate::data::Data;
 use crate::error::shown;
 use crate::guard::{Guard, State};
 use crate::place::place;
-use crate::{ArchiveError, Entry, EntryKind, Options};
+use crate::{ArchiveError, Checksum, ChecksumAlgorithm, Entry, EntryKind, Options};
 
 const CONTAINER: &str = "tar archive";
 
+/// Bytes of a header, of which everything is a multiple.
+const BLOCK: u64 = 512;
+
 /// Reads a tar archive that is not compressed: V7, ustar, GNU (long names, old sparse files) and pax.
 ///
-/// `each` gets every entry in order with the data of a file (nothing for others); it need not read them.
+/// `each` gets every entry in order with the data of a file (nothing for others); it need not read them. An archive that
+/// ends without the block of zeros that marks its end is taken for cut off.
 ///
 /// # Errors
 /// What is wrong with the archive, and what `each` returns.
 pub fn read_tar<E: From<ArchiveError>>(
     reader: impl Read,
     options: &Options,
-    each: impl FnMut(&Entry, &mut dyn Read) -> Result<(), E>,
+    mut each: impl FnMut(&Entry, &mut dyn Read) -> Result<(), E>,
 ) -> Result<(), E> {
+    let end = walk_tar(reader, options, |described, data| each(&described.entry, data))?;
+    if !end.is_marked {
+        let reason = "it ends without a block of zeros, so it was cut off".to_owned();
+        return Err(ArchiveError::Malformed { container: CONTAINER, offset: end.offset, reason }.into());
+    }
+    Ok(())
+}
+
+/// An entry, and what only tar archives of some origin say of it.
+pub(crate) struct Described {
+    pub(crate) entry: Entry,
+    /// The checksum that apk-tools gives files and links.
+    pub(crate) checksum: Option<Checksum>,
+    /// Where the entry is.
+    pub(crate) offset: u64,
+}
+
+/// How a tar archive ended.
+pub(crate) struct End {
+    /// By a block of zeros, and not because there were no more bytes.
+    pub(crate) is_marked: bool,
+    /// Where.
+    pub(crate) offset: u64,
+}
+
+/// [`read_tar`] for an archive that need not have a mark at its end.
+pub(crate) fn walk_tar<E: From<ArchiveError>>(
+    reader: impl Read,
+    options: &Options,
+    each: impl FnMut(&Described, &mut dyn Read) -> Result<(), E>,
+) -> Result<End, E> {
     let (guard, state) = Guard::new(reader);
     let mut archive = ::tar::Archive::new(guard);
     let walk = Walk { state, options, entries: 0, bytes: 0 };
@@ -41,28 +76,34 @@ impl Walk<'_> {
     fn run<R: Read, E: From<ArchiveError>>(
         mut self,
         archive: &mut ::tar::Archive<Guard<R>>,
-        mut each: impl FnMut(&Entry, &mut dyn Read) -> Result<(), E>,
-    ) -> Result<(), E> {
+        mut each: impl FnMut(&Described, &mut dyn Read) -> Result<(), E>,
+    ) -> Result<End, E> {
         let mut entries = archive.entries().map_err(|error| self.malformed(&error))?;
         loop {
+            let before = self.state.offset();
             self.state.set_budget(Some(self.options.limits.header));
             let next = entries.next();
             self.state.set_budget(None);
-            let Some(next) = next else { return Ok(()) };
+            let Some(next) = next else {
+                let offset = self.state.offset();
+                // Less than a block is what fills up the last file's.
+                return Ok(End { is_marked: offset - before >= BLOCK, offset });
+            };
             let mut raw = next.map_err(|error| self.malformed(&error))?;
             let at = At { container: CONTAINER, entry: shown(&raw.path_bytes()), offset: raw.raw_header_position() };
             self.count(&at)?;
             let size = raw.size();
             let entry = self.entry(&mut raw, &at)?;
             let mut data = Data::new(&mut raw, size);
-            if let Some(entry) = entry {
-                let result = each(&entry, &mut data);
-                // The archive's own error says more than what the caller made of it.
-                data.finish().map_err(|early| at.early(early))?;
-                result?;
-            } else {
-                data.finish().map_err(|early| at.early(early))?;
-            }
+            let result = match &entry {
+                Some(file) if matches!(file.entry.kind, EntryKind::File { .. }) => each(file, &mut data),
+                // What a folder's header says of data is passed over.
+                Some(entry) => each(entry, &mut io::empty()),
+                None => Ok(()),
+            };
+            // The archive's own error says more than what the caller made of it.
+            data.finish().map_err(|early| at.early(early))?;
+            result?;
         }
     }
 
@@ -75,7 +116,7 @@ impl Walk<'_> {
     }
 
     /// `None` for what is no file of its own: a global header, the top folder, a stripped one.
-    fn entry<R: Read>(&mut self, raw: &mut ::tar::Entry<'_, R>, at: &At) -> Result<Option<Entry>, ArchiveError> {
+    fn entry<R: Read>(&mut self, raw: &mut ::tar::Entry<'_, R>, at: &At) -> Result<Option<Described>, ArchiveError> {
         if raw.header().entry_type() == EntryType::XGlobalHeader {
             return Ok(None);
         }
@@ -102,7 +143,7 @@ impl Walk<'_> {
         };
         let seconds = number(&field.mtime, header.mtime(), "its time")?;
         let mode = number(&field.mode, header.mode().map(u64::from), "its mode")?;
-        Ok(Some(Entry {
+        let entry = Entry {
             path,
             kind,
             mode: Mode::from_raw((mode & u64::from(Mode::MASK)) as u32),
@@ -113,7 +154,8 @@ impl Walk<'_> {
             user: pax.user.or_else(|| text(header.username_bytes())),
             group: pax.group.or_else(|| text(header.groupname_bytes())),
             xattrs: pax.xattrs,
-        }))
+        };
+        Ok(Some(Described { entry, checksum: pax.checksum, offset: at.offset }))
     }
 
     fn kind<R: Read>(&self, raw: &::tar::Entry<'_, R>, name: &[u8], at: &At) -> Result<EntryKind, ArchiveError> {
@@ -176,6 +218,7 @@ struct Pax {
     user: Option<String>,
     group: Option<String>,
     xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    checksum: Option<Checksum>,
 }
 
 impl Pax {
@@ -188,6 +231,10 @@ impl Pax {
             match key {
                 b"mtime" => pax.mtime = Some(decimal(value).ok_or_else(|| at.malformed("its time is no number"))?),
                 b"uname" => pax.user = text(Some(value)),
+                b"APK-TOOLS.checksum.SHA1" => {
+                    let checksum = Checksum::from_hex(ChecksumAlgorithm::Sha1, value);
+                    pax.checksum = Some(checksum.ok_or_else(|| at.malformed("its checksum can not be read"))?);
+                }
                 b"gname" => pax.group = text(Some(value)),
                 _ if key.starts_with(b"GNU.sparse.") => return Err(at.unsupported("a sparse file in the pax format")),
                 _ => {

@@ -212,6 +212,30 @@ fn a_caller_need_not_read_the_data_but_hears_that_they_are_cut() {
     assert!(matches!(unread(&whole[..700]), Err(ArchiveError::Truncated { missing: 412, .. })));
 }
 
+/// Cut between two entries, an archive looks whole but for the mark at its end.
+#[test]
+fn a_cut_archive_is_told_wherever_it_is_cut() {
+    let whole = archive(&[Block::v7(b"one").with_data(&[0; 600]), Block::v7(b"two").with_data(b"2")]);
+    for length in 0..=whole.len() - 1024 {
+        assert!(read(&whole[..length], &Options::default()).is_err(), "{length}");
+    }
+    assert_eq!(
+        read(&whole[..1536], &Options::default()).unwrap_err().to_string(),
+        "not a valid tar archive at byte 1536: it ends without a block of zeros, so it was cut off"
+    );
+    assert_eq!(read(&whole[..whole.len() - 512], &Options::default()).unwrap().len(), 2, "one block is enough");
+}
+
+/// Found by the fuzzer: a folder in the old spelling, whose header says that data follow.
+#[test]
+fn only_files_have_data() {
+    let bytes = archive(&[Block::v7(b"folder/").with_data(&[1; 600]), Block::v7(b"file").with_data(b"2")]);
+    let seen = read(&bytes, &Options::default()).unwrap();
+    let lengths: Vec<(bool, usize)> =
+        seen.iter().map(|(entry, data)| (entry.kind == EntryKind::Dir, data.len())).collect();
+    assert_eq!(lengths, [(true, 0), (false, 1)]);
+}
+
 /// Bytes without end: a header that claims a name of 8 GiB must not be believed.
 #[test]
 fn a_name_without_end_ends_at_the_limit() {
