@@ -1,4 +1,5 @@
 //! What the fuzz targets share: a target is one property, stated with the public interface of a crate.
 #![forbid(unsafe_code)]
 
+pub mod foreign;
 pub mod package;

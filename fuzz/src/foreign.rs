@@ -1,0 +1,81 @@
+//! Foreign archives out of fuzzer input.
+
+use std::io::{self, Read};
+
+use archive::{ArchiveError, Entry, EntryKind, Limits, Options};
+
+/// Limits that a fuzzer reaches.
+pub fn options() -> Options {
+    Options { strip: 0, limits: Limits { entries: 1000, bytes: 1 << 20, header: 1 << 16 } }
+}
+
+/// Takes the entries of an archive and holds them to what every container promises.
+#[derive(Debug, Default)]
+pub struct Taker {
+    bytes: u64,
+    broken: bool,
+}
+
+impl Taker {
+    /// Reads the data of an entry to their end.
+    ///
+    /// # Errors
+    /// Never; it has the type that readers of archives ask for.
+    pub fn take(&mut self, entry: &Entry, data: &mut dyn Read) -> Result<(), ArchiveError> {
+        let due = if let EntryKind::File { size } = entry.kind { size } else { 0 };
+        match io::copy(data, &mut io::sink()) {
+            Ok(read) => assert_eq!(read, due, "{}", entry.path),
+            Err(_) => self.broken = true,
+        }
+        self.bytes += due;
+        assert!(self.bytes <= options().limits.bytes);
+        Ok(())
+    }
+
+    /// Data that could not be read must not be passed over by the container.
+    pub fn check(self, result: &Result<(), ArchiveError>) {
+        assert!(!self.broken || result.is_err());
+    }
+}
+
+/// The same bytes as a tar archive whose header checksums are right, as far as headers follow each other.
+pub fn sealed_tar(bytes: &[u8]) -> Vec<u8> {
+    const BLOCK: usize = 512;
+    let mut tar = bytes.to_vec();
+    let mut at = 0;
+    while let Some(block) = tar.get_mut(at..at + BLOCK) {
+        let header = tar::Header::from_byte_slice(block);
+        let size = header.entry_size().ok().and_then(|size| usize::try_from(size).ok()).unwrap_or(0);
+        if block.iter().any(|&byte| byte != 0) {
+            block[148..156].fill(b' ');
+            let sum: u32 = block.iter().map(|&byte| u32::from(byte)).sum();
+            block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        }
+        at = size.checked_next_multiple_of(BLOCK).and_then(|size| size.checked_add(at + BLOCK)).unwrap_or(usize::MAX / 2);
+    }
+    tar
+}
+
+/// A member of an `ar` archive.
+pub fn ar_member(name: &str, content: &[u8]) -> Vec<u8> {
+    let mut bytes = format!("{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", 0, 0, 0, 100_644, content.len()).into_bytes();
+    bytes.extend(content);
+    bytes.resize(bytes.len().next_multiple_of(2), b'\n');
+    bytes
+}
+
+/// A Debian package of two tar archives, with right sizes and checksums.
+pub fn sealed_deb(control: &[u8], data: &[u8]) -> Vec<u8> {
+    let members = [
+        ar_member("debian-binary", b"2.0\n"),
+        ar_member("control.tar", &sealed_tar(control)),
+        ar_member("data.tar", &sealed_tar(data)),
+    ];
+    [b"!<arch>\n".to_vec(), members.concat()].concat()
+}
+
+/// Cuts fuzzer input in two where its first two bytes say.
+pub fn halves(bytes: &[u8]) -> (&[u8], &[u8]) {
+    let Some((at, rest)) = bytes.split_first_chunk() else { return (&[], &[]) };
+    rest.split_at(usize::from(u16::from_le_bytes(*at)).min(rest.len()))
+}
