@@ -4,6 +4,7 @@ use std::io::{self, BufRead, Read};
 use liblzma::bufread::XzDecoder;
 use liblzma::stream::{CONCATENATED, Stream};
 
+use crate::frames::Frames;
 use crate::source::Source;
 use crate::{Bounds, Error, Exceeded, Format};
 
@@ -11,6 +12,9 @@ use crate::{Bounds, Error, Exceeded, Format};
 ///
 /// Several compressed files one after another are one, as with `cat a.gz b.gz`, and skippable zstd frames are skipped.
 /// The source need not seek, so a pipe will do.
+///
+/// The frames of a zstd file that has many are decoded on all processors, up to the first that is larger than 4 MiB or
+/// does not tell its size; 32 MiB of them, and a frame more, are on their way at most.
 ///
 /// # Errors
 /// [`io::ErrorKind::InvalidData`] for what is damaged, with an [`Error`] inside, and where a bound is passed, with
@@ -25,6 +29,9 @@ pub struct Decoder<R: Read> {
 
 enum State<R: Read> {
     Plain(Source<R>),
+    /// zstd, as long as its frames can be held whole.
+    Frames(Box<Frames<R>>),
+    /// zstd from the first frame on that can not.
     Zstd(Box<zstd::stream::read::Decoder<'static, Source<R>>>),
     /// The formats of liblzma.
     Lzma(Box<XzDecoder<Source<R>>>),
@@ -56,7 +63,7 @@ impl<R: Read> Decoder<R> {
         let (format, source) = Source::sniff(source)?;
         let state = match format {
             Format::Plain => State::Plain(source),
-            Format::Zstd => State::Zstd(Box::new(zstd_decoder(source, bounds.memory)?)),
+            Format::Zstd => State::Frames(Box::new(Frames::new(source, bounds.memory))),
             Format::Xz => lzma(source, Stream::new_stream_decoder(bounds.memory, CONCATENATED)?),
             Format::Lzip => lzma(source, Stream::new_lzip_decoder(bounds.memory, 0)?),
             Format::Lzma => lzma(source, Stream::new_lzma_decoder(bounds.memory)?),
@@ -75,6 +82,7 @@ impl<R: Read> Decoder<R> {
     pub fn used(&self) -> u64 {
         match &self.state {
             State::Ended { used, .. } => *used,
+            State::Frames(frames) => frames.used(),
             state => state.source().map_or(0, Source::used),
         }
     }
@@ -103,6 +111,10 @@ impl<R: Read> Decoder<R> {
         let Some(source) = self.state.source_mut() else { return Ok(true) };
         let at_end = source.fill_buf()?.is_empty();
         match std::mem::replace(&mut self.state, State::Ended { used: offset, failed: false }) {
+            State::Frames(frames) if !frames.at_end() => {
+                self.state = State::Zstd(Box::new(zstd_decoder(frames.into_source(), self.bounds.memory)?));
+                Ok(false)
+            }
             _ if at_end => Ok(true),
             // Left to itself, liblzma takes the beginning of a second magic for something to ignore.
             State::Lzma(decoder) if format == Format::Lzip => {
@@ -115,7 +127,7 @@ impl<R: Read> Decoder<R> {
 
     /// A library's message, with the format and how far the source was used; a source's own error as it is.
     fn explain(&self, error: io::Error) -> io::Error {
-        if self.state.source().is_some_and(Source::failed) {
+        if self.state.source_failed() {
             return error;
         }
         if wants_memory(&error) {
@@ -129,14 +141,14 @@ fn lzma<R: Read>(source: Source<R>, stream: Stream) -> State<R> {
     State::Lzma(Box::new(XzDecoder::new_stream(source, stream)))
 }
 
-fn zstd_decoder<S: BufRead>(source: S, memory: u64) -> io::Result<zstd::stream::read::Decoder<'static, S>> {
+pub(crate) fn zstd_decoder<S: BufRead>(source: S, memory: u64) -> io::Result<zstd::stream::read::Decoder<'static, S>> {
     let mut decoder = zstd::stream::read::Decoder::with_buffer(source)?;
     // The format counts windows in powers of two, and the library knows these.
     decoder.window_log_max(memory.clamp(1 << 10, 1 << 31).ilog2())?;
     Ok(decoder)
 }
 
-fn wants_memory(error: &io::Error) -> bool {
+pub(crate) fn wants_memory(error: &io::Error) -> bool {
     let Some(inner) = error.get_ref() else { return false };
     match inner.downcast_ref() {
         Some(error) => matches!(error, liblzma::stream::Error::MemLimit),
@@ -149,6 +161,7 @@ impl<R: Read> State<R> {
     fn source(&self) -> Option<&Source<R>> {
         match self {
             Self::Plain(source) => Some(source),
+            Self::Frames(frames) => Some(frames.source()),
             Self::Zstd(decoder) => Some(decoder.get_ref()),
             Self::Lzma(decoder) => Some(decoder.get_ref()),
             Self::Gzip(decoder) => Some(decoder.get_ref()),
@@ -160,6 +173,7 @@ impl<R: Read> State<R> {
     fn source_mut(&mut self) -> Option<&mut Source<R>> {
         match self {
             Self::Plain(source) => Some(source),
+            Self::Frames(frames) => Some(frames.source_mut()),
             Self::Zstd(decoder) => Some(decoder.get_mut()),
             Self::Lzma(decoder) => Some(decoder.get_mut()),
             Self::Gzip(decoder) => Some(decoder.get_mut()),
@@ -168,9 +182,19 @@ impl<R: Read> State<R> {
         }
     }
 
+    /// Whether an error is the source's own.
+    fn source_failed(&self) -> bool {
+        match self {
+            // It may have failed behind what a frame's error is about.
+            Self::Frames(frames) => frames.source_failed(),
+            state => state.source().is_some_and(Source::failed),
+        }
+    }
+
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Plain(source) => source.read(buffer),
+            Self::Frames(frames) => frames.read(buffer),
             Self::Zstd(decoder) => decoder.read(buffer),
             Self::Lzma(decoder) => decoder.read(buffer),
             Self::Gzip(decoder) => decoder.read(buffer),

@@ -4,6 +4,9 @@ use std::ops::RangeInclusive;
 
 use crate::{Error, Format};
 
+/// The levels of zstd.
+pub(crate) const ZSTD_LEVELS: RangeInclusive<u32> = 1..=22;
+
 /// How to compress.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct EncoderOptions {
@@ -14,7 +17,7 @@ pub struct EncoderOptions {
 
 impl EncoderOptions {
     /// The level, held against those that the format has.
-    fn level(&self, format: Format, default: u32, range: RangeInclusive<u32>) -> Result<u32, Error> {
+    pub(crate) fn level(&self, format: Format, default: u32, range: RangeInclusive<u32>) -> Result<u32, Error> {
         let level = self.level.unwrap_or(default);
         if range.contains(&level) { Ok(level) } else { Err(Error::Level { format, level, range }) }
     }
@@ -58,7 +61,7 @@ impl<W: Write> Encoder<W> {
         let level = |default, range| options.level(format, default, range);
         let state = match format {
             Format::Plain => State::Plain(writer),
-            Format::Zstd => State::Zstd(zstd_encoder(writer, level(3, 1..=22)?)?),
+            Format::Zstd => State::Zstd(zstd_encoder(writer, level(3, ZSTD_LEVELS)?)?),
             Format::Xz => State::Xz(Box::new(liblzma::write::XzEncoder::new(writer, level(6, 0..=9)?))),
             Format::Gzip => {
                 let level = flate2::Compression::new(level(6, 0..=9)?);

@@ -31,6 +31,12 @@ pub enum Error {
         /// What the file is compressed with.
         format: Format,
     },
+    /// The encoder failed before; what it wrote is of no use.
+    #[error("the {format} encoder failed before")]
+    EncoderFailed {
+        /// What is written.
+        format: Format,
+    },
     /// A level that the format does not have.
     #[error("{format} has no level {level}, it must be {} to {}", range.start(), range.end())]
     Level {
@@ -40,6 +46,34 @@ pub enum Error {
         level: u32,
         /// The levels there are.
         range: RangeInclusive<u32>,
+    },
+    /// What should be a seek table is none.
+    #[error("the seek table at the end of the zstd file is wrong: {reason}")]
+    SeekTable {
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// More frames than a seek table may have.
+    #[error("a seekable zstd file can not have more than {limit} frames")]
+    TooManyFrames {
+        /// How many it may have.
+        limit: usize,
+    },
+    /// A frame does not hold as much as the seek table says.
+    #[error("the zstd frame at byte {offset} does not hold the {size} bytes that the seek table says")]
+    FrameSize {
+        /// Where the frame stands.
+        offset: u64,
+        /// How much it should hold.
+        size: u64,
+    },
+    /// A size that frames can not have.
+    #[error("a frame can not be of {size} bytes, it must be {} to {}", range.start(), range.end())]
+    FrameLength {
+        /// The size that was asked for.
+        size: usize,
+        /// The sizes there are.
+        range: RangeInclusive<usize>,
     },
     /// A format that is only read.
     #[error("{format} can be read but not written; zstd, xz, gzip and bzip2 can")]
@@ -53,7 +87,7 @@ impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
         let kind = match &error {
             Error::Damaged { source, .. } if source.kind() == io::ErrorKind::UnexpectedEof => source.kind(),
-            Error::Level { .. } | Error::ReadOnly { .. } => io::ErrorKind::InvalidInput,
+            Error::Level { .. } | Error::ReadOnly { .. } | Error::FrameLength { .. } => io::ErrorKind::InvalidInput,
             _ => io::ErrorKind::InvalidData,
         };
         Self::new(kind, error)

@@ -15,6 +15,9 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
+//! A [`SeekableEncoder`] writes zstd files that are read from the middle too, by a [`SeekableReader`], and by any other
+//! program from the front.
+//!
 //! Input is taken to be hostile: what comes out is bounded in bytes and in proportion to what went in, and what a
 //! decoder may remember is bounded too.
 //!
@@ -26,6 +29,12 @@ mod decoder;
 mod encoder;
 mod error;
 mod format;
+mod frame;
+mod frames;
+mod pool;
+mod read_at;
+mod seek_table;
+mod seekable;
 mod source;
 
 pub use bounds::{Bounds, Exceeded};
@@ -33,3 +42,6 @@ pub use decoder::Decoder;
 pub use encoder::{Encoder, EncoderOptions};
 pub use error::Error;
 pub use format::Format;
+pub use read_at::{Position, ReadAt};
+pub use seek_table::{Frame, SeekTable};
+pub use seekable::{SeekableEncoder, SeekableOptions, SeekableReader};

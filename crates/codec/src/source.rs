@@ -10,6 +10,8 @@ const BUFFER: usize = 128 << 10;
 #[derive(Debug)]
 pub(crate) struct Source<R> {
     inner: BufReader<Chain<Cursor<Vec<u8>>, R>>,
+    /// What was put back, to be read first.
+    back: Cursor<Vec<u8>>,
     used: u64,
     failed: bool,
 }
@@ -21,12 +23,22 @@ impl<R: Read> Source<R> {
         reader.by_ref().take(Format::MAGIC_LEN as u64).read_to_end(&mut head)?;
         let format = Format::sniff(&head);
         let inner = BufReader::with_capacity(BUFFER, Cursor::new(head).chain(reader));
-        Ok((format, Self { inner, used: 0, failed: false }))
+        Ok((format, Self { inner, back: Cursor::default(), used: 0, failed: false }))
+    }
+
+    fn has_back(&self) -> bool {
+        self.back.position() < self.back.get_ref().len() as u64
     }
 
     /// How many bytes the decoder has used.
     pub(crate) fn used(&self) -> u64 {
         self.used
+    }
+
+    /// Puts the bytes that were used last back, to be read again.
+    pub(crate) fn put_back(&mut self, bytes: Vec<u8>) {
+        self.used -= bytes.len() as u64;
+        self.back = Cursor::new(bytes);
     }
 
     /// Whether the reader failed, and not the decoder.
@@ -37,6 +49,9 @@ impl<R: Read> Source<R> {
 
 impl<R: Read> BufRead for Source<R> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.has_back() {
+            return self.back.fill_buf();
+        }
         // The decoders do not all go on after an interruption.
         while let Err(error) = self.inner.fill_buf() {
             if error.kind() != io::ErrorKind::Interrupted {
@@ -49,7 +64,7 @@ impl<R: Read> BufRead for Source<R> {
 
     fn consume(&mut self, count: usize) {
         self.used += count as u64;
-        self.inner.consume(count);
+        if self.has_back() { self.back.consume(count) } else { self.inner.consume(count) }
     }
 }
 

@@ -1,0 +1,183 @@
+//! A zstd file of many frames, decoded on all processors.
+
+use std::fmt;
+use std::io::{self, Read};
+
+use crate::frame::{self, Most, Next};
+use crate::pool::{self, Pool, Setting, Work};
+use crate::source::Source;
+
+/// Frames of more bytes than this, packed or not, are not held whole.
+const FRAME: usize = 4 << 20;
+/// Bytes that are on their way at most: read, decoded, or waiting to be handed out.
+const ON_THE_WAY: usize = 32 << 20;
+
+/// A frame on its way.
+#[derive(Debug, Default)]
+struct Task {
+    packed: Vec<u8>,
+    content: Vec<u8>,
+    /// How many bytes the content must have.
+    size: usize,
+    /// How many bytes of the source were used up to the frame's end.
+    used: u64,
+    error: Option<io::Error>,
+}
+
+impl Task {
+    fn weight(&self) -> usize {
+        self.packed.len() + self.size
+    }
+}
+
+/// Decodes frames as long as each can be held whole.
+pub(crate) struct Frames<R> {
+    source: Source<R>,
+    pool: Pool<Task>,
+    most: Most,
+    /// Bytes on their way.
+    weight: usize,
+    /// How many frames may be on their way. It grows, so that little is decoded for who wants little.
+    ahead: usize,
+    /// What is handed out, and how much of it was.
+    present: Task,
+    given: usize,
+    /// Buffers to be used again.
+    spare: Vec<Task>,
+    rest: Rest,
+}
+
+/// What follows the frames that were read.
+enum Rest {
+    Unread,
+    End,
+    /// Something else than a frame that can be held, and what was read of it.
+    Other(Vec<u8>),
+    /// The source failed; the error is handed out after what came before it.
+    Broken(Option<io::Error>),
+}
+
+impl<R> fmt::Debug for Frames<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Frames").field("pool", &self.pool).finish_non_exhaustive()
+    }
+}
+
+impl<R: Read> Frames<R> {
+    /// Decodes within `memory` bytes, or a little more than twice the bytes of the largest frame that is taken.
+    pub(crate) fn new(source: Source<R>, memory: u64) -> Self {
+        let bytes = usize::try_from(memory / 4).map_or(FRAME, |most| most.min(FRAME));
+        Self {
+            source,
+            pool: Pool::new(pool::processors(), 0, worker),
+            most: Most { bytes, window: memory },
+            weight: 0,
+            ahead: 1,
+            present: Task::default(),
+            given: 0,
+            spare: Vec::new(),
+            rest: Rest::Unread,
+        }
+    }
+
+    pub(crate) fn source(&self) -> &Source<R> {
+        &self.source
+    }
+
+    pub(crate) fn source_mut(&mut self) -> &mut Source<R> {
+        &mut self.source
+    }
+
+    /// How many bytes of the source were used for what was handed out.
+    pub(crate) fn used(&self) -> u64 {
+        self.present.used
+    }
+
+    /// Whether all of the source was decoded.
+    pub(crate) fn at_end(&self) -> bool {
+        matches!(self.rest, Rest::End)
+    }
+
+    /// Whether the error that was handed out is the source's.
+    pub(crate) fn source_failed(&self) -> bool {
+        matches!(self.rest, Rest::Broken(None))
+    }
+
+    /// The source, at what was not decoded.
+    pub(crate) fn into_source(self) -> Source<R> {
+        let mut source = self.source;
+        if let Rest::Other(beginning) = self.rest {
+            source.put_back(beginning);
+        }
+        source
+    }
+
+    /// Decodes some bytes; 0 where no frame that can be held whole follows.
+    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.given == self.present.content.len() {
+            self.read_ahead();
+            let Some(next) = self.pool.next() else { return self.end() };
+            self.weight -= next.weight();
+            self.ahead += 1;
+            self.given = 0;
+            let mut last = std::mem::replace(&mut self.present, next);
+            if let Some(error) = self.present.error.take() {
+                return Err(error);
+            }
+            last.content.clear();
+            self.spare.push(last);
+        }
+        let count = (&self.present.content[self.given..]).read(buffer)?;
+        self.given += count;
+        Ok(count)
+    }
+
+    fn end(&mut self) -> io::Result<usize> {
+        self.present.used = self.source.used();
+        match &mut self.rest {
+            Rest::Broken(error) => error.take().map_or(Ok(0), Err),
+            _ => Ok(0),
+        }
+    }
+
+    /// Puts frames on their way.
+    fn read_ahead(&mut self) {
+        while matches!(self.rest, Rest::Unread) && self.pool.pending() < self.ahead && self.weight < ON_THE_WAY {
+            let mut task = self.spare.pop().unwrap_or_default();
+            self.rest = match frame::read(&mut self.source, &mut task.packed, self.most) {
+                Ok(Next::Frame(whole)) => {
+                    task.size = whole.content;
+                    task.used = self.source.used();
+                    self.weight += task.weight();
+                    self.pool.submit(task);
+                    continue;
+                }
+                Ok(Next::Skipped) => continue,
+                Ok(Next::End) => Rest::End,
+                Ok(Next::Other) => Rest::Other(task.packed),
+                Err(error) => Rest::Broken(Some(error)),
+            };
+        }
+    }
+}
+
+fn worker(_: Setting) -> Work<Task> {
+    let mut decoder = None;
+    Box::new(move |task| {
+        if let Err(error) = decode(&mut decoder, task) {
+            task.error = Some(error);
+        }
+    })
+}
+
+fn decode(decoder: &mut Option<zstd::bulk::Decompressor<'static>>, task: &mut Task) -> io::Result<()> {
+    let decoder = match decoder {
+        Some(decoder) => decoder,
+        None => decoder.insert(zstd::bulk::Decompressor::new()?),
+    };
+    task.content.clear();
+    task.content.reserve_exact(task.size);
+    // What is larger than the claim does not fit, and zstd refuses what is smaller.
+    decoder.decompress_to_buffer(&task.packed, &mut task.content)?;
+    Ok(())
+}
