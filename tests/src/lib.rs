@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::disallowed_methods, reason = "tests arrange trees of their own")]
 
+pub mod disk;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
