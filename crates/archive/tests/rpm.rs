@@ -15,6 +15,7 @@ mod damage;
 /// A value of a header.
 #[derive(Clone)]
 enum Value {
+    Null,
     Shorts(Vec<u16>),
     Words(Vec<u32>),
     Longs(Vec<u64>),
@@ -37,6 +38,7 @@ fn header(tags: &Tags) -> Vec<u8> {
     let (mut index, mut data) = (Vec::new(), Vec::new());
     for (tag, value) in tags {
         let (kind, count, align) = match value {
+            Value::Null => (0, 1, 1),
             Value::Shorts(values) => (3, values.len(), 2),
             Value::Words(values) => (4, values.len(), 4),
             Value::Longs(values) => (5, values.len(), 8),
@@ -47,6 +49,7 @@ fn header(tags: &Tags) -> Vec<u8> {
         data.resize(data.len().next_multiple_of(align), 0);
         index.extend([*tag, kind, data.len() as u32, count as u32].iter().flat_map(|word| word.to_be_bytes()));
         match value {
+            Value::Null => {}
             Value::Shorts(values) => data.extend(values.iter().flat_map(|value| value.to_be_bytes())),
             Value::Words(values) => data.extend(values.iter().flat_map(|value| value.to_be_bytes())),
             Value::Longs(values) => data.extend(values.iter().flat_map(|value| value.to_be_bytes())),
@@ -243,6 +246,10 @@ fn a_file_that_is_not_what_the_header_says_is_told() {
         (with(0, member_of("./usr", 0o120_777, b"")), "it is something else than the header says"),
         (with(1, member_of("./usr/b", 0o100_755, b"content\n")), "it comes twice"),
         (with(4, member_of("./usr/ghost", 0o100_600, b"12345")), "the header says that it is not in the payload"),
+        (
+            with(1, member_of("./usr/a", 0o100_755, b"content\n")),
+            "the content of a file with several names comes a second time",
+        ),
         (with(4, Vec::new()), "the file `usr/n` is missing that the header lists"),
         (with(0, member_of("../usr", 0o040_755, b"")), "the header does not list it"),
     ] {
@@ -294,6 +301,8 @@ fn headers_that_claim_more_than_they_have() {
         tags.insert(1118, Value::Texts(vec![folder]));
     });
     assert!(long.ends_with("tag 1118: all paths together are far longer than the header"), "{long}");
+    let nothing = with(&|tags| drop(tags.insert(1003, Value::Null)));
+    assert!(nothing.ends_with("tag 1003: it is no number"), "{nothing}");
     let mut bytes = vec![0xed, 0xab, 0xee, 0xdb, 3, 0];
     bytes.resize(96, 0);
     let signature = |entries: &[[u32; 4]], size: u32| {

@@ -92,7 +92,8 @@ impl Header {
     /// The values of numbers of any width; none where the tag is missing.
     pub(super) fn numbers(&self, tag: u32) -> Result<Vec<u64>, ArchiveError> {
         let Some(value) = self.values.get(&tag) else { return Ok(Vec::new()) };
-        let width = width(value.kind).filter(|_| value.kind != 7).ok_or_else(|| self.wrong(tag, "it is no number"))?;
+        let width = width(value.kind).filter(|width| *width > 0 && value.kind != 7);
+        let width = width.ok_or_else(|| self.wrong(tag, "it is no number"))?;
         let number = |bytes: &[u8]| bytes.iter().fold(0, |number, &byte| number << 8 | u64::from(byte));
         Ok(self.bytes[value.start..value.end].chunks(width).map(number).collect())
     }

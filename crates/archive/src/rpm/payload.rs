@@ -136,6 +136,9 @@ impl<'a, R: Read> Payload<'a, R> {
                 .malformed(format!("it has {} bytes, the header says {}", found.size, slot.size))
                 .into());
         }
+        if slot.group.is_some_and(|group| self.delivered[group].is_some()) {
+            return Err(found.at.malformed("the content of a file with several names comes a second time").into());
+        }
         self.bytes = self.bytes.saturating_add(found.size);
         if self.bytes > self.options.limits.bytes {
             return Err(found.at.limit("bytes", self.options.limits.bytes).into());
