@@ -234,6 +234,11 @@ impl SingleBlob {
         Error::Read { record: self.extent.number(), offset: self.data_offset().saturating_add(filled), problem }
     }
 
+    /// The source failed after `filled` bytes of what stands before the content.
+    pub fn failed_head(&self, filled: u64, error: io::Error) -> Error {
+        self.extent.failed(filled, error)
+    }
+
     /// The source failed after `filled` bytes of the content.
     pub fn failed(&self, filled: u64, error: io::Error) -> Error {
         self.extent.failed((self.head_len() as u64).saturating_add(filled), error)

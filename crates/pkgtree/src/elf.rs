@@ -4,9 +4,9 @@ use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 
 use object::elf::{self, FileHeader32, FileHeader64};
+use object::read::ReadCacheOps;
 use object::read::StringTable;
 use object::read::elf::{Dyn, FileHeader, ProgramHeader};
-use object::read::ReadCacheOps;
 use object::{Endianness, ReadCache, ReadRef};
 use pkgformat::ElfFacts;
 

@@ -40,6 +40,7 @@ mod pack;
 mod progress;
 mod store;
 mod threads;
+mod transfer;
 mod tree_digest;
 mod unpack;
 

@@ -7,6 +7,7 @@ mod pool;
 mod sparse;
 
 use std::fmt;
+use std::fs::File;
 use std::io::Read;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
@@ -134,8 +135,16 @@ pub struct Unpacked {
 /// ```
 pub struct Unpacker<'a, R> {
     reader: Reader<R>,
+    placed: Option<Placed<R>>,
     options: UnpackOptions,
     progress: Option<&'a mut dyn Progress>,
+}
+
+/// A package that can be read at any place.
+struct Placed<R> {
+    package: File,
+    /// Lets the reader pass over what was read there.
+    pass: fn(&mut Reader<R>) -> pkgformat::Result<()>,
 }
 
 impl<R> fmt::Debug for Unpacker<'_, R> {
@@ -144,10 +153,19 @@ impl<R> fmt::Debug for Unpacker<'_, R> {
     }
 }
 
+impl Unpacker<'_, File> {
+    /// Will unpack what `reader` has to give, each thread reading for itself from `package`, which is the same file once
+    /// more. The package begins with the file's first byte and is not compressed.
+    pub fn of_file(reader: Reader<File>, package: File, options: UnpackOptions) -> Self {
+        let placed = Placed { package, pass: Reader::pass_extent };
+        Self { reader, placed: Some(placed), options, progress: None }
+    }
+}
+
 impl<'a, R: Read> Unpacker<'a, R> {
     /// Will unpack what `reader` has to give. Whether its package record is to be trusted was decided before.
     pub fn new(reader: Reader<R>, options: UnpackOptions) -> Self {
-        Self { reader, options, progress: None }
+        Self { reader, placed: None, options, progress: None }
     }
 
     /// Tells `progress` how far it is.
@@ -206,8 +224,9 @@ impl<'a, R: Read> Unpacker<'a, R> {
         progress.begin(plan.bytes());
         let mut finisher = Finisher::new(&self.options);
         let folders = make_folders(target, &plan)?;
-        let files = Files { target, plan: &plan, options: &self.options };
-        finisher.not_applied = files.write(&mut self.reader, progress)?;
+        let package = self.placed.as_ref().map(|placed| &placed.package);
+        let files = Files { target, plan: &plan, options: &self.options, package };
+        finisher.not_applied = files.write(&mut self.reader, self.placed.as_ref(), progress)?;
         make_others(target, &plan, &mut finisher)?;
         finish_folders(target, &plan, &folders, &mut finisher)?;
         let summary = self.reader.finish()?;

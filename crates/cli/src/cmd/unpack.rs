@@ -1,8 +1,12 @@
 //! `pkg unpack FILE -C DIR`.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{Read, Seek};
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use codec::Format;
+use pkgformat::{Limits, Reader};
 use pkgfs::Root;
 use pkgtree::{Ownership, UnpackOptions, Unpacked, Unpacker};
 use pkgtypes::{Mode, PkgPath};
@@ -34,19 +38,49 @@ pub struct Args {
 /// # Errors
 /// A damaged package, a folder that is not empty, a full disk; a folder that was made is gone again then.
 pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
-    let reader = packages::open(&args.file)?;
+    let unpacked = match plain_file(&args.file)? {
+        Some(file) => {
+            let reader =
+                file.try_clone().map_err(pkgformat::Error::from).and_then(|file| Reader::open(file, Limits::default()));
+            let reader = reader.with_context(|| packages::unreadable(&args.file))?;
+            unpack(args, &mut Watch, |options| Unpacker::of_file(reader, file, options))?
+        }
+        None => {
+            let reader = packages::open(&args.file)?;
+            unpack(args, &mut Watch, |options| Unpacker::new(reader, options))?
+        }
+    };
+    report(args, &unpacked, voice)?;
+    Ok(exit::DONE)
+}
+
+/// A package that is a file and not compressed: it can be read by all threads at once.
+fn plain_file(path: &Path) -> anyhow::Result<Option<File>> {
+    // A pipe gives its bytes once.
+    let is_file = path.as_os_str() != "-" && std::fs::metadata(path).is_ok_and(|data| data.is_file());
+    let Some(mut file) = is_file.then(|| File::open(path).ok()).flatten() else { return Ok(None) };
+    let mut head = Vec::with_capacity(Format::MAGIC_LEN);
+    let read = (&mut file).take(Format::MAGIC_LEN as u64).read_to_end(&mut head);
+    read.and_then(|_| file.rewind()).with_context(|| packages::unreadable(path))?;
+    Ok((Format::sniff(&head) == Format::Plain).then_some(file))
+}
+
+fn unpack<'a, R: Read>(
+    args: &Args,
+    watch: &'a mut Watch,
+    unpacker: impl FnOnce(UnpackOptions) -> Unpacker<'a, R>,
+) -> anyhow::Result<Unpacked> {
     let target = places::absolute(&args.directory)?;
     let cannot = || format!("cannot unpack {} into `{}`", packages::shown(&args.file), args.directory.display());
-    let mut watch = Watch;
     let exists = std::fs::symlink_metadata(&target).is_ok();
-    let unpacked = if exists {
+    if exists {
         let root = Root::open(&target)?;
         if !args.into_existing && !root.read_dir(None)?.is_empty() {
             let what = format!("`{}` is not empty", args.directory.display());
             return Err(Failure::new(exit::REFUSED, what).hint("say `--into-existing` to add to what is there").into());
         }
         let options = options(&root)?;
-        Unpacker::new(reader, options).progress(&mut watch).into_existing(&root).with_context(cannot)?
+        unpacker(options).progress(watch).into_existing(&root).with_context(cannot)
     } else {
         let (folder, name) = target
             .parent()
@@ -54,13 +88,8 @@ pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
             .ok_or_else(|| Failure::new(exit::USAGE, "the folder has no name"))?;
         let root = Root::create(folder, Mode::from_raw(0o755))?;
         let options = options(&root)?;
-        Unpacker::new(reader, options)
-            .progress(&mut watch)
-            .create(&root, &PkgPath::from_os(name)?)
-            .with_context(cannot)?
-    };
-    report(args, &unpacked, voice)?;
-    Ok(exit::DONE)
+        unpacker(options).progress(watch).create(&root, &PkgPath::from_os(name)?).with_context(cannot)
+    }
 }
 
 fn options(root: &Root) -> anyhow::Result<UnpackOptions> {

@@ -1,57 +1,48 @@
-//! The content of files: read and checked on one thread, written on all.
+//! The content of files: read in order, or from everywhere at once, and checked and written by all threads.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::ops::Range;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::os::unix::fs::FileExt;
+use std::sync::OnceLock;
 
-use pkgformat::Reader;
+use pkgformat::{Checked, ExpectedBlob, Extent, Reader, SingleBlob};
 use pkgfs::{Batch, Error as DiskError, Place};
-use pkgtypes::Mode;
+use pkgtypes::{Digest, Hasher, Mode};
 
 use super::finish::Finisher;
 use super::plan::Plan;
-use super::pool::{CloseOnDrop, Pool};
-use super::sparse::{self, Extent};
-use super::{NotApplied, Target, UnpackOptions};
+use super::pool::{Pool as SharedPool, StopOnDrop, Work};
+use super::sparse::{self, Portion};
+use super::{NotApplied, Placed, Target, UnpackOptions};
 use crate::progress::go_on;
+use crate::transfer::{self, Step};
 use crate::{Error, Progress, Result, threads};
 
-/// Content up to this size is checked before any of it is written, much of it in one buffer; longer content is written
-/// in chunks of this size while it is checked.
-const CHUNK: usize = 256 << 10;
+/// Records up to this length, together, are read at once and checked before any of them is written; longer contents are
+/// written in chunks while they are checked.
+const TOGETHER: u64 = 256 << 10;
 /// Contents that go to a thread at a time.
-const TOGETHER: usize = 64;
+const BLOBS: usize = 64;
 
-/// What a thread can do apart from the others.
-enum Job {
-    /// Writes whole files.
-    Small(Group),
-    /// Writes a part of a file.
-    Chunk { file: Arc<Large>, offset: u64, bytes: Vec<u8> },
-    /// The content was found right.
-    Checked { file: Arc<Large> },
+type Pool = SharedPool<Records, Large>;
+
+/// Blob records side by side.
+#[derive(Debug)]
+struct Records {
+    extent: Extent,
+    /// Their bytes, if they came in a stream.
+    bytes: Option<Vec<u8>>,
 }
 
-/// Contents side by side in one buffer.
-#[derive(Debug, Default)]
-struct Group {
-    bytes: Vec<u8>,
-    used: usize,
-    /// Each with the index of the first entry that has it.
-    contents: Vec<(u32, Range<usize>)>,
-}
-
-/// A file that several threads write.
+/// A content that several threads write.
 #[derive(Debug)]
 struct Large {
+    record: SingleBlob,
     /// The index of the first entry with this content.
     first: u32,
-    size: u64,
     file: File,
-    /// Jobs that are not done: every chunk, and the check. Who does the last one finishes the file.
-    pending: AtomicUsize,
+    /// The checksum behind the content, if it came in a stream.
+    stored: OnceLock<Vec<u8>>,
 }
 
 /// All files of a package.
@@ -60,134 +51,190 @@ pub(super) struct Files<'a> {
     pub(super) target: &'a Target<'a>,
     pub(super) plan: &'a Plan,
     pub(super) options: &'a UnpackOptions,
+    /// The package, where it can be read at any place.
+    pub(super) package: Option<&'a File>,
 }
 
 impl Files<'_> {
     /// Writes all files that have content of their own.
-    pub(super) fn write<R: Read>(self, reader: &mut Reader<R>, progress: &mut dyn Progress) -> Result<NotApplied> {
-        let pool = Pool::new();
-        let mut own = Hand::new(self);
+    pub(super) fn write<R: Read>(
+        self,
+        reader: &mut Reader<R>,
+        placed: Option<&Placed<R>>,
+        progress: &mut dyn Progress,
+    ) -> Result<NotApplied> {
+        let pool = Pool::new(self.options.threads);
+        let mut own = Hand::new(self, &pool);
         std::thread::scope(|scope| {
-            let close = CloseOnDrop(&pool);
+            let stop = StopOnDrop(&pool);
             let help = || {
-                let mut hand = Hand::new(self);
-                pool.work(|job| hand.run(job, &pool));
-                hand.finisher.not_applied
+                let stop = StopOnDrop(&pool);
+                let mut hand = Hand::new(self, &pool);
+                while let Some(work) = pool.next() {
+                    hand.run(work);
+                }
+                std::mem::forget(stop);
+                (hand.finisher.not_applied, hand.checked)
             };
             let helpers =
                 (1..self.options.threads.get()).map(|_| threads::spawn(scope, help)).collect::<Result<Vec<_>>>()?;
-            Feeder { pool: &pool, own: &mut own, progress }.feed(reader)?;
-            drop(close);
-            pool.work(|job| own.run(job, &pool));
+            Feeder { reader, placed, own: &mut own, progress: &mut *progress }.feed()?;
+            std::mem::forget(stop);
             for helper in helpers {
-                own.finisher.not_applied.merge(threads::join(helper));
+                let (not_applied, checked) = threads::join(helper);
+                own.finisher.not_applied.merge(not_applied);
+                own.checked = std::mem::take(&mut own.checked).and(checked);
             }
             Ok::<_, Error>(())
         })?;
-        pool.into_result()?;
-        Ok(own.finisher.not_applied)
+        let Hand { finisher, checked, .. } = own;
+        reader.settle(checked);
+        go_on(progress.advance(pool.handled()?))?;
+        Ok(finisher.not_applied)
     }
 }
 
-/// Reads contents and hands them on.
-struct Feeder<'a, 'f> {
-    pool: &'a Pool<Job>,
+/// Hands out contents, on the thread that was asked to unpack.
+struct Feeder<'a, 'f, R> {
+    reader: &'a mut Reader<R>,
+    placed: Option<&'a Placed<R>>,
     own: &'a mut Hand<'f>,
     progress: &'a mut dyn Progress,
 }
 
-impl Feeder<'_, '_> {
-    fn feed<R: Read>(&mut self, reader: &mut Reader<R>) -> Result<()> {
-        let mut group = Group::default();
-        while let Some(mut blob) = reader.next_blob()? {
-            // A script that is no file is checked by asking for the next blob.
-            let Some(first) = blob.first() else { continue };
-            let (first, size) = (first as u32, blob.size());
-            let Some(size_here) = usize::try_from(size).ok().filter(|size| *size <= CHUNK) else {
-                self.feed_large(first, size, &mut blob)?;
+impl<R: Read> Feeder<'_, '_, R> {
+    fn feed(mut self) -> Result<()> {
+        let pool = self.own.pool;
+        while let Some(extent) = self.reader.next_extent(TOGETHER, BLOBS)? {
+            self.report()?;
+            match extent.single().filter(|_| extent.length() > TOGETHER) {
+                Some(record) if self.placed.is_some() => self.begin_large(record)?,
+                Some(record) => self.feed_large(record)?,
+                None => self.hand_on(extent)?,
+            }
+            if let Some(placed) = self.placed {
+                (placed.pass)(self.reader)?;
+            }
+        }
+        pool.close();
+        while let Some(work) = pool.next() {
+            self.own.run(work);
+            self.report()?;
+        }
+        Ok(())
+    }
+
+    fn report(&mut self) -> Result<()> {
+        match self.own.pool.handled()? {
+            0 => Ok(()),
+            bytes => go_on(self.progress.advance(bytes)),
+        }
+    }
+
+    fn hand_on(&mut self, extent: Extent) -> Result<()> {
+        let bytes = if self.placed.is_some() { None } else { Some(self.read(&extent)?) };
+        if let Some(records) = self.own.pool.push(Records { extent, bytes }) {
+            self.own.run(Work::Batch(records));
+        }
+        Ok(())
+    }
+
+    fn read(&mut self, extent: &Extent) -> Result<Vec<u8>> {
+        let mut bytes = self.own.pool.buffer();
+        bytes.resize(length(extent), 0);
+        let filled = self.reader.read_extent(&mut bytes)?;
+        bytes.truncate(filled);
+        Ok(bytes)
+    }
+
+    /// Lets all threads copy a content. As many are begun as threads can be busy with.
+    fn begin_large(&mut self, record: SingleBlob) -> Result<()> {
+        let mut head = vec![0; record.head_len()];
+        let offset = record.data_offset() - head.len() as u64;
+        let filled = self.own.fill(&mut head, offset);
+        let filled = filled.map_err(|(filled, error)| record.failed_head(filled, error))?;
+        record.check_head(&head[..filled])?;
+        let size = record.size();
+        let large = self.own.begin_large(record)?;
+        self.own.pool.begin(large, size);
+        while self.own.pool.large() > self.own.files.options.threads.get() {
+            self.report()?;
+            if let Some(work) = self.own.pool.next() {
+                self.own.run(work);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads and writes a content, while other threads hash it.
+    fn feed_large(&mut self, record: SingleBlob) -> Result<()> {
+        let mut head = vec![0; record.head_len()];
+        let filled = self.reader.read_extent(&mut head)?;
+        record.check_head(&head[..filled])?;
+        let size = record.size();
+        let large = self.own.begin_large(record)?;
+        let pool = self.own.pool;
+        let number = pool.begin_fed(large, size);
+        let mut fed = 0;
+        while fed < size {
+            self.report()?;
+            let Some(mut chunk) = pool.chunk(number) else {
+                if let Some(step) = pool.hash_or_wait() {
+                    self.own.run(Work::Step(step));
+                }
                 continue;
             };
-            if group.used + size_here > CHUNK || group.contents.len() == TOGETHER {
-                self.hand_on(&mut group)?;
+            let filled = self.reader.read_extent(&mut chunk.bytes)?;
+            if filled < chunk.bytes.len() {
+                return Err(chunk.task.record.cut_off(fed + filled as u64).into());
             }
-            let range = group.take(size_here);
-            blob.read_exact(&mut group.bytes[range.clone()]).map_err(pkgformat::Error::from)?;
-            group.contents.push((first, range));
+            fed += filled as u64;
+            if fed == size {
+                let mut stored = vec![0; Digest::LEN];
+                let filled = self.reader.read_extent(&mut stored)?;
+                stored.truncate(filled);
+                chunk.task.stored.set(stored).expect("a content ends once");
+            }
+            self.own.write_chunk(&chunk)?;
+            pool.feed(chunk);
         }
-        self.hand_on(&mut group)
-    }
-
-    fn hand_on(&mut self, group: &mut Group) -> Result<()> {
-        let full = std::mem::replace(group, Group { bytes: self.pool.buffer(), ..Group::default() });
-        go_on(self.progress.advance(full.used as u64))?;
-        self.push(Job::Small(full))
-    }
-
-    fn push(&mut self, job: Job) -> Result<()> {
-        match self.pool.push(job)? {
-            Some(job) => self.own.run(job, self.pool),
-            None => Ok(()),
+        // Alone, nobody else hashes what is left.
+        while pool.large() > 0 && self.own.files.options.threads.get() == 1 {
+            self.report()?;
+            if let Some(step) = pool.hash_or_wait() {
+                self.own.run(Work::Step(step));
+            }
         }
-    }
-
-    fn feed_large(&mut self, first: u32, size: u64, blob: &mut impl Read) -> Result<()> {
-        let file = Arc::new(self.own.begin_large(first, size)?);
-        let mut offset = 0;
-        while offset < size {
-            let mut bytes = self.pool.buffer();
-            let length = usize::try_from(size - offset).map_or(CHUNK, |left| left.min(CHUNK));
-            bytes.resize(length, 0);
-            blob.read_exact(&mut bytes).map_err(pkgformat::Error::from)?;
-            file.pending.fetch_add(1, Ordering::Relaxed);
-            self.push(Job::Chunk { file: Arc::clone(&file), offset, bytes })?;
-            offset += length as u64;
-            go_on(self.progress.advance(length as u64))?;
-        }
-        // With its last byte the content was found right.
-        self.push(Job::Checked { file })
+        Ok(())
     }
 }
 
-impl Group {
-    fn take(&mut self, length: usize) -> Range<usize> {
-        let start = self.used;
-        self.used += length;
-        // The buffer only grows, so that it need not be cleared each time.
-        if self.bytes.len() < self.used {
-            self.bytes.resize(CHUNK.max(self.used), 0);
-        }
-        start..self.used
-    }
+fn length(extent: &Extent) -> usize {
+    usize::try_from(extent.length()).expect("an extent is short, or has a single record")
 }
 
 /// One thread's means.
 struct Hand<'f> {
     files: Files<'f>,
+    pool: &'f Pool,
     places: Batch<'f>,
     finisher: Finisher<'f>,
+    checked: Checked,
 }
 
 impl<'f> Hand<'f> {
-    fn new(files: Files<'f>) -> Self {
-        Self { files, places: Batch::new(files.target.root), finisher: Finisher::new(files.options) }
+    fn new(files: Files<'f>, pool: &'f Pool) -> Self {
+        let (places, finisher) = (Batch::new(files.target.root), Finisher::new(files.options));
+        Self { files, pool, places, finisher, checked: Checked::default() }
     }
 
-    fn run(&mut self, job: Job, pool: &Pool<Job>) -> Result<()> {
-        match job {
-            Job::Small(group) => {
-                for (first, range) in &group.contents {
-                    self.write_small(*first, &group.bytes[range.clone()])?;
-                }
-                pool.give_back(group.bytes);
-                Ok(())
-            }
-            Job::Chunk { file, offset, bytes } => {
-                let written = sparse::write(&file.file, &bytes, offset, Extent::Part);
-                written.map_err(|error| self.error(file.first, error))?;
-                pool.give_back(bytes);
-                self.end_one(&file)
-            }
-            Job::Checked { file } => self.end_one(&file),
+    fn run(&mut self, work: Work<Records, Large>) {
+        let done = match work {
+            Work::Batch(records) => self.write_small(records),
+            Work::Step(step) => self.go_on(step),
+        };
+        if let Err(error) = done {
+            self.pool.fail(error);
         }
     }
 
@@ -196,11 +243,56 @@ impl<'f> Hand<'f> {
         DiskError::new("write", self.files.target.root.path().join(path), error).into()
     }
 
-    fn write_small(&mut self, first: u32, bytes: &[u8]) -> Result<()> {
-        for index in self.files.plan.uses(first) {
+    fn settle(&mut self, checked: Checked) {
+        self.checked = std::mem::take(&mut self.checked).and(checked);
+    }
+
+    /// Reads from a place of the package, less only at its end; with an error, how much was read before it.
+    fn fill(&self, buffer: &mut [u8], offset: u64) -> Result<usize, (u64, io::Error)> {
+        let package = self.files.package.expect("without it everything comes in a stream");
+        let mut filled = 0;
+        while filled < buffer.len() {
+            match package.read_at(&mut buffer[filled..], offset + filled as u64) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err((filled as u64, error)),
+            }
+        }
+        Ok(filled)
+    }
+
+    fn write_small(&mut self, records: Records) -> Result<()> {
+        let Records { extent, bytes } = records;
+        let bytes = match bytes {
+            Some(bytes) => bytes,
+            None => {
+                let mut bytes = self.pool.buffer();
+                bytes.resize(length(&extent), 0);
+                let filled = self.fill(&mut bytes, extent.offset());
+                let filled = filled.map_err(|(filled, error)| extent.failed(filled, error))?;
+                bytes.truncate(filled);
+                bytes
+            }
+        };
+        let mut handled = 0;
+        let checked = extent.check(&bytes, |blob, content| {
+            handled += content.len() as u64;
+            self.write_content(blob, content)
+        })?;
+        self.settle(checked);
+        self.pool.give_back(bytes, handled);
+        Ok(())
+    }
+
+    fn write_content(&mut self, blob: ExpectedBlob, bytes: &[u8]) -> Result<()> {
+        // Scripts that are no files come in no extent.
+        let Some(first) = blob.first else { return Ok(()) };
+        let plan = self.files.plan;
+        for index in plan.uses(first as u32) {
             self.make(index, |file, place| {
                 let write = || {
-                    sparse::write(file, bytes, 0, Extent::Whole)?;
+                    sparse::write(file, bytes, 0, Portion::Whole)?;
                     if ends_with_hole(bytes) { file.set_len(bytes.len() as u64) } else { Ok(()) }
                 };
                 Ok(write().map_err(|error| DiskError::new("write", place.full_path(), error))?)
@@ -219,19 +311,65 @@ impl<'f> Hand<'f> {
         self.finisher.finish(&file, &place, entry)
     }
 
-    fn begin_large(&mut self, first: u32, size: u64) -> Result<Large> {
+    fn begin_large(&mut self, record: SingleBlob) -> Result<Large> {
+        let first = record.blob().first.expect("scripts that are no files come in no extent") as u32;
         let place = self.places.at(&self.files.plan.entry(first).path)?;
         let file = place.create_file(Mode::from_raw(0o600))?;
         self.files.target.note(first);
-        Ok(Large { first, size, file, pending: AtomicUsize::new(1) })
+        Ok(Large { record, first, file, stored: OnceLock::new() })
     }
 
-    fn end_one(&mut self, large: &Large) -> Result<()> {
-        // Who comes last sees what all others wrote.
-        if large.pending.fetch_sub(1, Ordering::AcqRel) > 1 {
-            return Ok(());
+    /// Does a step, and the next one of the same content as long as it is at hand.
+    fn go_on(&mut self, step: Step<Large>) -> Result<()> {
+        let mut next = Some(step);
+        while let Some(step) = next.take() {
+            match step {
+                Step::Copy(mut chunk) => {
+                    self.read_chunk(&mut chunk)?;
+                    self.write_chunk(&chunk)?;
+                    next = self.pool.copied(chunk);
+                }
+                Step::Hash(chunk, mut hasher) => {
+                    hasher.update(&chunk.bytes);
+                    if let Some((large, hasher)) = self.pool.hashed(chunk, hasher) {
+                        self.end_large(&large, hasher)?;
+                    }
+                }
+            }
         }
-        large.file.set_len(large.size).map_err(|error| self.error(large.first, error))?;
+        Ok(())
+    }
+
+    fn read_chunk(&self, chunk: &mut Chunk) -> Result<()> {
+        let record = &chunk.task.record;
+        let filled = self.fill(&mut chunk.bytes, record.data_offset() + chunk.offset);
+        let filled = filled.map_err(|(filled, error)| record.failed(chunk.offset + filled, error))?;
+        if filled < chunk.bytes.len() {
+            return Err(record.cut_off(chunk.offset + filled as u64).into());
+        }
+        Ok(())
+    }
+
+    fn write_chunk(&self, chunk: &Chunk) -> Result<()> {
+        let large = &chunk.task;
+        let written = sparse::write(&large.file, &chunk.bytes, chunk.offset, Portion::Part);
+        written.map_err(|error| self.error(large.first, error))
+    }
+
+    /// Everything was written and hashed.
+    fn end_large(&mut self, large: &Large, hasher: Hasher) -> Result<()> {
+        let size = large.record.size();
+        let checked = match large.stored.get() {
+            Some(stored) => large.record.end(hasher, stored)?,
+            None => {
+                let mut stored = [0; Digest::LEN];
+                let filled = self.fill(&mut stored, large.record.data_offset() + size);
+                let filled = filled.map_err(|(filled, error)| large.record.failed(size + filled, error))?;
+                large.record.end(hasher, &stored[..filled])?
+            }
+        };
+        self.settle(checked);
+        large.file.set_len(size).map_err(|error| self.error(large.first, error))?;
         let plan = self.files.plan;
         for index in plan.uses(large.first).skip(1) {
             self.make(index, |file, place| {
@@ -249,6 +387,8 @@ impl<'f> Hand<'f> {
         self.finisher.finish(&large.file, &place, entry)
     }
 }
+
+type Chunk = transfer::Chunk<Large>;
 
 /// A file that is not complete must not run as its owner.
 fn without_setid(mode: Mode) -> Mode {

@@ -12,7 +12,7 @@ const RUN: usize = 15;
 
 /// Whether zeros at the ends of a piece of content may go on in the pieces beside it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Extent {
+pub(super) enum Portion {
     /// It is all there is.
     Whole,
     /// It is a part, and begins at a multiple of [`BLOCK`].
@@ -21,14 +21,14 @@ pub(super) enum Extent {
 
 /// Writes `bytes` at `offset` of a new file, long runs of zeros left out. The end of the file is not moved by what is
 /// left out.
-pub(super) fn write(file: &File, bytes: &[u8], offset: u64, extent: Extent) -> io::Result<()> {
+pub(super) fn write(file: &File, bytes: &[u8], offset: u64, extent: Portion) -> io::Result<()> {
     for range in data_ranges(bytes, extent) {
         file.write_all_at(&bytes[range.clone()], offset + range.start as u64)?;
     }
     Ok(())
 }
 
-fn data_ranges(bytes: &[u8], extent: Extent) -> Vec<Range<usize>> {
+fn data_ranges(bytes: &[u8], extent: Portion) -> Vec<Range<usize>> {
     let mut ranges = Vec::new();
     let mut start = 0;
     let mut zeros = 0;
@@ -42,7 +42,7 @@ fn data_ranges(bytes: &[u8], extent: Extent) -> Vec<Range<usize>> {
         }
         end_of_blocks += BLOCK;
     }
-    let ends_with_zeros = end_of_blocks == bytes.len() && extent == Extent::Part;
+    let ends_with_zeros = end_of_blocks == bytes.len() && extent == Portion::Part;
     let is_long = zeros >= RUN * BLOCK || (zeros > 0 && ends_with_zeros);
     let end = end_of_blocks - zeros;
     if is_long && start < end {
@@ -56,9 +56,9 @@ fn data_ranges(bytes: &[u8], extent: Extent) -> Vec<Range<usize>> {
 }
 
 /// Ends the data before a run of zeros that ends at `at`, when it is long enough; gives where data go on.
-fn leave_out(ranges: &mut Vec<Range<usize>>, start: usize, at: usize, zeros: usize, extent: Extent) -> usize {
+fn leave_out(ranges: &mut Vec<Range<usize>>, start: usize, at: usize, zeros: usize, extent: Portion) -> usize {
     let begins = at - zeros;
-    let is_edge = begins == 0 && extent == Extent::Part;
+    let is_edge = begins == 0 && extent == Portion::Part;
     if zeros < RUN * BLOCK && !(is_edge && zeros > 0) {
         return start;
     }
@@ -78,7 +78,7 @@ fn is_zero(block: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    fn ranges(parts: &[(u8, usize)], extent: Extent) -> Vec<(usize, usize)> {
+    fn ranges(parts: &[(u8, usize)], extent: Portion) -> Vec<(usize, usize)> {
         let bytes: Vec<u8> = parts.iter().flat_map(|&(byte, length)| std::iter::repeat_n(byte, length)).collect();
         data_ranges(&bytes, extent).into_iter().map(|range| (range.start, range.end)).collect()
     }
@@ -86,25 +86,25 @@ mod tests {
     #[test]
     fn long_runs_are_left_out() {
         let long = RUN * BLOCK;
-        assert_eq!(ranges(&[], Extent::Whole), []);
-        assert_eq!(ranges(&[(1, 10)], Extent::Whole), [(0, 10)]);
-        assert_eq!(ranges(&[(0, 64 << 10)], Extent::Whole), []);
+        assert_eq!(ranges(&[], Portion::Whole), []);
+        assert_eq!(ranges(&[(1, 10)], Portion::Whole), [(0, 10)]);
+        assert_eq!(ranges(&[(0, 64 << 10)], Portion::Whole), []);
         assert_eq!(
-            ranges(&[(1, BLOCK), (0, long), (1, 1)], Extent::Whole),
+            ranges(&[(1, BLOCK), (0, long), (1, 1)], Portion::Whole),
             [(0, BLOCK), (BLOCK + long, BLOCK + long + 1)]
         );
-        assert_eq!(ranges(&[(0, long), (1, BLOCK)], Extent::Whole), [(long, long + BLOCK)]);
+        assert_eq!(ranges(&[(0, long), (1, BLOCK)], Portion::Whole), [(long, long + BLOCK)]);
         // The run begins inside a block, so the block around its beginning is data.
-        assert_eq!(ranges(&[(1, 100), (0, 65536), (1, 100)], Extent::Whole), [(0, BLOCK), (65536, 65736)]);
+        assert_eq!(ranges(&[(1, 100), (0, 65536), (1, 100)], Portion::Whole), [(0, BLOCK), (65536, 65736)]);
     }
 
     #[test]
     fn short_runs_are_data_unless_they_may_go_on() {
         let short = (RUN - 1) * BLOCK;
         let all = 2 * short + BLOCK;
-        assert_eq!(ranges(&[(0, short), (1, BLOCK), (0, short)], Extent::Whole), [(0, all)]);
-        assert_eq!(ranges(&[(0, short), (1, BLOCK), (0, short)], Extent::Part), [(short, short + BLOCK)]);
-        assert_eq!(ranges(&[(1, BLOCK), (0, short), (1, BLOCK)], Extent::Part), [(0, short + 2 * BLOCK)]);
-        assert_eq!(ranges(&[(0, short), (0, 10)], Extent::Part), [(0, short + 10)]);
+        assert_eq!(ranges(&[(0, short), (1, BLOCK), (0, short)], Portion::Whole), [(0, all)]);
+        assert_eq!(ranges(&[(0, short), (1, BLOCK), (0, short)], Portion::Part), [(short, short + BLOCK)]);
+        assert_eq!(ranges(&[(1, BLOCK), (0, short), (1, BLOCK)], Portion::Part), [(0, short + 2 * BLOCK)]);
+        assert_eq!(ranges(&[(0, short), (0, 10)], Portion::Part), [(0, short + 10)]);
     }
 }

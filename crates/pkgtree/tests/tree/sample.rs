@@ -1,7 +1,10 @@
 //! Trees to pack, and short ways to do so.
+use std::io::{Seek as _, Write as _};
+use std::num::NonZeroUsize;
+
 use pkgformat::{Limits, PackageMeta, Reader};
 use pkgfs::{FileKind, Root, TempDir, fd};
-use pkgtree::{PackOptions, Packer, Result, UnpackOptions, Unpacked, Unpacker};
+use pkgtree::{Error, PackOptions, Packer, Result, UnpackOptions, Unpacked, Unpacker};
 use pkgtypes::{Mode, PkgPath, Timestamp};
 
 /// A folder that is removed with all that is in it, closed folders too.
@@ -47,9 +50,41 @@ pub(crate) fn pack_once(packer: Packer<'_>) -> Vec<u8> {
     package
 }
 
+/// Unpacks as a stream on all processors, after it was found out that every other way to unpack does the same.
 pub(crate) fn unpack(package: &[u8], parent: &Root, name: &str) -> Result<Unpacked> {
     let reader = Reader::open(package, Limits::default())?;
-    Unpacker::new(reader, UnpackOptions::default()).create(parent, &path(name))
+    let unpacked = Unpacker::new(reader, UnpackOptions::default()).create(parent, &path(name));
+    // What is in the way here is not in the way elsewhere.
+    if matches!(unpacked, Ok(_) | Err(Error::Format(_))) {
+        let tree = unpacked.as_ref().ok().map(|unpacked| pack(&unpacked.root));
+        for (threads, is_placed) in [(1, false), (3, false), (1, true), (3, true)] {
+            assert_unpacks(package, threads, is_placed, tree.as_deref());
+        }
+    }
+    unpacked
+}
+
+fn assert_unpacks(package: &[u8], threads: usize, is_placed: bool, expected: Option<&[u8]>) {
+    let scratch = scratch();
+    let unpacked = unpack_with(package, scratch.root(), threads, is_placed);
+    let tree = unpacked.as_ref().ok().map(|unpacked| pack(&unpacked.root));
+    let error = unpacked.err().map(|error| error.to_string());
+    assert!(tree.as_deref() == expected, "{threads} threads, from a file: {is_placed}, {error:?}");
+    assert_eq!(scratch.root().read_dir(None).unwrap().len(), usize::from(expected.is_some()));
+}
+
+fn unpack_with(package: &[u8], parent: &Root, threads: usize, is_placed: bool) -> Result<Unpacked> {
+    let mut options = UnpackOptions::default();
+    options.threads = NonZeroUsize::new(threads).unwrap();
+    let name = path("tree");
+    if !is_placed {
+        return Unpacker::new(Reader::open(package, Limits::default())?, options).create(parent, &name);
+    }
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(package).unwrap();
+    file.rewind().unwrap();
+    let reader = Reader::open(file.try_clone().unwrap(), Limits::default())?;
+    Unpacker::of_file(reader, file, options).create(parent, &name)
 }
 
 /// Bytes that look like nothing, the same each time.
