@@ -1,5 +1,7 @@
+use std::cell::RefCell;
 use std::fmt;
 use std::io::{self, Read};
+use std::rc::Rc;
 
 use sha2::digest::DynDigest;
 
@@ -148,6 +150,28 @@ impl<R: Read> Read for Hashed<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.inner.read(buffer)?;
         self.hashers.iter_mut().for_each(|hasher| hasher.update(&buffer[..read]));
+        Ok(read)
+    }
+}
+
+/// Hashes what another reader, which owns it, reads through it.
+pub(crate) struct Tap<R> {
+    inner: R,
+    hashers: Rc<RefCell<Vec<Hasher>>>,
+}
+
+impl<R> Tap<R> {
+    /// The tap, and the hashers that it feeds.
+    pub(crate) fn new(inner: R, hashers: Vec<Hasher>) -> (Self, Rc<RefCell<Vec<Hasher>>>) {
+        let hashers = Rc::new(RefCell::new(hashers));
+        (Self { inner, hashers: Rc::clone(&hashers) }, hashers)
+    }
+}
+
+impl<R: Read> Read for Tap<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        self.hashers.borrow_mut().iter_mut().for_each(|hasher| hasher.update(&buffer[..read]));
         Ok(read)
     }
 }

@@ -29,6 +29,7 @@
 //! Sparse files in the pax format are refused; the old GNU format is read.
 #![forbid(unsafe_code)]
 
+mod apk;
 mod at;
 mod capability;
 mod checksum;
@@ -39,16 +40,22 @@ mod deliver;
 mod entry;
 mod error;
 mod guard;
+mod mtree;
+mod pacman;
+mod pkginfo;
 mod place;
+mod replay;
 mod rpm;
 mod source;
 mod tar;
 mod zip;
 
+pub use apk::{Apk, ApkMetadata, ApkSignature};
 pub use checksum::{Checksum, ChecksumAlgorithm};
 pub use deb::{Deb, DebControl};
 pub use entry::{Entry, EntryKind, Limits, Options};
 pub use error::ArchiveError;
+pub use pacman::{Pacman, PacmanMetadata};
 pub use rpm::{
     Rpm, RpmDependency, RpmFile, RpmFileFlags, RpmMetadata, RpmScript, RpmScriptKind, RpmSignature, RpmTrigger,
     RpmTriggerKind,

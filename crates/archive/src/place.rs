@@ -1,6 +1,11 @@
 //! Paths of archives as paths of trees.
 
+use std::borrow::Cow;
+
 use pkgtypes::{ParseError, PkgPath};
+
+use crate::at::At;
+use crate::{ArchiveError, Entry, EntryKind};
 
 /// The path that `raw` stands for after `strip` folders are dropped; `None` where nothing is left.
 ///
@@ -18,6 +23,20 @@ pub(crate) fn place(raw: &[u8], strip: u32) -> Result<Option<PkgPath>, ParseErro
     let whole = PkgPath::new(all)?;
     let kept: Vec<&[u8]> = whole.components().skip(strip as usize).collect();
     if kept.is_empty() { Ok(None) } else { PkgPath::new(kept.join(&b'/')).map(Some) }
+}
+
+/// An entry without the first `strip` folders of its path; `None` where nothing is left.
+pub(crate) fn strip<'e>(entry: &'e Entry, strip: u32, at: &At) -> Result<Option<Cow<'e, Entry>>, ArchiveError> {
+    if strip == 0 {
+        return Ok(Some(Cow::Borrowed(entry)));
+    }
+    let stripped = |path: &PkgPath| place(path.as_bytes(), strip).map_err(|source| at.path(path.as_bytes(), source));
+    let Some(path) = stripped(&entry.path)? else { return Ok(None) };
+    let mut entry = Entry { path, ..entry.clone() };
+    if let EntryKind::Hardlink { target } = &mut entry.kind {
+        *target = stripped(target)?.ok_or_else(|| at.malformed("it is a hard link to a folder that is stripped"))?;
+    }
+    Ok(Some(Cow::Owned(entry)))
 }
 
 #[cfg(test)]

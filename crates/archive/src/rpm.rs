@@ -1,11 +1,9 @@
-use std::cell::RefCell;
-use std::io::{self, Read};
-use std::rc::Rc;
+use std::io::Read;
 
 use codec::{Bounds, Decoder};
 
 use crate::at::At;
-use crate::checksum::Hasher;
+use crate::checksum::{Hasher, Tap};
 use crate::source::Source;
 use crate::{ArchiveError, Checksum, ChecksumAlgorithm, Entry, Options};
 
@@ -78,8 +76,7 @@ impl<R: Read> Rpm<R> {
         each: impl FnMut(&Entry, &mut dyn Read) -> Result<(), E>,
     ) -> Result<(), E> {
         let (hashers, expected): (Vec<_>, Vec<_>) = self.expected.into_iter().unzip();
-        let hashers = Rc::new(RefCell::new(hashers));
-        let tap = Tap { inner: self.reader, hashers: Rc::clone(&hashers) };
+        let (tap, hashers) = Tap::new(self.reader, hashers);
         let io = |source| ArchiveError::Io { offset: self.offset, source };
         let decoder = Decoder::new(tap, Bounds::default()).map_err(io)?;
         Payload::new(decoder, &self.files, &self.metadata.files, options).read(each)?;
@@ -88,20 +85,6 @@ impl<R: Read> Rpm<R> {
             at.compare(expected, &hasher.finish())?;
         }
         Ok(())
-    }
-}
-
-/// Hashes the compressed payload while the decoder, which owns its source, reads it.
-struct Tap<R> {
-    inner: R,
-    hashers: Rc<RefCell<Vec<Hasher>>>,
-}
-
-impl<R: Read> Read for Tap<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.inner.read(buffer)?;
-        self.hashers.borrow_mut().iter_mut().for_each(|hasher| hasher.update(&buffer[..read]));
-        Ok(read)
     }
 }
 
