@@ -21,6 +21,12 @@ pub enum Error {
     /// The file that holds contents meanwhile fails.
     #[error("the scratch file for contents fails")]
     Spool(#[source] io::Error),
+    /// A package of sources, which is nothing to install.
+    #[error("this {format} package holds sources; only what is built from them can be converted")]
+    SourcePackage {
+        /// What kind of package.
+        format: &'static str,
+    },
     /// A field that every package has is not there.
     #[error("the {format} package has no `{field}`")]
     Missing {

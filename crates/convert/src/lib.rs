@@ -31,6 +31,8 @@
 //! This crate runs no script of a package, decides on no signature, and writes no file of its own accord.
 #![forbid(unsafe_code)]
 
+mod alpine;
+mod arch;
 mod converted;
 mod debian;
 mod draft;
@@ -39,6 +41,7 @@ mod error;
 mod format;
 mod name;
 mod report;
+mod rpm;
 mod spool;
 mod tarball;
 mod tree;
@@ -74,6 +77,9 @@ pub fn read(mut source: impl Read, spool: File, options: &Options) -> Result<Con
     let whole = (&*head).chain(source);
     match format {
         Format::Deb => debian::read(whole, spool, options),
+        Format::Rpm => rpm::read(whole, spool, options),
+        Format::Apk => alpine::read(whole, spool, options),
+        Format::Pacman => arch::read(whole, spool, options),
         Format::Tar => tarball::read(whole, spool, options),
         other => Err(Error::Missing { format: other.as_str(), field: "reader" }),
     }

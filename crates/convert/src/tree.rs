@@ -77,6 +77,15 @@ impl Tree {
         }
     }
 
+    /// Files below `etc` are configuration.
+    pub(crate) fn mark_below_etc(&mut self) {
+        for (path, entry) in &mut self.entries {
+            if matches!(entry.kind, EntryKind::File { .. }) && path.as_bytes().starts_with(b"etc/") {
+                entry.uses.insert(Use::Config);
+            }
+        }
+    }
+
     /// The entries so far, in path order.
     pub(crate) fn entries(&self) -> impl Iterator<Item = &Entry> {
         self.entries.values()
@@ -91,7 +100,7 @@ impl Tree {
         Some(text)
     }
 
-    /// Takes in a content that is no file's own.
+    /// The manifest, and the contents.
     pub(crate) fn finish(self) -> Result<(Manifest, Spool)> {
         let Self { spool, mut entries, links } = self;
         add_parents(&mut entries, links.keys());
