@@ -79,6 +79,8 @@ verbs! {
     Convert(cmd::convert::Args) => cmd::convert::run,
     /// Write one file of a package to standard output.
     Cat(cmd::cat::Args) => cmd::cat::run,
+    /// The steps of which packages are made, on packages as sqlite files.
+    Db(cmd::db::Args) => cmd::db::run,
     /// Keys, signatures, decisions.
     Trust(cmd::trust::Args) => cmd::trust::run,
     /// Run a command in a clean room.

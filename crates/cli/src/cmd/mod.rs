@@ -4,6 +4,7 @@ pub mod bootstrap;
 pub mod build;
 pub mod cat;
 pub mod convert;
+pub mod db;
 pub mod doctor;
 pub mod fetch;
 pub mod files;

@@ -62,13 +62,13 @@ pub enum ZpkgProblem {
     },
     /// What was to be taken in can not be read.
     #[error("cannot read the new content: {0}")]
-    Input(io::Error),
+    Input(#[source] io::Error),
     /// What was to be given out can not be written.
     #[error("cannot write the content: {0}")]
-    Output(io::Error),
+    Output(#[source] io::Error),
     /// The encoder does not do what it was asked for.
     #[error("cannot compress: {0}")]
-    Compress(io::Error),
+    Compress(#[source] io::Error),
     /// It holds no package, or several, where one was asked for.
     #[error("it holds {packages} packages, and one is asked for")]
     NotOne {
