@@ -157,6 +157,57 @@ fn a_file_is_known_by_its_first_bytes() {
     assert!(!is_zpkg(&fs::read(shelf.at("other.db")).unwrap()));
 }
 
+const SPECIFICATION: &str = include_str!("../../../../docs/format/zpkg.md");
+
+/// What stands in the specification between a fence and the next one.
+fn example(language: &str) -> &'static str {
+    let (_, rest) = SPECIFICATION.split_once(&format!("```{language}\n")).unwrap();
+    rest.split_once("```").unwrap().0
+}
+
+/// The package of the example in package.md.
+fn hi() -> Packed {
+    let kind = EntryKind::File { mode: Mode::from_raw(0o755), size: 3, digest: Digest::of("hi\n"), elf: None };
+    let dir = Entry::new(path("bin"), EntryKind::Dir { mode: Mode::from_raw(0o755) });
+    let manifest = Manifest::new(vec![dir, Entry::new(path("bin/hi"), kind)]).unwrap();
+    let mut meta = pack("hi 1.0-1").meta;
+    meta.description = vec!["A greeting".into()];
+    let record = PackageRecord::new(meta, manifest).unwrap();
+    let mut writer = Writer::new(Vec::new(), &record).unwrap();
+    writer.blob(3, &b"hi\n"[..]).unwrap();
+    let (bytes, _) = writer.finish().unwrap();
+    Packed { record, bytes }
+}
+
+#[test]
+fn the_header_in_the_specification_is_what_is_written() {
+    let (shelf, packed) = (Shelf::new(), hi());
+    let id = shelf.convert(&packed, "hi.zpkg");
+    let file = fs::read(shelf.at("hi.zpkg")).unwrap();
+    let digits = example("hex").lines().flat_map(|line| line.split(';').next().unwrap().split_whitespace());
+    let digits: Vec<&str> = digits.collect();
+    assert_eq!(digits.len(), 100);
+    for (at, digits) in digits.into_iter().enumerate() {
+        assert!(digits == ".." || u8::from_str_radix(digits, 16).unwrap() == file[at], "byte {at} is {:02X}", file[at]);
+    }
+    assert!(SPECIFICATION.contains(&format!("`{id}`")));
+    assert!(SPECIFICATION.contains(&format!("has {} pages of 1,024 bytes", file.len() / 1024)));
+}
+
+#[test]
+fn the_tables_in_the_specification_are_those_of_a_file() {
+    let shelf = Shelf::new();
+    shelf.convert(&hi(), "hi.zpkg");
+    let tables = |conn: &Connection| -> Vec<(String, Option<String>)> {
+        let mut statement = conn.prepare("SELECT name, sql FROM sqlite_schema ORDER BY name").unwrap();
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        rows.collect::<rusqlite::Result<_>>().unwrap()
+    };
+    let written = Connection::open_in_memory().unwrap();
+    written.execute_batch(example("sql")).unwrap();
+    assert_eq!(tables(&written), tables(&Connection::open(shelf.at("hi.zpkg")).unwrap()));
+}
+
 #[test]
 fn others_can_ask_in_sql() {
     let shelf = Shelf::new();
