@@ -333,7 +333,7 @@ mod tests {
     fn literal_commands_are_understood() {
         let script = "#!/bin/sh\nset -e\nif ! getent passwd messagebus >/dev/null; then\n  adduser --system \\\n  --quiet --home /nonexistent \
             --no-create-home --disabled-password --group messagebus 2>&1 || true\nfi\naddgroup --system --gid 42 shadow;adduser --quiet avahi netdev\n\
-            /usr/sbin/useradd -r -g mail -d /var/spool/mail -s /sbin/nologin -c 'Mail User' mail >/dev/null 2>&1 || :\n";
+            /usr/sbin/useradd -r -g adm -d /var/spool/mail -s /sbin/nologin -c 'Mail User' mail >/dev/null 2>&1 || :\n";
         let group = Effect::Group("g shadow 42".to_owned());
         assert_eq!(
             of_script(script),
@@ -341,7 +341,7 @@ mod tests {
                 user("u messagebus - - /nonexistent"),
                 group,
                 user("m avahi netdev"),
-                user("u mail -:mail \"Mail User\" /var/spool/mail /sbin/nologin"),
+                user("u mail -:adm \"Mail User\" /var/spool/mail /sbin/nologin"),
             ]
         );
     }
