@@ -83,6 +83,14 @@ pub enum Error {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// A file on a server can not be read.
+    #[error("{url} can not be read: {reason}")]
+    Remote {
+        /// The URL.
+        url: String,
+        /// Why not.
+        reason: Reason,
+    },
     /// The machine's apt could not answer a question.
     #[error(transparent)]
     Apt(Reason),
@@ -163,6 +171,12 @@ pub enum Reason {
         /// What the system said.
         text: String,
     },
+    /// The file became another one while it was read.
+    #[error("the file changed while it was read")]
+    Changed,
+    /// The server answered with another range than the one asked for.
+    #[error("the server answered with another part of the file than was asked for")]
+    WrongRange,
     /// This machine has no apt.
     #[error("this machine has no `{}`, which is part of Debian's package apt", program.display())]
     AptMissing {

@@ -70,6 +70,18 @@ impl Http {
         Ok(Self { agent: config.new_agent(), resumes: options.resumes })
     }
 
+    /// How often a transfer that broke off is taken up again.
+    pub(crate) fn resumes(&self) -> u32 {
+        self.resumes
+    }
+
+    /// Asks for `length` bytes of the file at `url`.
+    pub(crate) fn range(&self, url: &str, from: u64, length: u64) -> Result<Response<Body>, Reason> {
+        let last = from + length - 1;
+        let request = self.agent.get(url).header(header::RANGE, format!("bytes={from}-{last}"));
+        request.call().map_err(|error| Reason::Transfer { text: error.to_string(), received: 0 })
+    }
+
     /// Brings the file at `url` into `part`, after what is there already.
     pub(crate) fn get(&self, url: &str, part: &mut Part<'_>, told: &Told<'_>) -> Result<(), Failure> {
         let mut tries = self.resumes;
@@ -128,7 +140,7 @@ fn receive(response: Response<Body>, part: &mut Part<'_>, told: &Told<'_>) -> Re
     Ok(())
 }
 
-fn content_length(response: &Response<Body>) -> Option<u64> {
+pub(crate) fn content_length(response: &Response<Body>) -> Option<u64> {
     response.headers().get(header::CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
 }
 

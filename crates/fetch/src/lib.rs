@@ -23,6 +23,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! A [`Remote`] is a file on a server that is read where it lies, in ranges or as a stream.
+//!
 //! This crate knows nothing of packages or recipes: it neither unpacks what it brings nor decides what is trusted, and
 //! it speaks no git. Of programs it runs `apt-get` and `apt-cache` only; they inherit the environment, which this crate
 //! itself does not read.
@@ -44,6 +46,7 @@ mod fetcher;
 mod http;
 mod part;
 mod progress;
+mod remote;
 mod stale;
 mod store;
 mod url;
@@ -53,5 +56,6 @@ pub use error::{Attempt, Error, Reason, Result};
 pub use fetcher::{FetchOptions, Fetcher, Mirror, Wanted};
 pub use http::HttpOptions;
 pub use progress::Progress;
+pub use remote::{Ranges, Remote, Stream};
 pub use store::SourceStore;
 pub use url::Url;

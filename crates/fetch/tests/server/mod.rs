@@ -1,3 +1,4 @@
+#![allow(dead_code, clippy::allow_attributes, reason = "each test file uses another part of this one")]
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,8 +9,12 @@ use std::thread::JoinHandle;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Asked {
     pub(crate) path: String,
-    /// The first byte of `Range: bytes=N-`.
+    /// The first byte of `Range: bytes=N-` or `bytes=N-M`.
     pub(crate) from: Option<usize>,
+    /// The last byte.
+    pub(crate) last: Option<usize>,
+    /// How many requests came before.
+    pub(crate) count: usize,
 }
 
 /// A server on the loopback interface for one test; each connection is one request.
@@ -32,7 +37,8 @@ impl Server {
                     break;
                 }
                 let mut stream = stream.unwrap();
-                if let Some(request) = read_request(&stream) {
+                if let Some(mut request) = read_request(&stream) {
+                    request.count = log.lock().unwrap().len();
                     log.lock().unwrap().push(request.clone());
                     // A client that hangs up is part of some tests.
                     let _ = answer(&request, &mut stream);
@@ -63,13 +69,14 @@ impl Drop for Server {
 fn read_request(stream: &TcpStream) -> Option<Asked> {
     let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
     let path = lines.next()?.split(' ').nth(1)?.to_owned();
-    let mut from = None;
+    let (mut from, mut last) = (None, None);
     for line in lines.take_while(|line| !line.is_empty()) {
         if let Some(range) = line.to_ascii_lowercase().strip_prefix("range: bytes=") {
-            from = range.trim_end_matches('-').parse().ok();
+            let (first, end) = range.split_once('-').unwrap_or((range, ""));
+            (from, last) = (first.parse().ok(), end.parse().ok());
         }
     }
-    Some(Asked { path, from })
+    Some(Asked { path, from, last, count: 0 })
 }
 
 /// An answer with a status line, headers, and whatever body is written after it.
