@@ -68,6 +68,26 @@ pub enum ArchiveError {
         /// Bytes that are missing.
         missing: u64,
     },
+    /// A signature is expected, and there is none.
+    #[error("`{entry}` is not signed, but a signature is expected")]
+    Unsigned {
+        /// The part of the package.
+        entry: String,
+    },
+    /// A signature that is not good.
+    #[error("the signature of `{entry}` is not good: {reason}")]
+    Signature {
+        /// The part of the package.
+        entry: String,
+        /// Why.
+        reason: String,
+    },
+    /// Keys that can not be used.
+    #[error("the OpenPGP keys can not be read: {reason}")]
+    Keys {
+        /// Why.
+        reason: String,
+    },
     /// A part is not what the package itself says it is.
     #[error("`{entry}` at byte {offset}: its {} is {found}, but the package says {expected}", expected.algorithm())]
     Checksum {

@@ -1,7 +1,9 @@
-//! Foreign archives as streams of entries: tar, zip and Debian packages.
+//! Foreign archives as streams of entries: tar, zip, and the packages of Debian ([`Deb`]), rpm ([`Rpm`]), Alpine
+//! ([`Apk`]), pacman ([`Pacman`]) and Gentoo ([`Gpkg`]).
 //!
 //! Every container gives the same [`Entry`]: a path that can not leave its folder, what it is, its metadata. The caller
-//! decides what becomes of it.
+//! decides what becomes of it. A package is opened, which reads what it says of itself, and then its files are read; what
+//! it states of them - checksums, sizes, lists - is compared on the way, and anything that differs is an error.
 //!
 //! ```
 //! use archive::{ArchiveError, Options, read_tar};
@@ -26,7 +28,9 @@
 //! by the caller with `codec`.
 //!
 //! # Limitations
-//! Sparse files in the pax format are refused; the old GNU format is read.
+//! Sparse files in the pax format are refused; the old GNU format is read. OpenPGP signatures are checked in gpkg alone;
+//! those of rpm and apk are handed out. Packages of rpm 6 with checksums of SHA-3 alone, and of apk's format 3, are not
+//! read.
 #![forbid(unsafe_code)]
 
 mod apk;
@@ -39,8 +43,10 @@ mod deb;
 mod deliver;
 mod entry;
 mod error;
+mod gpkg;
 mod guard;
 mod mtree;
+mod openpgp;
 mod pacman;
 mod pkginfo;
 mod place;
@@ -55,6 +61,8 @@ pub use checksum::{Checksum, ChecksumAlgorithm};
 pub use deb::{Deb, DebControl};
 pub use entry::{Entry, EntryKind, Limits, Options};
 pub use error::ArchiveError;
+pub use gpkg::{Gpkg, GpkgMetadata};
+pub use openpgp::OpenPgpKeys;
 pub use pacman::{Pacman, PacmanMetadata};
 pub use rpm::{
     Rpm, RpmDependency, RpmFile, RpmFileFlags, RpmMetadata, RpmScript, RpmScriptKind, RpmSignature, RpmTrigger,

@@ -43,6 +43,8 @@ pub(crate) struct Described {
     pub(crate) checksum: Option<Checksum>,
     /// Where the entry is.
     pub(crate) offset: u64,
+    /// Where its data are.
+    pub(crate) data_offset: u64,
 }
 
 /// How a tar archive ended.
@@ -117,7 +119,8 @@ impl Walk<'_> {
 
     /// `None` for what is no file of its own: a global header, the top folder, a stripped one.
     fn entry<R: Read>(&mut self, raw: &mut ::tar::Entry<'_, R>, at: &At) -> Result<Option<Described>, ArchiveError> {
-        if raw.header().entry_type() == EntryType::XGlobalHeader {
+        // Neither is GNU's label of a whole archive.
+        if raw.header().entry_type() == EntryType::XGlobalHeader || raw.header().entry_type().as_byte() == b'V' {
             return Ok(None);
         }
         let pax = Pax::read(raw, at)?;
@@ -155,7 +158,7 @@ impl Walk<'_> {
             group: pax.group.or_else(|| text(header.groupname_bytes())),
             xattrs: pax.xattrs,
         };
-        Ok(Some(Described { entry, checksum: pax.checksum, offset: at.offset }))
+        Ok(Some(Described { entry, checksum: pax.checksum, offset: at.offset, data_offset: raw.raw_file_position() }))
     }
 
     fn kind<R: Read>(&self, raw: &::tar::Entry<'_, R>, name: &[u8], at: &At) -> Result<EntryKind, ArchiveError> {

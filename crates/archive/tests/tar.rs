@@ -163,6 +163,12 @@ fn old_gnu_sparse_files_have_their_holes_filled() {
 }
 
 #[test]
+fn the_label_of_an_archive_is_no_file() {
+    let bytes = archive(&[Block::gnu(b"gpkg: hello-1", b'V').bytes(), Block::gnu(b"a", b'0').bytes()]);
+    assert_eq!(paths(&read(&bytes, &Options::default()).unwrap()), ["a"]);
+}
+
+#[test]
 fn nothing_leaves_the_folder() {
     for (block, message) in [
         (
@@ -197,10 +203,10 @@ fn a_broken_archive_names_the_entry_and_the_place() {
     let error = read(&text, &Options::default()).unwrap_err().to_string();
     assert!(!error.chars().any(char::is_control), "{error:?}");
 
-    let odd = archive(&[Block::gnu(b"vol", b'V').bytes()]);
+    let odd = archive(&[Block::gnu(b"vol", b'M').bytes()]);
     assert_eq!(
         read(&odd, &Options::default()).unwrap_err().to_string(),
-        "entry `vol` at byte 0: the type 'V' is not known"
+        "entry `vol` at byte 0: the type 'M' is not known"
     );
 }
 
