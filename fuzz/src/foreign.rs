@@ -74,6 +74,17 @@ pub fn sealed_deb(control: &[u8], data: &[u8]) -> Vec<u8> {
     [b"!<arch>\n".to_vec(), members.concat()].concat()
 }
 
+/// An rpm package without checksums: the bytes of its header, the first of which counts the tags, and its payload.
+pub fn sealed_rpm(header: &[u8], payload: &[u8]) -> Vec<u8> {
+    let (tags, values) = header.split_first().unwrap_or((&0, &[]));
+    let tags = usize::from(*tags).min(values.len() / 16);
+    let words = [tags as u32, (values.len() - 16 * tags) as u32];
+    let begin = [0x8e, 0xad, 0xe8, 1, 0, 0, 0, 0];
+    let lead: Vec<u8> = [0xed, 0xab, 0xee, 0xdb, 3].into_iter().chain([0; 91]).collect();
+    let counts: Vec<u8> = words.iter().flat_map(|word| word.to_be_bytes()).collect();
+    [&*lead, &begin, &[0; 8], &begin, &counts, values, payload].concat()
+}
+
 /// Cuts fuzzer input in two where its first two bytes say.
 pub fn halves(bytes: &[u8]) -> (&[u8], &[u8]) {
     let Some((at, rest)) = bytes.split_first_chunk() else { return (&[], &[]) };

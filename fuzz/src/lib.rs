@@ -2,4 +2,6 @@
 #![forbid(unsafe_code)]
 
 pub mod foreign;
+pub mod order;
 pub mod package;
+pub mod signatures;

@@ -8,7 +8,7 @@ use pkgformat::{
     Entry, EntryKind, Error, Limits, Manifest, Meta, PackageMeta, PackageRecord, Reader, Trigger, Use, Writer, Xattr,
     record,
 };
-use pkgtypes::{Digest, Mode, PkgPath, Timestamp};
+use pkgtypes::{Digest, Mode, PackageId, PkgPath, Timestamp};
 
 /// A small memory is enough for a fuzzer, and finds what would take a large one.
 pub fn limits() -> Limits {
@@ -27,6 +27,14 @@ pub fn read(bytes: &[u8]) -> std::result::Result<(PackageRecord, Vec<Vec<u8>>), 
     let record = reader.package().clone();
     reader.finish()?;
     Ok((record, contents))
+}
+
+/// The id of a package, all of which must be right.
+pub fn id(bytes: &[u8]) -> PackageId {
+    let reader = Reader::open(bytes, Limits::default()).expect("it is a package");
+    let id = reader.package().id();
+    reader.finish().expect("its contents are right");
+    id
 }
 
 /// Writes a package whose contents stand in their order.

@@ -49,7 +49,109 @@ fn seeds() -> Result<Vec<Seed>> {
     let (control, data) = (control()?, plain_tree()?);
     add("deb", "parts", [&(control.len() as u16).to_le_bytes(), &*control, &data].concat());
     add("deb", "whole", fuzz::foreign::sealed_deb(&control, &data));
+    let (header, payload) = (rpm_header(), rpm_payload());
+    add("rpm", "parts", [&(header.len() as u16).to_le_bytes(), &*header, &payload].concat());
+    add("rpm", "whole", fuzz::foreign::sealed_rpm(&header, &payload));
+
+    add("convert", "deb", [&(control.len() as u16).to_le_bytes(), &*control, &data].concat());
+    add("convert", "rpm", [&(header.len() as u16).to_le_bytes(), &*header, &payload].concat());
+    add("convert", "tar", data);
+
+    add("zpkg", "everything", zpkg(&samples::write(&record, &contents))?);
+
+    let archive = document(SIGNATURES, "archive");
+    let archive: Vec<u8> = digits(&archive.lines().map(|line| line.split(';').next().unwrap_or("")).collect::<String>());
+    let mut reader = pkgformat::RawReader::new(&*archive, pkgformat::Limits::default());
+    reader.next_record()?.ok_or("it has a heading")?;
+    add("signatures", "row", reader.next_record()?.ok_or("it has a row")?.into_data()?);
+    add("signatures", "archive", archive.clone());
+    for part in ["statement", "armored", "key file"] {
+        add("signatures", part, document(SIGNATURES, part).into_bytes());
+    }
     Ok(seeds)
+}
+
+const SIGNATURES: &str = include_str!("../../../docs/format/signature.md");
+
+/// An example of a document: the block after its mark.
+fn document(text: &str, mark: &str) -> String {
+    let block = text.split(&format!("<!-- {mark} -->\n```text\n")).nth(1).expect("the document has the example");
+    block.split("```").next().unwrap_or("").to_owned()
+}
+
+fn digits(text: &str) -> Vec<u8> {
+    let digits: Vec<u8> = text.chars().filter_map(|c| c.to_digit(16)).map(|digit| digit as u8).collect();
+    digits.chunks(2).map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit)).collect()
+}
+
+fn zpkg(package: &[u8]) -> Result<Vec<u8>> {
+    let folder = tempfile::tempdir()?;
+    let reader = pkgformat::Reader::open(package, pkgformat::Limits::default())?;
+    let path = pkgtypes::PkgPath::new(&b"it.zpkg"[..])?;
+    let root = pkgfs::Root::open(folder.path())?;
+    installdb::zpkg::from_kpkg(reader, &root, &path, pkgfs::Durability::Atomic)?;
+    Ok(std::fs::read(folder.path().join("it.zpkg"))?)
+}
+
+/// The number of tags, their index and their values.
+fn rpm_header() -> Vec<u8> {
+    let strings = |values: &[&str]| values.iter().flat_map(|value| [value.as_bytes(), b"\0"].concat()).collect();
+    let words = words_of;
+    let shorts = |values: &[u16]| values.iter().flat_map(|value| value.to_be_bytes()).collect();
+    let tags: [(u32, u32, u32, Vec<u8>); 19] = [
+        (1000, 6, 1, strings(&["hello"])),
+        (1001, 6, 1, strings(&["1.0"])),
+        (1002, 6, 1, strings(&["3"])),
+        (1003, 4, 1, words(&[2])),
+        (1004, 9, 1, strings(&["greets"])),
+        (1022, 6, 1, strings(&["x86_64"])),
+        (1024, 6, 1, strings(&["ldconfig"])),
+        (1028, 4, 4, words(&[0, 1, 1, 1])),
+        (1030, 3, 4, shorts(&[0o040_755, 0o100_755, 0o100_755, 0o120_777])),
+        (1034, 4, 4, words(&[1; 4])),
+        (1036, 8, 4, strings(&["", "", "", "a"])),
+        (1037, 4, 4, words(&[0, 17, 17, 0])),
+        (1039, 8, 4, strings(&["root", "bin", "bin", "root"])),
+        (1048, 4, 2, words(&[12, 0])),
+        (1049, 8, 2, strings(&["libc", "/bin/sh"])),
+        (1050, 8, 2, strings(&["2.34", ""])),
+        (1096, 4, 4, words(&[1, 2, 2, 3])),
+        (1116, 4, 4, words(&[0, 1, 1, 1])),
+        (1117, 8, 4, strings(&["usr", "a", "b", "l"])),
+    ];
+    let folders = (1118, 8, 2, strings(&["/", "/usr/"]));
+    let (mut index, mut values) = (vec![20], Vec::new());
+    for (tag, kind, count, value) in tags.into_iter().chain([folders]) {
+        values.resize(usize::next_multiple_of(values.len(), 4), 0);
+        index.extend(words_of(&[tag, kind, values.len() as u32, count]));
+        values.extend(value);
+    }
+    [index, values].concat()
+}
+
+fn words_of(words: &[u32]) -> Vec<u8> {
+    words.iter().flat_map(|word| word.to_be_bytes()).collect()
+}
+
+fn rpm_payload() -> Vec<u8> {
+    let member = |name: &str, mode: u32, data: &[u8]| {
+        let fields = [0, mode, 0, 0, 1, 0, data.len() as u32, 0, 0, 0, 0, name.len() as u32 + 1, 0];
+        let mut bytes = b"070701".to_vec();
+        bytes.extend(fields.iter().flat_map(|field| format!("{field:08x}").into_bytes()));
+        for part in [&[name.as_bytes(), b"\0"].concat(), data] {
+            bytes.extend(part);
+            bytes.resize(bytes.len().next_multiple_of(4), 0);
+        }
+        bytes
+    };
+    let members = [
+        member("./usr", 0o040_755, b""),
+        member("./usr/a", 0o100_755, b""),
+        member("./usr/b", 0o100_755, b"x"),
+        member("./usr/l", 0o120_777, b"a"),
+        member("TRAILER!!!", 0, b""),
+    ];
+    members.concat()
 }
 
 /// `hello\n` as `xz --format=lzma` packs it.
