@@ -39,6 +39,7 @@ mod draft;
 mod effects;
 mod error;
 mod format;
+mod gentoo;
 mod name;
 mod report;
 mod rpm;
@@ -50,6 +51,7 @@ mod version;
 use std::fs::File;
 use std::io::Read;
 
+use archive::OpenPgpKeys;
 use pkgformat::PackageMeta;
 
 pub use converted::Converted;
@@ -65,6 +67,8 @@ pub struct Options {
     pub archive: archive::Options,
     /// Name, version and all else of a package that says nothing of itself.
     pub meta: Option<PackageMeta>,
+    /// OpenPGP keys that must have signed a gpkg package; without them no signature is looked at.
+    pub gpkg_keys: Option<OpenPgpKeys>,
 }
 
 /// Reads a foreign package whole. `spool` is an empty file for its contents; nothing else must write to it.
@@ -81,6 +85,6 @@ pub fn read(mut source: impl Read, spool: File, options: &Options) -> Result<Con
         Format::Apk => alpine::read(whole, spool, options),
         Format::Pacman => arch::read(whole, spool, options),
         Format::Tar => tarball::read(whole, spool, options),
-        other => Err(Error::Missing { format: other.as_str(), field: "reader" }),
+        Format::Gpkg => gentoo::read(whole, spool, options),
     }
 }

@@ -1,3 +1,4 @@
+use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -33,6 +34,11 @@ pub(crate) struct Stored {
 }
 
 impl Spool {
+    /// Leaves the first bytes of the file to somebody else.
+    pub(crate) fn skip(&mut self, bytes: u64) {
+        self.end = self.end.max(bytes);
+    }
+
     pub(crate) fn new(file: File) -> Self {
         Self { file, end: 0, contents: HashMap::new(), buffer: vec![0; CHUNK] }
     }
@@ -70,33 +76,59 @@ impl Spool {
     }
 }
 
+impl Stored {
+    /// Takes all of a source to the beginning of a file, where it can be read in any order. The file's own position is
+    /// not used, so others may write behind.
+    pub(crate) fn whole(file: &File, source: &mut dyn Read) -> Result<Content<File>> {
+        let mut buffer = vec![0; CHUNK];
+        let mut size = 0u64;
+        loop {
+            match source.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(count) => {
+                    file.write_all_at(&buffer[..count], size).map_err(Error::Spool)?;
+                    size += count as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(Error::Input(error)),
+            }
+        }
+        Ok(Content::new(file.try_clone().map_err(Error::Spool)?, Place { start: 0, size }))
+    }
+}
+
 /// One content in the file.
-struct Content<'a> {
-    file: &'a File,
+pub(crate) struct Content<F> {
+    file: F,
     place: Place,
     position: u64,
 }
 
-impl<'a> Content<'a> {
-    fn new(file: &'a File, place: Place) -> Self {
+impl<F: Borrow<File>> Content<F> {
+    fn new(file: F, place: Place) -> Self {
         Self { file, place, position: 0 }
+    }
+
+    /// Its size.
+    pub(crate) fn len(&self) -> u64 {
+        self.place.size
     }
 }
 
-impl Read for Content<'_> {
+impl<F: Borrow<File>> Read for Content<F> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let left = self.place.size.saturating_sub(self.position);
         let most = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
         if most == 0 {
             return Ok(0);
         }
-        let read = self.file.read_at(&mut buffer[..most], self.place.start + self.position)?;
+        let read = self.file.borrow().read_at(&mut buffer[..most], self.place.start + self.position)?;
         self.position += read as u64;
         Ok(read)
     }
 }
 
-impl Seek for Content<'_> {
+impl<F: Borrow<File>> Seek for Content<F> {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         let position = match to {
             SeekFrom::Start(position) => Some(position),

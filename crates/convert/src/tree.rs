@@ -23,6 +23,11 @@ impl Tree {
         Self { spool, entries: BTreeMap::new(), links: HashMap::new() }
     }
 
+    /// Leaves the first bytes of the scratch file to somebody else.
+    pub(crate) fn skip(&mut self, bytes: u64) {
+        self.spool.skip(bytes);
+    }
+
     /// Takes an entry in.
     pub(crate) fn add(&mut self, foreign: &ForeignEntry, data: &mut dyn Read, report: &mut Report) -> Result<()> {
         let is_dir = foreign.kind == ForeignKind::Dir;
