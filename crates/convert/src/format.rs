@@ -46,7 +46,7 @@ impl Format {
             name if is_gzip && name.starts_with(b".SIGN.") => Self::Apk,
             b".PKGINFO" if is_gzip && !is_makepkg(&plain) => Self::Apk,
             b".BUILDINFO" | b".MTREE" | b".PKGINFO" | b".INSTALL" | b".CHANGELOG" => Self::Pacman,
-            name if name.ends_with(b"/gpkg-1") => Self::Gpkg,
+            name if is_gpkg(name) => Self::Gpkg,
             _ => Self::Tar,
         })
     }
@@ -102,6 +102,15 @@ fn first_name(tar: &[u8]) -> Option<&[u8]> {
         let size = usize::try_from(octal(&header[124..136])?).ok()?;
         rest = rest.get(512..)?.get(size.checked_next_multiple_of(512)?..)?;
     }
+}
+
+/// A member of a gpkg container, which begins with `gpkg-1`; the draft of 2018 with a label.
+fn is_gpkg(first: &[u8]) -> bool {
+    let name = first.split(|&byte| byte == b'/').nth(1).unwrap_or_default();
+    first.starts_with(b"gpkg: ")
+        || name == b"gpkg-1"
+        || name.starts_with(b"metadata.tar")
+        || name.starts_with(b"image.tar")
 }
 
 fn checksum(header: &[u8]) -> u64 {

@@ -6,7 +6,7 @@ mod made;
 use std::io::Read;
 
 use convert::{Converted, Error, Format, LossKind, Options, read};
-use made::{Archive, Deb, apk, pacman};
+use made::{Archive, Deb, apk, gpkg, pacman};
 use pkgformat::{EntryKind, Limits, PackageMeta, PackageRecord, Reader, Use};
 use pkgtypes::PkgPath;
 
@@ -246,6 +246,57 @@ fn a_pacman_package_says_the_same_in_our_words() {
     assert_eq!(converted.record().manifest().find(&path("etc/a")).unwrap().uses, [Use::Config].into());
     let losses: Vec<_> = converted.report().losses.iter().map(|loss| (loss.kind, loss.what.as_str())).collect();
     assert_eq!(losses, [(LossKind::Name, "Sample"), (LossKind::Relation, "range=2"), (LossKind::Script, "install"),]);
+}
+
+#[test]
+fn a_gentoo_package_says_the_same_in_our_words() {
+    let metadata = [
+        ("CATEGORY", "dev-libs"),
+        ("PF", "Sample-1.0_rc1-r2"),
+        ("SLOT", "0/3"),
+        ("CHOST", "x86_64-pc-linux-gnu"),
+        ("DESCRIPTION", "a sample"),
+        ("HOMEPAGE", "https://example.org https://example.net"),
+        ("LICENSE", "MIT"),
+        ("USE", "ssl -x"),
+        ("DEFINED_PHASES", "compile postinst"),
+        ("RDEPEND", ">=dev-libs/a-1.2:0/3=[ssl] || ( x/b x/c ) !x/d f? ( x/e )"),
+    ];
+    let bytes = gpkg(&metadata, Archive::new().file("etc/a", 0o644, b"a").file("usr/b", 0o644, b"a"));
+    let converted = convert(&bytes).unwrap();
+    let meta = converted.record().meta();
+    assert_eq!(
+        (meta.name.as_str(), meta.version.to_string().as_str(), meta.arch.as_str()),
+        ("sample", "1.0~rc1^2", "x86_64")
+    );
+    assert_eq!(
+        relations(converted.record())[..3],
+        [
+            vec!["gentoo:dev-libs/a:0/3 >= 1.2", "gentoo:x/b | gentoo:x/c"],
+            vec![
+                "gentoo:dev-libs/Sample = 1.0~rc1^2",
+                "gentoo:dev-libs/Sample:0 = 1.0~rc1^2",
+                "gentoo:dev-libs/Sample:0/3 = 1.0~rc1^2",
+                "gpkg:Sample = 1.0~rc1^2",
+            ],
+            vec!["gentoo:x/d"],
+        ]
+    );
+    assert_eq!(meta.url.as_deref(), Some("https://example.org"));
+    assert_eq!(foreign(meta, "use"), ["ssl -x"]);
+    assert_eq!(converted.record().manifest().find(&path("etc/a")).unwrap().uses, [Use::Config].into());
+    let losses: Vec<_> = converted.report().losses.iter().map(|loss| (loss.kind, loss.what.as_str())).collect();
+    assert_eq!(
+        losses,
+        [
+            (LossKind::Name, "Sample"),
+            (LossKind::Relation, "RDEPEND: >=dev-libs/a-1.2:0/3=[ssl]"),
+            (LossKind::Relation, "RDEPEND: f? ( x/e )"),
+            (LossKind::Script, "pkg_postinst"),
+        ]
+    );
+    // The whole package lay in the scratch file too, and harmed no content.
+    Reader::open(&*written(&converted), Limits::default()).unwrap().finish().unwrap();
 }
 
 #[test]

@@ -130,3 +130,12 @@ pub(crate) fn pacman(info: &str, files: &[(&str, &str)], data: Archive) -> Vec<u
     let head = with_info(info, files).build();
     packed(&[&head[..head.len() - 1024], &data.build()].concat(), Format::Zstd)
 }
+
+/// The container as it was proposed first, which has no checksums: archives of metadata and of files.
+pub(crate) fn gpkg(metadata: &[(&str, &str)], data: Archive) -> Vec<u8> {
+    let files =
+        metadata.iter().fold(Archive::new(), |archive, (name, text)| archive.file(name, 0o644, text.as_bytes()));
+    let label = Archive::new().put("gpkg: sample", EntryType::new(b'V'), 0, |_| {}, b"");
+    let label = label.file("metadata.tar.gz", 0o644, &packed(&files.build(), Format::Gzip));
+    label.file("contents.tar.zst", 0o644, &packed(&data.build(), Format::Zstd)).build()
+}
