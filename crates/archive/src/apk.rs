@@ -234,6 +234,8 @@ impl<R: Read> Stream<R> {
         self.hashers = algorithms.map(Hasher::new).into();
         let mut options = Options::default();
         options.limits.entries = 1000;
+        // Files may unpack to more than the stream does, where they have holes.
+        options.limits.bytes = SEGMENT_LIMIT;
         let mut files = Vec::new();
         let mut limited = GzDecoder::new(self).take(SEGMENT_LIMIT);
         // The segments have no mark at their end, so that they can be read as one archive.

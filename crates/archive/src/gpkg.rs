@@ -185,6 +185,10 @@ fn read_member(described: &Described, name: &str, data: &mut dyn Read, at: &At) 
     let EntryKind::File { size } = described.entry.kind else {
         return Err(at.unsupported("a member that is no file"));
     };
+    // The image is read again where it stands, and must be what its checksum and signature are of.
+    if described.has_holes {
+        return Err(at.unsupported("a member with holes"));
+    }
     let limit = match name {
         name if name.starts_with("metadata.tar") && !name.ends_with(".sig") => PACKED_LIMIT,
         name if name == "Manifest" || name.ends_with(".sig") => SMALL_LIMIT,
@@ -337,6 +341,7 @@ fn read_metadata(member: &Member) -> Result<Vec<(String, Vec<u8>)>, ArchiveError
     let mut decoder = Decoder::new(packed, bounds).map_err(io)?;
     let mut options = Options::default();
     options.limits.entries = 10_000;
+    options.limits.bytes = METADATA_LIMIT;
     let mut files: Vec<(String, Vec<u8>)> = Vec::new();
     read_tar::<ArchiveError>(&mut decoder, &options, |entry, data| {
         if !matches!(entry.kind, EntryKind::File { .. }) {

@@ -176,10 +176,14 @@ impl<R: Read> Pacman<R> {
 fn read_head<R: Read>(recorder: &mut Recorder<R>) -> Result<Vec<(String, Vec<u8>)>, ArchiveError> {
     let mut files = Vec::new();
     let closed = recorder.closed();
+    let mut room = HEAD_LIMIT as u64;
     let result = read_tar::<ArchiveError>(recorder, &Options::default(), |entry, data| {
         if !is_metadata(entry) {
             closed.set(true);
-        } else if matches!(entry.kind, EntryKind::File { .. }) {
+        } else if let EntryKind::File { size } = entry.kind {
+            // Files may have more bytes than were read for them, where they have holes.
+            let left = room.checked_sub(size);
+            room = left.ok_or_else(|| malformed(format!("its metadata have more than {HEAD_LIMIT} bytes")))?;
             let mut bytes = Vec::new();
             data.read_to_end(&mut bytes).map_err(|source| ArchiveError::Io { offset: 0, source })?;
             files.push((entry.path.to_string(), bytes));

@@ -45,6 +45,8 @@ pub(crate) struct Described {
     pub(crate) offset: u64,
     /// Where its data are.
     pub(crate) data_offset: u64,
+    /// Its data are not what stands there, but that with zeros between.
+    pub(crate) has_holes: bool,
 }
 
 /// How a tar archive ended.
@@ -63,7 +65,7 @@ pub(crate) fn walk_tar<E: From<ArchiveError>>(
 ) -> Result<End, E> {
     let (guard, state) = Guard::new(reader);
     let mut archive = ::tar::Archive::new(guard);
-    let walk = Walk { state, options, entries: 0, bytes: 0 };
+    let walk = Walk { state, options, entries: 0, bytes: 0, holes: 0 };
     walk.run(&mut archive, each)
 }
 
@@ -72,7 +74,12 @@ struct Walk<'o> {
     options: &'o Options,
     entries: u64,
     bytes: u64,
+    holes: u64,
 }
+
+/// Holes are a compression of zeros and are bounded like others: this many bytes, and this many for each of the archive.
+const HOLES_SLACK: u64 = 64 << 20;
+const HOLES_RATIO: u64 = 1000;
 
 impl Walk<'_> {
     fn run<R: Read, E: From<ArchiveError>>(
@@ -117,6 +124,13 @@ impl Walk<'_> {
         Ok(())
     }
 
+    /// A file of `size` bytes of which only `stored` are in the archive.
+    fn count_holes(&mut self, size: u64, stored: u64, at: &At) -> Result<(), ArchiveError> {
+        self.holes = self.holes.saturating_add(size.saturating_sub(stored));
+        let most = self.state.offset().saturating_add(stored).saturating_mul(HOLES_RATIO).max(HOLES_SLACK);
+        if self.holes > most { Err(at.limit("bytes of holes", most)) } else { Ok(()) }
+    }
+
     /// `None` for what is no file of its own: a global header, the top folder, a stripped one.
     fn entry<R: Read>(&mut self, raw: &mut ::tar::Entry<'_, R>, at: &At) -> Result<Option<Described>, ArchiveError> {
         // Neither is GNU's label of a whole archive.
@@ -129,10 +143,14 @@ impl Walk<'_> {
             return Ok(None);
         };
         let kind = self.kind(raw, &name, at)?;
+        let has_holes = raw.header().entry_type() == EntryType::GNUSparse;
         if let EntryKind::File { size } = kind {
             self.bytes = self.bytes.saturating_add(size);
             if self.bytes > self.options.limits.bytes {
                 return Err(at.limit("bytes", self.options.limits.bytes));
+            }
+            if has_holes {
+                self.count_holes(size, raw.header().entry_size().unwrap_or(0), at)?;
             }
         }
         let header = raw.header();
@@ -158,7 +176,8 @@ impl Walk<'_> {
             group: pax.group.or_else(|| text(header.groupname_bytes())),
             xattrs: pax.xattrs,
         };
-        Ok(Some(Described { entry, checksum: pax.checksum, offset: at.offset, data_offset: raw.raw_file_position() }))
+        let data_offset = raw.raw_file_position();
+        Ok(Some(Described { entry, checksum: pax.checksum, offset: at.offset, data_offset, has_holes }))
     }
 
     fn kind<R: Read>(&self, raw: &::tar::Entry<'_, R>, name: &[u8], at: &At) -> Result<EntryKind, ArchiveError> {

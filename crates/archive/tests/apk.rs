@@ -136,7 +136,7 @@ fn what_is_no_package() {
         (message(&tar(Tar::new().file("usr", b""))), "its metadata have no file `.PKGINFO`"),
         (message(&signature()), "it ends too early"),
         (message(&tar(Tar::new().file(".PKGINFO", b"pkgname = a\n"))), "`.PKGINFO` has no `pkgver`"),
-        (message(&tar(Tar::new().file(".x", &vec![0; 5 << 20]))), "the archive ends"),
+        (message(&tar(Tar::new().file(".x", &vec![0; 5 << 20]))), "the archive has more than 4194304 bytes"),
     ] {
         assert!(message.contains(part), "{message}");
     }
@@ -147,4 +147,12 @@ fn what_is_no_package() {
 fn damage_is_told_or_harmless() {
     let data = data(b"hello\n", SHA1_HELLO);
     damage::is_harmless(&[control(&hex(&data)), data].concat(), read);
+}
+
+/// Holes make large what is small, so a file of metadata counts with all its bytes.
+#[test]
+fn metadata_of_holes_take_no_memory() {
+    let control = compressed(&Tar::new().sparse(".PKGINFO", 5 << 20, b"x").unmarked(), Format::Gzip);
+    let refusal = Apk::open(&*control).map(|_| ()).unwrap_err().to_string();
+    assert!(refusal.ends_with("the archive has more than 4194304 bytes"), "{refusal}");
 }

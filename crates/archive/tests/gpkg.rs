@@ -133,6 +133,22 @@ fn members_are_held_to_the_manifest_before_anything_is_given_out() {
     }
 }
 
+/// The checksum of such a member is of other bytes than stand in the file, where the image is read from again.
+#[test]
+fn a_member_with_holes_is_refused() {
+    let mut image = image();
+    image.splice(0..0, vec![0; 512]);
+    let all =
+        with_manifest(vec![("gpkg-1", Vec::new()), ("metadata.tar.zst", metadata()), ("image.tar.zst", image.clone())]);
+    let folder = |name: &str| format!("hello-2.10-r1/{name}");
+    let tar = all.iter().fold(Tar::new(), |tar, (name, bytes)| match *name {
+        "image.tar.zst" => tar.sparse(&folder(name), image.len() as u64, &image[512..]),
+        _ => tar.file(&folder(name), bytes),
+    });
+    let refusal = Gpkg::open(Cursor::new(&*tar.finish())).map(|_| ()).unwrap_err().to_string();
+    assert!(refusal.ends_with("a member with holes"), "{refusal}");
+}
+
 #[test]
 fn members_that_are_missing_or_too_many() {
     let none = |names: &[&str]| {

@@ -156,3 +156,16 @@ fn damage_is_told_or_harmless() {
         damage::is_harmless(&compressed(&sample().finish(), format), read);
     }
 }
+
+/// Holes make large what is small, so a file of metadata counts with all its bytes.
+#[test]
+fn metadata_of_holes_take_no_memory() {
+    let tar = Tar::new().sparse(".INSTALL", (8 << 30) - 1, b"x").file(".PKGINFO", INFO.as_bytes());
+    for bytes in [tar.finish(), Tar::new().sparse(".INSTALL", 17 << 20, b"x").finish()] {
+        let refusal = Pacman::open(&*bytes).map(|_| ()).unwrap_err().to_string();
+        assert!(
+            refusal.contains("its metadata have more than 16777216 bytes") || refusal.contains("bytes of holes"),
+            "{refusal}"
+        );
+    }
+}

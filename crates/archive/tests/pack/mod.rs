@@ -38,6 +38,23 @@ impl Tar {
         self
     }
 
+    /// A file of `size` bytes, all of them zeros but `content` at its end, as GNU tar packs it.
+    pub(crate) fn sparse(mut self, name: &str, size: u64, content: &[u8]) -> Self {
+        let mut header = tar::Header::new_gnu();
+        header.set_path(name).unwrap();
+        header.set_entry_type(EntryType::GNUSparse);
+        header.set_size(content.len() as u64);
+        header.set_mode(0o644);
+        let octal = |number: u64| format!("{number:011o}\0").into_bytes();
+        let bytes = header.as_mut_bytes();
+        bytes[386..398].copy_from_slice(&octal(size - content.len() as u64));
+        bytes[398..410].copy_from_slice(&octal(content.len() as u64));
+        bytes[483..495].copy_from_slice(&octal(size));
+        header.set_cksum();
+        self.0.append(&header, content).unwrap();
+        self
+    }
+
     /// Extended attributes of the entry that follows.
     pub(crate) fn pax(mut self, key: &str, value: &str) -> Self {
         self.0.append_pax_extensions([(key, value.as_bytes())]).unwrap();
