@@ -10,6 +10,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::Write;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 
 use pkgformat::record::{self, Summary, SummaryBuilder};
 use pkgformat::{Entry, EntryKind, Manifest, PackageMeta, PackageRecord, ScriptKind, Scripts, Use};
@@ -172,12 +173,13 @@ impl<'a> Packer<'a> {
     /// As [`Packer::create`]; what the file holds then is no package.
     pub fn write_to_file(mut self, file: &File) -> Result<Packed> {
         file.set_len(0).map_err(Error::Output)?;
+        let output = Arc::new(file.try_clone().map_err(Error::Output)?);
         let mut prepared = self.prepare()?;
         let (room, mut sink, written) = loop {
             self.begin(prepared.bytes());
             // Lengths do not depend on digests, so where the first blob goes is known before any content is.
             let room = record::package_len(&prepared.meta, &prepared.manifest).map_err(pkgformat::Error::from)?;
-            let mut sink = FileSink { file, position: room };
+            let mut sink = FileSink::new(Arc::clone(&output), room);
             let mut written = self.write_blobs(&mut sink, &prepared.pieces())?;
             if written.surprises.is_empty() {
                 break (room, sink, written);
@@ -188,10 +190,8 @@ impl<'a> Packer<'a> {
         prepared.check_folders(self.tree)?;
         let (record, _) = prepared.into_record(&written.digests)?;
         assert_eq!(record.encoded_len(), room, "a digest's length is always the same");
-        FileSink { file, position: 0 }.write(&record.encode())?;
+        FileSink::new(output, 0).write(&record.encode())?;
         let packed = finish(&mut sink, record, &written)?;
-        // A large content that stood there already was written once more, behind the end.
-        file.set_len(packed.bytes).map_err(Error::Output)?;
         Ok(packed)
     }
 
@@ -271,7 +271,7 @@ impl<'a> Packer<'a> {
         for (entry, piece) in prepared.files() {
             if entry.uses.contains(&Use::License) {
                 let place = self.tree.at(piece.path)?;
-                digests.push(large::copy(piece.open(&place)?, piece.look.stat.size, &mut Nowhere, &mut ())?);
+                digests.push(large::copy(piece.open(self.tree, &place)?, piece.look.stat.size, &mut Nowhere, &mut ())?);
             }
         }
         prepared.meta.license_files.extend(digests);

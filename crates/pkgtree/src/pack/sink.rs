@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
 use crate::{Error, Result};
 
@@ -11,8 +12,25 @@ pub(super) trait Sink {
     /// Takes the next bytes.
     fn write(&mut self, bytes: &[u8]) -> Result<()>;
 
-    /// Forgets the last bytes again: their content stands there already.
-    fn take_back(&mut self, length: u64);
+    /// Leaves out the next bytes, to be written by whoever has the room; `None` where everything must come in its order.
+    fn room(&mut self, length: u64) -> Option<Room>;
+}
+
+/// Room for some bytes, which may be written in any order.
+#[derive(Debug)]
+pub(super) struct Room {
+    /// Without a file, the bytes are not kept.
+    file: Option<Arc<File>>,
+    position: u64,
+}
+
+impl Room {
+    pub(super) fn write(&self, bytes: &[u8], offset: u64) -> Result<()> {
+        self.file
+            .as_ref()
+            .map_or(Ok(()), |file| file.write_all_at(bytes, self.position + offset))
+            .map_err(Error::Output)
+    }
 }
 
 /// Counts on the digests alone.
@@ -24,25 +42,35 @@ impl Sink for Nowhere {
         Ok(())
     }
 
-    fn take_back(&mut self, _: u64) {}
+    fn room(&mut self, _: u64) -> Option<Room> {
+        Some(Room { file: None, position: 0 })
+    }
 }
 
 /// A file that is written from a position on.
 #[derive(Debug)]
-pub(super) struct FileSink<'a> {
-    pub(super) file: &'a File,
-    pub(super) position: u64,
+pub(super) struct FileSink {
+    file: Arc<File>,
+    position: u64,
 }
 
-impl Sink for FileSink<'_> {
+impl FileSink {
+    pub(super) fn new(file: Arc<File>, position: u64) -> Self {
+        Self { file, position }
+    }
+}
+
+impl Sink for FileSink {
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
         self.file.write_all_at(bytes, self.position).map_err(Error::Output)?;
         self.position += bytes.len() as u64;
         Ok(())
     }
 
-    fn take_back(&mut self, length: u64) {
-        self.position -= length;
+    fn room(&mut self, length: u64) -> Option<Room> {
+        let position = self.position;
+        self.position = position.checked_add(length)?;
+        Some(Room { file: Some(Arc::clone(&self.file)), position })
     }
 }
 
@@ -55,7 +83,7 @@ impl<W: Write> Sink for StreamSink<W> {
         self.0.write_all(bytes).map_err(Error::Output)
     }
 
-    fn take_back(&mut self, _: u64) {
-        unreachable!("every content comes once, and is checked to be what it was");
+    fn room(&mut self, _: u64) -> Option<Room> {
+        None
     }
 }

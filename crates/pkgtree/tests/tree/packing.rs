@@ -80,7 +80,11 @@ fn a_file_that_changes_while_it_is_read_is_no_package() {
     let scratch = scratch();
     let tree = dir(scratch.root(), "tree");
     make(&tree, &[(b"huge".to_vec(), file(noise(3 << 20, 1), 0o644))]);
-    let packed = packer(&tree).progress(&mut Meddler(&tree)).write_to_file(&tempfile::tempfile().unwrap());
+    // Several threads might be done with it before anybody is told.
+    let mut options = PackOptions::default();
+    options.threads = std::num::NonZeroUsize::MIN;
+    let packer = Packer::new(&tree, meta(), options);
+    let packed = packer.progress(&mut Meddler(&tree)).write_to_file(&tempfile::tempfile().unwrap());
     assert!(matches!(packed, Err(Error::Changed { path: found }) if found == path("huge")));
 }
 
@@ -182,6 +186,29 @@ fn both_ways_to_write_give_the_same_package() {
     let created = packer(&tree).create(scratch.root(), &path("new.kpkg"), Durability::Synced).unwrap();
     assert_eq!(created.record.id(), Reader::open(&*pack(&tree), Limits::default()).unwrap().package().id());
     assert_eq!(scratch.root().stat(&path("new.kpkg")).unwrap().unwrap().size, created.bytes);
+}
+
+/// Contents of one size are only compared in places before they are written.
+#[test]
+fn large_files_stand_once_each() {
+    let scratch = scratch();
+    let tree = dir(scratch.root(), "tree");
+    let first = noise(900_000, 1);
+    let mut alike = first.clone();
+    alike[100_000] ^= 1;
+    let contents = [&first, &noise(900_000, 2), &first, &alike, &noise(300, 3), &alike, &noise(2_000_000, 4), &first];
+    let things: Vec<_> =
+        (0..).zip(contents).map(|(n, content): (u8, _)| (vec![b'a' + n], file(&content[..], 0o644))).collect();
+    make(&tree, &things);
+    let package = pack(&tree);
+    for threads in [1, 2, 5] {
+        let mut options = PackOptions::default();
+        options.threads = std::num::NonZeroUsize::new(threads).unwrap();
+        assert!(pack_once(Packer::new(&tree, meta(), options)) == package, "{threads} threads");
+    }
+    let unpacked = crate::sample::unpack(&package, scratch.root(), "new").unwrap();
+    assert_eq!(unpacked.summary.blobs, 5);
+    assert!(pack(&unpacked.root) == package);
 }
 
 #[test]
