@@ -154,6 +154,12 @@ fn format_code(error: &pkgformat::Error) -> Option<u8> {
         pkgformat::Error::Read { problem: pkgformat::Problem::Io(source), .. } if source.raw_os_error().is_some() => {
             Some(exit::FAILED)
         }
+        // The server's fault, not the package's.
+        pkgformat::Error::Read { problem: pkgformat::Problem::Io(source), .. }
+            if source.get_ref().and_then(|inner| inner.downcast_ref::<fetch::Error>()).is_some() =>
+        {
+            code_of(source)
+        }
         pkgformat::Error::Write(_) => Some(exit::FAILED),
         _ => Some(exit::NOT_TRUSTED),
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use codec::ReadAt;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::failure::Interrupted;
@@ -86,5 +87,16 @@ impl<R: Read> Read for Stoppable<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         check().map_err(io::Error::other)?;
         self.0.read(buffer)
+    }
+}
+
+impl<S: ReadAt> ReadAt for Stoppable<S> {
+    fn size(&self) -> io::Result<u64> {
+        self.0.size()
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        check().map_err(io::Error::other)?;
+        self.0.read_at(buffer, offset)
     }
 }

@@ -1,4 +1,4 @@
-//! `pkg cat FILE PATH`.
+//! `pkg cat FILE|URL PATH`.
 
 use std::io::{Read, Write};
 use std::path::PathBuf;
@@ -7,15 +7,17 @@ use anyhow::Context;
 use pkgformat::{EntryKind, PackageRecord};
 use pkgtypes::{Digest, PkgPath};
 
+use crate::exit;
 use crate::failure::Failure;
+use crate::packages::{self, Opened};
 use crate::render::{self, Voice};
 use crate::signals::Stoppable;
-use crate::{exit, packages};
 
 /// What to show.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The package, compressed or not; `-` is standard input.
+    /// The package, compressed or not; `-` is standard input. A URL of http or https will do.
+    #[arg(value_name = "FILE|URL")]
     file: PathBuf,
     /// The path of a file in it.
     path: PathBuf,
@@ -31,20 +33,25 @@ pub fn run(args: &Args, _: &Voice) -> anyhow::Result<u8> {
     let path = PkgPath::from_os(inside).map_err(|error| Failure::new(exit::USAGE, error.to_string()))?;
     let missing = || Failure::new(exit::UNKNOWN, format!("{} holds no file `{shown}`", packages::shown(&args.file)));
     let damaged = || format!("cannot read `{shown}` in {}", packages::shown(&args.file));
-    if let Some(mut package) = packages::open_seekable(&args.file)? {
-        let digest = content(package.package(), &path).ok_or_else(missing)?;
-        copy(package.blob(&digest).with_context(damaged)?)?;
-        return Ok(exit::DONE);
-    }
-    let mut package = packages::open(&args.file)?;
-    let digest = content(package.package(), &path).ok_or_else(missing)?;
-    while let Some(blob) = package.next_blob().with_context(damaged)? {
-        if blob.digest() == digest {
-            copy(blob)?;
-            return Ok(exit::DONE);
+    let mut opened = packages::look(&args.file)?;
+    let digest = content(opened.record(), &path).ok_or_else(missing)?;
+    match &mut opened {
+        Opened::Random(package) => {
+            copy(package.blob(&digest).map_err(packages::plain_error).with_context(damaged)?)?;
         }
+        Opened::Stream(package) => copy(find(package, &digest).with_context(damaged)?)?,
     }
-    Err(missing().into())
+    Ok(exit::DONE)
+}
+
+/// Goes to a blob.
+fn find<'a>(package: &'a mut packages::Stream, digest: &Digest) -> pkgformat::Result<impl Read + 'a> {
+    let missing = pkgformat::Error::NoSuchBlob(*digest);
+    let Some(index) = package.package().blobs().position(|blob| blob.digest == *digest) else { return Err(missing) };
+    for _ in 0..index {
+        package.next_blob()?;
+    }
+    package.next_blob()?.ok_or(missing)
 }
 
 /// The blob that a path shows, also through a hard link.

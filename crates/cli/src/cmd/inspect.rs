@@ -1,4 +1,4 @@
-//! `pkg inspect FILE`.
+//! `pkg inspect FILE|URL`.
 
 use std::path::PathBuf;
 
@@ -12,7 +12,8 @@ use crate::{exit, packages};
 /// What to look at.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The package, compressed or not; `-` is standard input.
+    /// The package, compressed or not; `-` is standard input. A URL of http or https will do.
+    #[arg(value_name = "FILE|URL")]
     file: PathBuf,
     /// List the files too.
     #[arg(long)]
@@ -30,22 +31,29 @@ pub struct Args {
 /// # Errors
 /// A file that is no package, or a damaged one.
 pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
-    let reader = packages::open(&args.file)?;
-    let record = reader.package().clone();
-    if args.check {
-        let summary = reader.finish().with_context(|| packages::unreadable(&args.file))?;
-        voice.status(format_args!(
-            "{} records, {} of content, all checksums right",
-            summary.records,
-            render::size(summary.bytes)
-        ));
-    }
+    let record = if args.check { checked(args, voice)? } else { look(args)? };
     if args.json {
         render::json(&document(&record, args.files)?)?;
     } else {
         render::raw(text(&record, args.files)?.as_bytes())?;
     }
     Ok(exit::DONE)
+}
+
+fn look(args: &Args) -> anyhow::Result<PackageRecord> {
+    Ok(packages::look(&args.file)?.record().clone())
+}
+
+fn checked(args: &Args, voice: &Voice) -> anyhow::Result<PackageRecord> {
+    let reader = packages::open(&args.file)?;
+    let record = reader.package().clone();
+    let summary = reader.finish().with_context(|| packages::unreadable(&args.file))?;
+    voice.status(format_args!(
+        "{} records, {} of content, all checksums right",
+        summary.records,
+        render::size(summary.bytes)
+    ));
+    Ok(record)
 }
 
 fn text(record: &PackageRecord, files: bool) -> anyhow::Result<String> {

@@ -1,10 +1,11 @@
 //! `pkg pack DIR -o FILE`.
 
-use std::io::BufWriter;
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use codec::{Encoder, Format};
+use codec::Format;
+use pkgfile::{CompressOptions, Compressor};
 use pkgformat::PackageMeta;
 use pkgfs::{Durability, Root, TempFile};
 use pkgtree::{Names, Owners, PackOptions, Packed, Packer};
@@ -88,9 +89,9 @@ fn stem(path: &Path) -> String {
 fn write(packer: Packer<'_>, output: Output, format: Format) -> anyhow::Result<Packed> {
     let (folder, name) = match output {
         Output::Stream(stream) => {
-            let mut encoder = Encoder::new(stream, format)?;
-            let packed = packer.write_to(&mut encoder)?;
-            encoder.finish()?;
+            let mut compressor = Compressor::new(stream, format, &CompressOptions::default())?;
+            let packed = packer.write_to(&mut compressor)?;
+            compressor.finish()?.flush()?;
             return Ok(packed);
         }
         Output::File { folder, name } => (folder, name),
@@ -99,9 +100,9 @@ fn write(packer: Packer<'_>, output: Output, format: Format) -> anyhow::Result<P
         return Ok(packer.create(&folder, &name, Durability::Atomic)?);
     }
     let file = TempFile::new_for(&folder, &name, Mode::from_raw(0o644))?;
-    let mut encoder = Encoder::new(BufWriter::new(file.file()), format)?;
-    let packed = packer.write_to(&mut encoder)?;
-    encoder.finish()?;
+    let mut compressor = Compressor::new(BufWriter::new(file.file()), format, &CompressOptions::default())?;
+    let packed = packer.write_to(&mut compressor)?;
+    compressor.finish()?.flush()?;
     file.persist(Durability::Atomic)?;
     Ok(packed)
 }
