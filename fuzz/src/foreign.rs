@@ -1,8 +1,9 @@
 //! Foreign archives out of fuzzer input.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 
 use archive::{ArchiveError, Entry, EntryKind, Limits, Options};
+use codec::{Encoder, EncoderOptions, Format};
 
 /// Limits that a fuzzer reaches.
 pub fn options() -> Options {
@@ -51,7 +52,10 @@ pub fn sealed_tar(bytes: &[u8]) -> Vec<u8> {
             let sum: u32 = block.iter().map(|&byte| u32::from(byte)).sum();
             block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
         }
-        at = size.checked_next_multiple_of(BLOCK).and_then(|size| size.checked_add(at + BLOCK)).unwrap_or(usize::MAX / 2);
+        at = size
+            .checked_next_multiple_of(BLOCK)
+            .and_then(|size| size.checked_add(at + BLOCK))
+            .unwrap_or(usize::MAX / 2);
     }
     tar
 }
@@ -83,6 +87,30 @@ pub fn sealed_rpm(header: &[u8], payload: &[u8]) -> Vec<u8> {
     let lead: Vec<u8> = [0xed, 0xab, 0xee, 0xdb, 3].into_iter().chain([0; 91]).collect();
     let counts: Vec<u8> = words.iter().flat_map(|word| word.to_be_bytes()).collect();
     [&*lead, &begin, &[0; 8], &begin, &counts, values, payload].concat()
+}
+
+/// An apk package of two tar archives.
+pub fn sealed_apk(control: &[u8], data: &[u8]) -> Vec<u8> {
+    [control, data].map(|tar| packed(&sealed_tar(tar), Format::Gzip)).concat()
+}
+
+/// A gpkg package of two tar archives, in the form of 2018, which has no checksums.
+pub fn sealed_gpkg(metadata: &[u8], contents: &[u8]) -> Vec<u8> {
+    let mut tar = tar::Builder::new(Vec::new());
+    for (name, bytes) in [("metadata.tar", metadata), ("contents.tar", contents)] {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        tar.append_data(&mut header, name, &*sealed_tar(bytes)).expect("a vector takes all bytes");
+    }
+    tar.into_inner().expect("a vector takes all bytes")
+}
+
+/// These bytes compressed.
+pub fn packed(bytes: &[u8], format: Format) -> Vec<u8> {
+    let options = EncoderOptions { level: Some(1) };
+    let mut encoder = Encoder::with_options(Vec::new(), format, &options).expect("the format is written");
+    encoder.write_all(bytes).and_then(|()| encoder.finish()).expect("a vector takes all bytes")
 }
 
 /// Cuts fuzzer input in two where its first two bytes say.

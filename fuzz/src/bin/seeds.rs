@@ -4,7 +4,8 @@ use std::error::Error;
 use std::io::{Cursor, Write};
 use std::path::Path;
 
-use codec::{Encoder, Format};
+use codec::{Format, SeekableEncoder, SeekableOptions};
+use fuzz::foreign::packed;
 use tar::{EntryType, Header};
 
 #[path = "../../../crates/pkgformat/tests/samples/mod.rs"]
@@ -35,9 +36,9 @@ fn seeds() -> Result<Vec<Seed>> {
     add("manifest", "everything", reader.next_record()?.ok_or("a package has a record")?.into_data()?);
 
     for format in [Format::Zstd, Format::Xz, Format::Gzip, Format::Bzip2] {
-        add("codec", &format.to_string(), packed(b"hello hello hello\n", format)?);
+        add("codec", &format.to_string(), packed(b"hello hello hello\n", format));
     }
-    add("codec", "twice", [packed(b"hello\n", Format::Gzip)?, packed(b"hello\n", Format::Gzip)?].concat());
+    add("codec", "twice", [packed(b"hello\n", Format::Gzip), packed(b"hello\n", Format::Gzip)].concat());
     add("codec", "lzma", LZMA.to_vec());
     add("codec", "lzip", LZIP.to_vec());
 
@@ -50,6 +51,34 @@ fn seeds() -> Result<Vec<Seed>> {
     add("deb", "parts", [&(control.len() as u16).to_le_bytes(), &*control, &data].concat());
     add("deb", "whole", fuzz::foreign::sealed_deb(&control, &data));
     let (header, payload) = (rpm_header(), rpm_payload());
+    let info = info()?;
+    let parts = [&(info.len() as u16).to_le_bytes(), &*info, &data].concat();
+    add("apk", "whole", fuzz::foreign::sealed_apk(&info, &data));
+    add("apk", "parts", parts.clone());
+    add("gpkg", "parts", parts);
+    add("gpkg", "whole", fuzz::foreign::sealed_gpkg(&info, &data));
+    add("pacman", "plain", pacman("")?);
+    let digest = "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03";
+    let list = format!(
+        "#mtree\n./.PKGINFO\n./usr type=dir\n./usr/hello size=6 sha256digest={digest}\n./usr/l\\040 type=link link=hello\n"
+    );
+    add("pacman", "list", pacman(&list)?);
+
+    let package = samples::write(&record, &contents);
+    for format in [Format::Plain, Format::Zstd, Format::Gzip] {
+        let mut compressor = pkgfile::Compressor::new(Vec::new(), format, &pkgfile::CompressOptions::default())?;
+        compressor.write_all(&package)?;
+        add("package_file", &format.to_string(), compressor.finish()?);
+    }
+    let mut encoder = SeekableEncoder::new(Vec::new(), &SeekableOptions::default())?;
+    for part in ["hello hello hello\n", "", "x"] {
+        encoder.write_all(part.as_bytes())?;
+        encoder.cut()?;
+    }
+    let (file, table) = encoder.finish()?;
+    add("seekable", "file", file);
+    add("seekable", "table", table.encode());
+
     add("rpm", "parts", [&(header.len() as u16).to_le_bytes(), &*header, &payload].concat());
     add("rpm", "whole", fuzz::foreign::sealed_rpm(&header, &payload));
 
@@ -60,7 +89,8 @@ fn seeds() -> Result<Vec<Seed>> {
     add("zpkg", "everything", zpkg(&samples::write(&record, &contents))?);
 
     let archive = document(SIGNATURES, "archive");
-    let archive: Vec<u8> = digits(&archive.lines().map(|line| line.split(';').next().unwrap_or("")).collect::<String>());
+    let archive: Vec<u8> =
+        digits(&archive.lines().map(|line| line.split(';').next().unwrap_or("")).collect::<String>());
     let mut reader = pkgformat::RawReader::new(&*archive, pkgformat::Limits::default());
     reader.next_record()?.ok_or("it has a heading")?;
     add("signatures", "row", reader.next_record()?.ok_or("it has a row")?.into_data()?);
@@ -91,6 +121,33 @@ fn zpkg(package: &[u8]) -> Result<Vec<u8>> {
     let root = pkgfs::Root::open(folder.path())?;
     installdb::zpkg::from_kpkg(reader, &root, &path, pkgfs::Durability::Atomic)?;
     Ok(std::fs::read(folder.path().join("it.zpkg"))?)
+}
+
+fn info() -> Result<Vec<u8>> {
+    let mut tar = Tar::new(Vec::new());
+    let text = "# made\npkgname = hello\npkgver = 1:2.10-r3\narch = any\npkgdesc = greets\nbuilddate = 5\nsize = 12\n\
+                depend = so:libc.so.1=1 bash\nprovides = cmd:hello=1\ntriggers = /usr/lib\nbackup = etc/hello\n";
+    file(&mut tar, ".PKGINFO", text.as_bytes())?;
+    file(&mut tar, ".post-install", b"#!/bin/sh\n")?;
+    Ok(tar.into_inner()?)
+}
+
+fn pacman(list: &str) -> Result<Vec<u8>> {
+    let mut tar = Tar::new(Vec::new());
+    file(
+        &mut tar,
+        ".PKGINFO",
+        b"pkgname = hello\npkgver = 2.10-3\narch = any\ndepend = glibc>=2.38\nbackup = etc/hello\n",
+    )?;
+    if list.is_empty() {
+        file(&mut tar, ".INSTALL", b"post_install() { :; }\n")?;
+    } else {
+        file(&mut tar, ".MTREE", list.as_bytes())?;
+    }
+    tar.append_data(&mut header(EntryType::Directory, 0), "usr", &b""[..])?;
+    file(&mut tar, "usr/hello", b"hello\n")?;
+    tar.append_link(&mut header(EntryType::Symlink, 0), "usr/l ", "hello")?;
+    Ok(tar.into_inner()?)
 }
 
 /// The number of tags, their index and their values.
@@ -164,12 +221,6 @@ const LZIP: &[u8] = b"\
     \x4c\x5a\x49\x50\x01\x17\x00\x34\x19\x49\xee\x8d\xdd\x3d\x3a\xdf\xff\xff\xdd\x12\x00\x00\x20\x30\x3a\
     \x36\x06\x00\x00\x00\x00\x00\x00\x00\x2a\x00\x00\x00\x00\x00\x00\x00";
 
-fn packed(bytes: &[u8], format: Format) -> Result<Vec<u8>> {
-    let mut encoder = Encoder::new(Vec::new(), format)?;
-    encoder.write_all(bytes)?;
-    Ok(encoder.finish()?)
-}
-
 type Tar = tar::Builder<Vec<u8>>;
 
 fn header(kind: EntryType, size: usize) -> Header {
@@ -188,7 +239,13 @@ fn file(tar: &mut Tar, path: &str, content: &[u8]) -> Result<()> {
 }
 
 fn tars() -> Result<Vec<(&'static str, Vec<u8>)>> {
-    Ok(vec![("tree", plain_tree()?), ("long", long_names()?), ("pax", pax()?), ("special", special()?), ("sparse", sparse())])
+    Ok(vec![
+        ("tree", plain_tree()?),
+        ("long", long_names()?),
+        ("pax", pax()?),
+        ("special", special()?),
+        ("sparse", sparse()),
+    ])
 }
 
 fn plain_tree() -> Result<Vec<u8>> {
