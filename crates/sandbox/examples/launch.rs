@@ -1,15 +1,21 @@
 //! How long a room takes from spawn to end, beside a bare process and, where it is installed, bubblewrap.
 //!
-//! `cargo run --release -p sandbox --example launch [ROUNDS]`; `chrt -f 10` before it gives steadier numbers on a busy machine.
+//! `cargo run --release -p sandbox --example launch [ROUNDS [BALLAST_MIB [PKG]]]`: all cases take turns, so that they see the
+//! same machine; BALLAST_MIB is memory of the caller; PKG is a `pkg` whose `pkg sandbox` is timed as well. On a busy machine
+//! `chrt -f 10` before it gives steadier numbers. The columns beside the median are its ratio to the bare process and to
+//! bubblewrap.
 #![expect(clippy::print_stdout, reason = "prints its result")]
 
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use sandbox::{Access, Net, Output, Owner, Room, Root};
+use sandbox::{Access, Mount, Net, Output, Owner, Room, Root, Stock};
+
+const PROGRAM: &str = "/usr/bin/true";
 
 /// A name, and one launch.
-type Case<'a> = (&'a str, Box<dyn FnMut() + 'a>);
+type Case<'a> = (&'static str, Box<dyn FnMut() + 'a>);
 
 fn time(run: &mut dyn FnMut()) -> Duration {
     let begin = Instant::now();
@@ -23,40 +29,44 @@ fn command(words: &[&str]) -> bool {
     command.status().is_ok_and(|status| status.success())
 }
 
-fn room(root: Root, net: Net) -> Room {
-    let mut room = Room::new(root, "/usr/bin/true");
-    (room.stdout, room.stderr, room.net) = (Output::Null, Output::Null, net);
+fn room(root: Root) -> Room {
+    let mut room = Room::new(root, PROGRAM);
+    (room.stdout, room.stderr) = (Output::Null, Output::Null);
     room
 }
 
+fn bind(source: &str, target: &str) -> Mount {
+    Mount::Bind { source: source.into(), target: target.into(), access: Access::Ro, owner: Owner::Host }
+}
+
+/// A root of ten layers: links to a merged /usr, and nine more.
+fn layers(dir: &tempfile::TempDir) -> Vec<PathBuf> {
+    let make = |index: usize| {
+        let layer = dir.path().join(index.to_string());
+        rustix::fs::mkdir(&layer, 0o755.into()).expect("a directory");
+        for name in ["bin", "lib", "lib64"] {
+            rustix::fs::symlink(format!("usr/{name}"), layer.join(name)).expect("a link");
+        }
+        layer
+    };
+    (0..10).map(make).collect()
+}
+
 fn main() {
-    let rounds: usize = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(200);
-    let host = || Root::Dir { path: "/".into(), access: Access::Ro, owner: Owner::Host };
-    // A root of ten layers: links to a merged /usr, and nine more.
+    let argument = |number: usize| std::env::args().nth(number);
+    let number = |place, default| argument(place).and_then(|text| text.parse().ok()).unwrap_or(default);
+    let (rounds, ballast) = (number(1, 200).max(1), vec![1u8; number(2, 0) << 20]);
     let dir = tempfile::TempDir::new().expect("a temporary directory");
-    let layers: Vec<_> = (0..10)
-        .map(|index| {
-            let layer = dir.path().join(index.to_string());
-            rustix::fs::mkdir(&layer, 0o755.into()).expect("a directory");
-            for name in ["bin", "lib", "lib64"] {
-                rustix::fs::symlink(format!("usr/{name}"), layer.join(name)).expect("a link");
-            }
-            layer
-        })
-        .collect();
-    let mut overlay = room(Root::layers(layers), Net::Loopback);
-    overlay.mounts.push(sandbox::Mount::Bind {
-        source: "/usr".into(),
-        target: "/usr".into(),
-        access: Access::Ro,
-        owner: Owner::Host,
-    });
-    let rooms = [
-        ("room on /", room(host(), Net::Loopback)),
-        ("room on /, host's network", room(host(), Net::Host)),
-        ("room on ten layers", overlay),
-    ];
-    let ballast = vec![1u8; 500 << 20];
+
+    let host = room(Root::Dir { path: "/".into(), access: Access::Ro, owner: Owner::Host });
+    let mut shared = host.clone();
+    shared.net = Net::Host;
+    let mut overlay = room(Root::layers(layers(&dir)));
+    overlay.mounts.push(bind("/usr", "/usr"));
+    let stock = Stock::new(2);
+    let run = |room: &Room| assert!(room.run(|_, _| Ok(())).expect("a room").success());
+    let ready = |room: &Room| assert!(stock.run(room, |_, _| Ok(())).expect("a room").success());
+
     let bwrap = [
         "bwrap",
         "--unshare-all",
@@ -69,14 +79,24 @@ fn main() {
         "/dev",
         "--tmpfs",
         "/tmp",
-        "/usr/bin/true",
+        PROGRAM,
     ];
-    let mut cases: Vec<Case<'_>> = vec![("bare process", Box::new(|| assert!(command(&["/usr/bin/true"]))))];
-    for (name, room) in &rooms {
-        cases.push((name, Box::new(|| assert!(room.run(|_, _| Ok(())).expect("a room").success()))));
-    }
+    let pkg = argument(3).unwrap_or_default();
+    let pkg = [&pkg, "sandbox", "--ro-bind", "/", "/", "--", PROGRAM];
+    println!("first launch of this process: {} microseconds", time(&mut || run(&host)).as_micros());
+    let mut cases: Vec<Case<'_>> = vec![
+        ("bare process", Box::new(|| assert!(command(&[PROGRAM])))),
+        ("room on /", Box::new(|| run(&host))),
+        ("room on /, from stock", Box::new(|| ready(&host))),
+        ("room on /, host's network", Box::new(|| ready(&shared))),
+        ("room on ten layers", Box::new(|| run(&overlay))),
+        ("room on ten layers, from stock", Box::new(|| ready(&overlay))),
+    ];
     if command(&bwrap) {
-        cases.push(("bubblewrap on /", Box::new(|| assert!(command(&bwrap)))));
+        cases.push(("bwrap --unshare-all on /", Box::new(|| assert!(command(&bwrap)))));
+    }
+    if command(&pkg) {
+        cases.push(("pkg sandbox on /", Box::new(|| assert!(command(&pkg)))));
     }
     let mut times: Vec<Vec<Duration>> = vec![Vec::new(); cases.len()];
     for _ in 0..rounds {
@@ -84,15 +104,15 @@ fn main() {
             times.push(time(run));
         }
     }
-    println!("{:28} {:>9} {:>9} {:>9}", "microseconds", "min", "p10", "median");
-    for ((name, _), times) in cases.iter().zip(&mut times) {
-        times.sort();
-        println!(
-            "{name:28} {:9} {:9} {:9}",
-            times[0].as_micros(),
-            times[rounds / 10].as_micros(),
-            times[rounds / 2].as_micros()
-        );
+    times.iter_mut().for_each(|times| times.sort());
+    let median = |times: &[Duration]| times[rounds / 2].as_secs_f64() * 1e6;
+    let bare = median(&times[0]);
+    let peer = cases.iter().position(|(name, _)| name.starts_with("bwrap")).map(|place| median(&times[place]));
+    println!("{:32} {:>7} {:>7} {:>7} {:>7} {:>8}", "microseconds", "min", "p10", "median", "x bare", "x bwrap");
+    for ((name, _), times) in cases.iter().zip(&times) {
+        let (middle, low, tenth) = (median(times), times[0].as_micros(), times[rounds / 10].as_micros());
+        let peer = peer.map(|peer| format!("{:8.2}", middle / peer)).unwrap_or_default();
+        println!("{name:32} {low:7} {tenth:7} {middle:7.0} {:7.2} {peer}", middle / bare);
     }
-    assert_eq!(ballast[ballast.len() - 1], 1);
+    assert!(ballast.iter().all(|byte| *byte == 1));
 }

@@ -40,6 +40,25 @@ pub struct Child {
     reaped: bool,
     terminal: bool,
     _made: MadeDirectories,
+    /// Dropped when everything inside has ended.
+    last: Option<Last>,
+}
+
+/// What is to be let go after a room, and what does that.
+pub(crate) struct Last(Option<Box<dyn FnOnce() + Send + Sync>>);
+
+impl Drop for Last {
+    fn drop(&mut self) {
+        if let Some(act) = self.0.take() {
+            act();
+        }
+    }
+}
+
+impl std::fmt::Debug for Last {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Last")
+    }
 }
 
 impl Child {
@@ -65,7 +84,13 @@ impl Child {
             reaped: false,
             terminal,
             _made: made,
+            last: None,
         }
+    }
+
+    /// Has `act` done when everything inside has ended.
+    pub(crate) fn at_last(&mut self, act: impl FnOnce() + Send + Sync + 'static) {
+        self.last = Some(Last(Some(Box::new(act))));
     }
 
     /// The host's process id of the room's init (process 1 inside); the program is process 2 inside.
@@ -279,6 +304,7 @@ impl Drop for Child {
             let _ = raw::wait(self.pid);
             self.take_terminal_back();
         }
+        self.last = None;
     }
 }
 

@@ -256,6 +256,9 @@ fn ranges(table: &Table, setid: SetId) -> Vec<Range> {
     ranges
 }
 
+/// About how many calls there are.
+const MOST: u32 = 470;
+
 /// A comparison of the call's number in the search tree, and where it leads.
 struct Node {
     least: u32,
@@ -271,10 +274,15 @@ enum Goal {
     Block(usize),
 }
 
-/// Adds the tree over `ranges` and returns where it begins. The kernel runs the filter for every number there is when it is
-/// loaded, and compiles every instruction: so a tree, whose leaves are jumps to blocks that all of them share.
-fn tree(ranges: &[Range], nodes: &mut Vec<Node>, blocks: &mut Vec<Block>) -> Goal {
-    let (low, high) = ranges.split_at(ranges.len() / 2);
+/// Adds the tree over `ranges`, which end at `end`, and returns where it begins. The kernel runs the filter for every number
+/// there is when it is loaded, and compiles every instruction: so a tree that has as many numbers on one side as on the other,
+/// and whose leaves are jumps to blocks that all of them share.
+fn tree(ranges: &[Range], end: u32, nodes: &mut Vec<Node>, blocks: &mut Vec<Block>) -> Goal {
+    let begin = ranges.first().map_or(0, |(first, _)| *first);
+    // Numbers beyond those that exist do not count.
+    let middle = begin + (end.min(MOST).saturating_sub(begin)) / 2;
+    let place = (1..ranges.len()).min_by_key(|place| ranges[*place].0.abs_diff(middle)).unwrap_or(0);
+    let (low, high) = ranges.split_at(place);
     let (Some((least, _)), false) = (high.first(), low.is_empty()) else {
         let block = ranges.first().map(|(_, block)| block.clone()).unwrap_or_default();
         let known = blocks.iter().position(|known| *known == block).unwrap_or_else(|| {
@@ -285,8 +293,8 @@ fn tree(ranges: &[Range], nodes: &mut Vec<Node>, blocks: &mut Vec<Block>) -> Goa
     };
     let place = nodes.len();
     nodes.push(Node { least: *least, high: Goal::Block(0), low: Goal::Block(0) });
-    let low = tree(low, nodes, blocks);
-    let high = tree(high, nodes, blocks);
+    let low = tree(low, *least, nodes, blocks);
+    let high = tree(high, end, nodes, blocks);
     nodes[place] = Node { least: *least, high, low };
     Goal::Node(place)
 }
@@ -294,7 +302,7 @@ fn tree(ranges: &[Range], nodes: &mut Vec<Node>, blocks: &mut Vec<Block>) -> Goa
 /// The instructions for one table, with the call's number loaded.
 fn search(table: &Table, setid: SetId) -> Block {
     let (mut nodes, mut blocks) = (Vec::new(), Vec::new());
-    tree(&ranges(table, setid), &mut nodes, &mut blocks);
+    tree(&ranges(table, setid), u32::MAX, &mut nodes, &mut blocks);
     let mut starts = Vec::new();
     let mut end = nodes.len();
     for block in &blocks {

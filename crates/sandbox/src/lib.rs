@@ -54,6 +54,7 @@
 //! - Paths and arguments that are not UTF-8 work, but such paths cannot be serialised.
 #![deny(unsafe_code)]
 
+mod blank;
 mod census;
 mod child;
 mod error;
@@ -63,6 +64,8 @@ mod plan;
 mod probe;
 mod room;
 mod spawn;
+mod steps;
+mod stock;
 #[expect(unsafe_code, reason = "the one place that calls the kernel by hand; each block says on what it relies")]
 mod sys;
 
@@ -74,6 +77,7 @@ pub use room::{
     Access, DEFAULT_HOST_ID, Ids, InheritedFd, Input, Mount, Net, Output, Owner, Profile, Program, Room, Root, Session,
     SetId, Sysfs, Upper,
 };
+pub use stock::Stock;
 
 /// A copy of a descriptor that this process was started with and knows by its number only, for example from a command line.
 ///

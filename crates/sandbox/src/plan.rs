@@ -1,16 +1,19 @@
 //! From a description to the list of steps that make it: pure, apart from looking at which mount points exist.
 
-use std::ffi::{CString, OsStr};
+use std::borrow::Cow;
+use std::ffi::{CStr, CString, OsStr};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use crate::error::{STEP_IDMAP, STEP_MAPS, STEP_OVERLAY, STEP_PIVOT, STEP_PROC};
+use crate::blank::Blank;
+use crate::error::{STEP_IDMAP, STEP_OVERLAY, STEP_PIVOT, STEP_PROC};
+use crate::steps::Steps;
 use crate::sys::mountpoint::{MadeDirectories, exists_in, open_root};
 use crate::sys::raw::{MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY};
 use crate::sys::step::{Cover, MountPoint, Ownership, Slot, Step};
-use crate::{Access, Error, Mount, Net, Owner, Profile, Room, Root, Sysfs, Upper};
+use crate::{Access, Error, Mount, Owner, Room, Root, Upper};
 
 /// Layers of one overlay, the skeleton and an upper directory included (`OVL_MAX_STACK`).
 const MAX_LAYERS: usize = 500;
@@ -26,12 +29,12 @@ pub(crate) enum Caller {
     Root { idmap: Option<Arc<OwnedFd>> },
 }
 
-/// The steps, and a name for each.
+/// How a room is made.
 #[derive(Debug)]
 pub(crate) struct Plan {
-    pub steps: Vec<Step>,
-    pub names: Vec<String>,
-    pub slots: usize,
+    pub steps: Steps,
+    /// How many of them it takes until the root is in its place.
+    pub early: usize,
     /// Kept until the room is gone.
     pub made: MadeDirectories,
 }
@@ -39,19 +42,25 @@ pub(crate) struct Plan {
 struct Planner<'a> {
     room: &'a Room,
     caller: &'a Caller,
-    steps: Vec<Step>,
-    names: Vec<String>,
-    slots: usize,
+    blank: &'a Blank,
+    /// Done where the caller's mounts are: these make descriptors and attach nothing.
+    outside: Steps,
+    /// Done among the room's own mounts.
+    inside: Steps,
     made: MadeDirectories,
 }
 
-/// The steps that make `room`, which has passed [`check`], for `caller`.
-pub(crate) fn plan(room: &Room, caller: &Caller) -> Result<Plan, Error> {
-    let mut planner =
-        Planner { room, caller, steps: Vec::new(), names: Vec::new(), slots: 0, made: MadeDirectories::default() };
-    planner.whole()?;
-    let Planner { steps, names, slots, made, .. } = planner;
-    Ok(Plan { steps, names, slots, made })
+/// The steps that make `room`, which has passed [`check`], of `blank` for `caller`.
+pub(crate) fn plan(room: &Room, caller: &Caller, blank: &Blank) -> Result<Plan, Error> {
+    let (outside, inside) = (Steps::default(), Steps::default());
+    let mut planner = Planner { room, caller, blank, outside, inside, made: MadeDirectories::default() };
+    let settled = planner.whole()?;
+    let Planner { outside: mut steps, inside, made, .. } = planner;
+    let namespace = blank.mounts.as_raw_fd();
+    steps.push("entering the room's mounts", Step::Enter { namespace, kind: libc::CLONE_NEWNS });
+    let early = steps.steps.len() + settled;
+    steps.append(inside);
+    Ok(Plan { steps, early, made })
 }
 
 /// Refuses what no kernel could make.
@@ -131,31 +140,25 @@ fn host_path(path: &Path) -> Result<CString, Error> {
 }
 
 impl Planner<'_> {
-    fn step(&mut self, name: impl Into<String>, step: Step) {
-        self.steps.push(step);
-        self.names.push(name.into());
+    /// Among the caller's mounts.
+    fn outside(&mut self, name: impl Into<Cow<'static, str>>, step: Step) {
+        self.outside.push(name, step);
+    }
+
+    /// Among the room's mounts.
+    fn inside(&mut self, name: impl Into<Cow<'static, str>>, step: Step) {
+        self.inside.push(name, step);
     }
 
     fn slot(&mut self) -> Slot {
-        self.slots += 1;
-        self.slots - 1
+        let slot = self.outside.slot();
+        self.inside.slots = self.outside.slots;
+        slot
     }
 
     /// Owner of what the set-up makes, where that is not the set-up's own user.
     fn owner(&self) -> Option<Ownership> {
-        match (self.caller, self.room.profile) {
-            (Caller::Root { .. }, Profile::Build) => Some(Ownership { uid: self.room.host_id, gid: self.room.host_id }),
-            _ => None,
-        }
-    }
-
-    /// The room's user, as a number in the namespace of the set-up.
-    fn user(&self) -> Ownership {
-        match (self.owner(), self.room.profile) {
-            (Some(owner), _) => owner,
-            (None, Profile::Script) => Ownership { uid: 0, gid: 0 },
-            (None, Profile::Build) => Ownership { uid: self.room.ids.uid, gid: self.room.ids.gid },
-        }
+        self.blank.kind.owner()
     }
 
     fn idmap(&self, owner: Owner) -> Option<RawFd> {
@@ -165,41 +168,25 @@ impl Planner<'_> {
         }
     }
 
-    fn whole(&mut self) -> Result<(), Error> {
-        self.map_user();
-        self.step("keeping mounts to the room", Step::Private);
+    /// Plans everything; returns how many steps inside it takes until the root is in its place.
+    fn whole(&mut self) -> Result<usize, Error> {
         let room = self.room;
-        if room.net == Net::Loopback {
-            self.step("bringing the loopback up", Step::LoopbackUp);
-        }
-        self.step("naming the host", Step::HostName { name: room.hostname.clone().into_bytes() });
+        self.outside("naming the host", Step::HostName { name: room.hostname.clone().into_bytes() });
+        let proc = room.proc.then(|| self.proc());
+        let blank = self.slot();
+        self.inside("entering the room's mounts", Step::Open { slot: blank, dir: None, path: c"/".to_owned() });
         let root = self.root()?;
-        self.step("attaching the root", Step::Park { slot: root });
-        self.own_mounts(root)?;
+        self.inside("attaching the root", Step::Park { slot: root });
+        self.inside(STEP_PIVOT, Step::Settle { slot: root });
+        let settled = self.inside.steps.len();
+        self.own_mounts(root, blank, proc)?;
         for mount in &room.mounts {
             self.mount(root, mount)?;
         }
         if room.root == Root::Empty {
-            self.step(
-                "making the root read-only",
-                Step::Attributes { slot: root, set: MOUNT_ATTR_RDONLY, recursive: false, idmap: None, chown: None },
-            );
+            self.inside("making the root read-only", read_only(root));
         }
-        self.step(STEP_PIVOT, Step::Pivot { slot: root });
-        Ok(())
-    }
-
-    fn map_user(&mut self) {
-        let Caller::User { uid, gid } = self.caller else { return };
-        let inside = self.user();
-        let lines = [
-            (c"/proc/self/setgroups", "deny".to_owned()),
-            (c"/proc/self/uid_map", format!("{} {uid} 1\n", inside.uid)),
-            (c"/proc/self/gid_map", format!("{} {gid} 1\n", inside.gid)),
-        ];
-        for (path, data) in lines {
-            self.step(STEP_MAPS, Step::Write { path: path.to_owned(), data: data.into_bytes() });
-        }
+        Ok(settled)
     }
 
     /// A detached mount that becomes `/`.
@@ -237,20 +224,16 @@ impl Planner<'_> {
         }
     }
 
-    fn tmpfs(&mut self, name: &str, size: u64, mode: u32, attributes: u64) -> Result<Slot, Error> {
-        let (fs, slot, user) = (self.slot(), self.slot(), self.user());
-        self.step(name, Step::FsOpen { slot: fs, kind: c"tmpfs".to_owned() });
-        let options = [
-            ("size", size.to_string()),
-            ("mode", format!("{mode:o}")),
-            ("uid", user.uid.to_string()),
-            ("gid", user.gid.to_string()),
-        ];
-        for (key, value) in options {
-            self.step(name, Step::FsString { fs, key: c_string(key)?, value: c_string(value)? });
-        }
-        self.step(name, Step::FsMount { fs, slot, attributes });
-        Ok(slot)
+    fn tmpfs(
+        &mut self,
+        name: impl Into<Cow<'static, str>>,
+        size: u64,
+        mode: u32,
+        attributes: u64,
+    ) -> Result<Slot, Error> {
+        let slot = self.inside.tmpfs(name, size, mode, self.blank.kind.user(), attributes);
+        self.outside.slots = self.inside.slots;
+        slot
     }
 
     /// A detached copy of the mount at `source`.
@@ -258,14 +241,16 @@ impl Planner<'_> {
         let slot = self.slot();
         let idmap = self.idmap(owner);
         let recursive = idmap.is_none();
-        self.step(format!("opening {}", source.display()), Step::Clone { slot, path: host_path(source)?, recursive });
+        let opening = format!("opening {}", source.display());
+        self.outside(opening, Step::Clone { slot, path: host_path(source)?, recursive });
         let set = match access {
             Access::Ro => SAFE | MOUNT_ATTR_RDONLY,
             Access::Rw => SAFE,
         };
         let what = if idmap.is_some() { STEP_IDMAP } else { "setting the attributes of" };
         let chown = if access == Access::Rw { self.owner() } else { None };
-        self.step(format!("{what} {}", source.display()), Step::Attributes { slot, set, recursive, idmap, chown });
+        let step = Step::Attributes { slot, set, recursive, idmap, chown };
+        self.outside(format!("{what} {}", source.display()), step);
         Ok(slot)
     }
 
@@ -284,20 +269,20 @@ impl Planner<'_> {
         lower.push((self.skeleton()?, "adding the layer of mount points".to_owned()));
         let upper = self.upper(upper)?;
         let (fs, slot) = (self.slot(), self.slot());
-        self.step(STEP_OVERLAY, Step::FsOpen { slot: fs, kind: c"overlay".to_owned() });
+        self.inside(STEP_OVERLAY, Step::FsOpen { slot: fs, kind: c"overlay".to_owned() });
         for (dir, name) in lower {
-            self.step(name, Step::FsDir { fs, key: c"lowerdir+".to_owned(), dir });
+            self.inside(name, Step::FsDir { fs, key: c"lowerdir+".to_owned(), dir });
         }
         if let Some((upper, work)) = upper {
-            self.step("adding the upper directory", Step::FsDir { fs, key: c"upperdir".to_owned(), dir: upper });
-            self.step("adding the work directory", Step::FsDir { fs, key: c"workdir".to_owned(), dir: work });
+            self.inside("adding the upper directory", Step::FsDir { fs, key: c"upperdir".to_owned(), dir: upper });
+            self.inside("adding the work directory", Step::FsDir { fs, key: c"workdir".to_owned(), dir: work });
         }
-        self.step(STEP_OVERLAY, Step::FsFlag { fs, key: c"userxattr".to_owned() });
+        self.inside(STEP_OVERLAY, Step::FsFlag { fs, key: c"userxattr".to_owned() });
         for key in [c"xino", c"index"] {
-            self.step(STEP_OVERLAY, Step::FsString { fs, key: key.to_owned(), value: c"off".to_owned() });
+            self.inside(STEP_OVERLAY, Step::FsString { fs, key: key.to_owned(), value: c"off".to_owned() });
         }
         let attributes = if upper.is_some() { SAFE } else { SAFE | MOUNT_ATTR_RDONLY };
-        self.step(STEP_OVERLAY, Step::FsMount { fs, slot, attributes });
+        self.inside(STEP_OVERLAY, Step::FsMount { fs, slot, attributes });
         Ok(slot)
     }
 
@@ -305,26 +290,26 @@ impl Planner<'_> {
     fn layer(&mut self, path: &Path, owner: Owner, index: usize) -> Result<Slot, Error> {
         let slot = self.slot();
         let shown = path.display();
+        let idmap = self.idmap(owner);
         let opening = format!("opening layer {index} ({shown})");
-        let Some(idmap) = self.idmap(owner) else {
-            self.step(opening, Step::Open { slot, dir: None, path: host_path(path)? });
-            return Ok(slot);
-        };
-        self.step(opening.clone(), Step::Clone { slot, path: host_path(path)?, recursive: false });
+        self.outside(opening.clone(), Step::Clone { slot, path: host_path(path)?, recursive: idmap.is_none() });
         let inside = self.slot();
-        self.step(opening, Step::Open { slot: inside, dir: Some(slot), path: c".".to_owned() });
-        let attributes =
-            Step::Attributes { slot, set: SAFE | MOUNT_ATTR_RDONLY, recursive: false, idmap: Some(idmap), chown: None };
-        self.step(format!("{STEP_IDMAP} layer {index} ({shown})"), attributes);
-        self.step(format!("attaching layer {index} ({shown})"), Step::Park { slot });
-        Ok(slot)
+        self.outside(opening, Step::Open { slot: inside, dir: Some(slot), path: c".".to_owned() });
+        if idmap.is_some() {
+            let set = SAFE | MOUNT_ATTR_RDONLY;
+            let step = Step::Attributes { slot, set, recursive: false, idmap, chown: None };
+            self.outside(format!("{STEP_IDMAP} layer {index} ({shown})"), step);
+        }
+        // Attached, though new kernels take others: to let go of a detached mount costs a grace period.
+        self.inside(format!("attaching layer {index} ({shown})"), Step::Park { slot });
+        Ok(inside)
     }
 
     /// A layer with nothing but the mount points, for the bottom: a read-only overlay could not be given them later.
     fn skeleton(&mut self) -> Result<Slot, Error> {
         let name = "making the layer of mount points";
         let slot = self.tmpfs(name, 1 << 20, 0o755, SAFE)?;
-        self.step(name, Step::Park { slot });
+        self.inside(name, Step::Park { slot });
         let mut made = std::collections::BTreeSet::new();
         let owner = self.owner();
         for (target, directory) in root_targets(self.room) {
@@ -334,7 +319,7 @@ impl Planner<'_> {
                 path.push(part);
                 if made.insert(path.clone()) {
                     let (dir, relative) = (slot, c_string(&path)?);
-                    self.step(
+                    self.inside(
                         name,
                         if directory || index + 1 < parts.len() {
                             Step::Mkdir { dir, path: relative, mode: 0o755, owner }
@@ -355,10 +340,10 @@ impl Planner<'_> {
             Upper::Tmpfs { size } => {
                 let name = "making the upper directory in memory";
                 let base = self.tmpfs(name, *size, 0o755, SAFE)?;
-                self.step(name, Step::Park { slot: base });
+                self.inside(name, Step::Park { slot: base });
                 let owner = self.owner();
                 for path in [c"upper", c"work"] {
-                    self.step(name, Step::Mkdir { dir: base, path: path.to_owned(), mode: 0o755, owner });
+                    self.inside(name, Step::Mkdir { dir: base, path: path.to_owned(), mode: 0o755, owner });
                 }
                 Ok(Some((self.open_in(base, c"upper".to_owned(), name), self.open_in(base, c"work".to_owned(), name))))
             }
@@ -372,7 +357,7 @@ impl Planner<'_> {
                     return Err(Error::invalid("the upper and the work directory must stand in the same directory"));
                 }
                 let base = self.bind(parent, Access::Rw, Owner::Caller)?;
-                self.step(format!("attaching {}", parent.display()), Step::Park { slot: base });
+                self.inside(format!("attaching {}", parent.display()), Step::Park { slot: base });
                 let upper = self.open_in(base, c_string(upper_name)?, &format!("opening {}", upper.display()));
                 let work = self.open_in(base, c_string(work_name)?, &format!("opening {}", work.display()));
                 Ok(Some((upper, work)))
@@ -382,18 +367,24 @@ impl Planner<'_> {
 
     fn open_in(&mut self, base: Slot, path: CString, name: &str) -> Slot {
         let slot = self.slot();
-        self.step(name, Step::Open { slot, dir: Some(base), path });
+        self.inside(name.to_owned(), Step::Open { slot, dir: Some(base), path });
         slot
     }
 
     fn place(
         &mut self,
-        name: impl Into<String>,
+        name: impl Into<Cow<'static, str>>,
         mount: Slot,
         root: Slot,
         target: &Path,
         directory: bool,
     ) -> Result<(), Error> {
+        let point = self.point(target, directory)?;
+        self.inside(name, Step::Place { mount, root, point });
+        Ok(())
+    }
+
+    fn point(&self, target: &Path, directory: bool) -> Result<MountPoint, Error> {
         let (mut prefixes, mut names, mut whole) = (Vec::new(), Vec::new(), PathBuf::from("/"));
         for part in target.components() {
             if let Component::Normal(part) = part {
@@ -402,145 +393,112 @@ impl Planner<'_> {
                 names.push(c_string(part)?);
             }
         }
-        let point = MountPoint { prefixes, names, directory, owner: self.owner() };
-        self.step(name, Step::Place { mount, root, point });
+        Ok(MountPoint { prefixes, names, directory, owner: self.owner() })
+    }
+
+    /// What the blank has already, and `/proc`.
+    fn own_mounts(&mut self, root: Slot, blank: Slot, proc: Option<Slot>) -> Result<(), Error> {
+        if let Some(proc) = proc {
+            self.place(STEP_PROC, proc, root, Path::new("/proc"), true)?;
+            self.cover(proc)?;
+        }
+        let room = self.room;
+        let ready = [(room.sys.is_some(), "/sys"), (room.dev, "/dev"), (room.tmp.is_some(), "/tmp")];
+        for (_, path) in ready.into_iter().filter(|(there, _)| *there) {
+            let point = self.point(Path::new(path), true)?;
+            self.inside(
+                format!("mounting {path}"),
+                Step::Take { from: blank, path: c_string(&path[1..])?, root, point },
+            );
+        }
         Ok(())
     }
 
-    fn own_mounts(&mut self, root: Slot) -> Result<(), Error> {
-        if self.room.proc {
-            self.proc(root)?;
-        }
-        if let Some(sys) = self.room.sys {
-            self.sys(root, sys)?;
-        }
-        if self.room.dev {
-            self.dev(root)?;
-        }
-        if let Some(size) = self.room.tmp {
-            let tmp = self.tmpfs("mounting /tmp", size, 0o1777, SAFE)?;
-            self.place("mounting /tmp", tmp, root, Path::new("/tmp"), true)?;
-        }
-        Ok(())
-    }
-
-    fn proc(&mut self, root: Slot) -> Result<(), Error> {
+    /// A fresh `/proc`, detached. Made outside: the kernel gives an ordinary user one only where he sees another.
+    fn proc(&mut self) -> Slot {
         let (fs, slot) = (self.slot(), self.slot());
-        self.step(STEP_PROC, Step::FsOpen { slot: fs, kind: c"proc".to_owned() });
-        self.step(STEP_PROC, Step::FsMount { fs, slot, attributes: SAFE | MOUNT_ATTR_NOEXEC });
-        self.place(STEP_PROC, slot, root, Path::new("/proc"), true)?;
-        for path in [
-            c"/sys",
-            c"/sysrq-trigger",
-            c"/irq",
-            c"/bus",
-            c"/fs",
-            c"/acpi",
-            c"/scsi",
-            c"/asound",
-            c"/driver",
-            c"/mtrr",
-            c"/dynamic_debug",
-        ] {
-            self.hide(slot, path, Cover::ReadOnly);
-        }
-        for path in [
-            c"/kcore",
-            c"/keys",
-            c"/key-users",
-            c"/kmsg",
-            c"/timer_list",
-            c"/timer_stats",
-            c"/sched_debug",
-            c"/latency_stats",
-            c"/kpagecount",
-            c"/kpageflags",
-            c"/kpagecgroup",
-        ] {
-            self.hide(slot, path, Cover::Null);
+        self.outside(STEP_PROC, Step::FsOpen { slot: fs, kind: c"proc".to_owned() });
+        self.outside(STEP_PROC, Step::FsMount { fs, slot, attributes: SAFE | MOUNT_ATTR_NOEXEC });
+        slot
+    }
+
+    fn cover(&mut self, proc: Slot) -> Result<(), Error> {
+        for &(path, hidden) in covers(self.blank.kind.user_is_root()) {
+            let name = format!("covering /proc{}", path.to_string_lossy());
+            let cover = if hidden { Cover::Null(self.null(&name)?) } else { Cover::ReadOnly };
+            self.inside(name, Step::Hide { root: proc, path: path.to_owned(), cover });
         }
         Ok(())
     }
 
-    fn hide(&mut self, root: Slot, path: &std::ffi::CStr, cover: Cover) {
-        self.step(
-            format!("covering /proc{}", path.to_string_lossy()),
-            Step::Hide { root, path: path.to_owned(), cover },
-        );
-    }
-
-    fn sys(&mut self, root: Slot, sys: Sysfs) -> Result<(), Error> {
-        let name = "mounting /sys";
-        let own_network = self.room.net != Net::Host || matches!(self.caller, Caller::Root { .. });
-        let attributes = SAFE | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_RDONLY;
-        let slot = if sys == Sysfs::Real && own_network {
-            let (fs, slot) = (self.slot(), self.slot());
-            self.step(name, Step::FsOpen { slot: fs, kind: c"sysfs".to_owned() });
-            self.step(name, Step::FsMount { fs, slot, attributes });
-            slot
-        } else {
-            self.tmpfs(name, 4096, 0o555, attributes)?
-        };
-        self.place(name, slot, root, Path::new("/sys"), true)
-    }
-
-    fn dev(&mut self, root: Slot) -> Result<(), Error> {
-        let name = "mounting /dev";
-        let dev = self.tmpfs(name, 1 << 20, 0o755, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC)?;
-        self.place(name, dev, root, Path::new("/dev"), true)?;
-        for device in ["null", "zero", "full", "random", "urandom", "tty"] {
-            let (slot, source) = (self.slot(), format!("/dev/{device}"));
-            self.step(format!("opening {source}"), Step::Clone { slot, path: c_string(&source)?, recursive: false });
-            // Read-only keeps mode and owner of the host's node; the device itself is read and written all the same.
-            let set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_RDONLY;
-            self.step(
-                format!("opening {source}"),
-                Step::Attributes { slot, set, recursive: false, idmap: None, chown: None },
-            );
-            self.place(format!("mounting {source}"), slot, dev, &Path::new("/").join(device), false)?;
-        }
-        let (fs, pts) = (self.slot(), self.slot());
-        self.step("mounting /dev/pts", Step::FsOpen { slot: fs, kind: c"devpts".to_owned() });
-        for (key, value) in [(c"ptmxmode", c"0666"), (c"mode", c"0620")] {
-            self.step("mounting /dev/pts", Step::FsString { fs, key: key.to_owned(), value: value.to_owned() });
-        }
-        self.step(
-            "mounting /dev/pts",
-            Step::FsMount { fs, slot: pts, attributes: MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC },
-        );
-        if let Some(owner) = self.owner() {
-            self.step("mounting /dev/pts", Step::Chown { dir: pts, path: c"ptmx".to_owned(), owner });
-        }
-        self.place("mounting /dev/pts", pts, dev, Path::new("/pts"), true)?;
-        let shm = self.tmpfs("mounting /dev/shm", 1 << 28, 0o1777, SAFE)?;
-        self.place("mounting /dev/shm", shm, dev, Path::new("/shm"), true)?;
-        let owner = self.owner();
-        let links = [
-            (c"ptmx", c"pts/ptmx"),
-            (c"fd", c"/proc/self/fd"),
-            (c"stdin", c"fd/0"),
-            (c"stdout", c"fd/1"),
-            (c"stderr", c"fd/2"),
-        ];
-        for (path, target) in links {
-            self.step(
-                "making the links of /dev",
-                Step::Symlink { dir: dev, path: path.to_owned(), target: target.to_owned(), owner },
-            );
-        }
-        self.step(
-            "making /dev read-only",
-            Step::Attributes { slot: dev, set: MOUNT_ATTR_RDONLY, recursive: false, idmap: None, chown: None },
-        );
-        Ok(())
+    /// A mount of the null device.
+    fn null(&mut self, name: &str) -> Result<Slot, Error> {
+        let slot = self.slot();
+        self.outside(name.to_owned(), Step::Clone { slot, path: c"/dev/null".to_owned(), recursive: false });
+        let set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC;
+        let step = Step::Attributes { slot, set, recursive: false, idmap: None, chown: None };
+        self.outside(name.to_owned(), step);
+        Ok(slot)
     }
 
     fn mount(&mut self, root: Slot, mount: &Mount) -> Result<(), Error> {
         let name = format!("mounting {}", mount.target().display());
         let slot = match mount {
             Mount::Bind { source, access, owner, .. } => self.bind(source, *access, *owner)?,
-            Mount::Tmpfs { size, mode, .. } => self.tmpfs(&name, *size, *mode, SAFE)?,
+            Mount::Tmpfs { size, mode, .. } => self.tmpfs(name.clone(), *size, *mode, SAFE)?,
         };
         self.place(name, slot, root, mount.target(), is_directory(mount))
     }
+}
+
+/// What is covered in `/proc`, and whether it is hidden or only made read-only: for a program with root's own id everything
+/// that could matter; for others what the mode bits of the host do not close already.
+fn covers(root: bool) -> &'static [(&'static CStr, bool)] {
+    const SYS: (&CStr, bool) = (c"/sys", false);
+    const ALL: [(&CStr, bool); 22] = [
+        SYS,
+        (c"/sysrq-trigger", false),
+        (c"/irq", false),
+        (c"/bus", false),
+        (c"/fs", false),
+        (c"/acpi", false),
+        (c"/scsi", false),
+        (c"/asound", false),
+        (c"/driver", false),
+        (c"/mtrr", false),
+        (c"/dynamic_debug", false),
+        (c"/kcore", true),
+        (c"/keys", true),
+        (c"/key-users", true),
+        (c"/kmsg", true),
+        (c"/timer_list", true),
+        (c"/timer_stats", true),
+        (c"/sched_debug", true),
+        (c"/latency_stats", true),
+        (c"/kpagecount", true),
+        (c"/kpageflags", true),
+        (c"/kpagecgroup", true),
+    ];
+    static THERE: OnceLock<Vec<(&'static CStr, bool)>> = OnceLock::new();
+    static OPEN: OnceLock<Vec<(&'static CStr, bool)>> = OnceLock::new();
+    let there = |path: &CStr| Path::new("/proc").join(OsStr::from_bytes(&path.to_bytes()[1..])).exists();
+    if root {
+        THERE.get_or_init(|| ALL.into_iter().filter(|(path, _)| there(path)).collect())
+    } else {
+        OPEN.get_or_init(|| {
+            ALL.into_iter().filter(|cover| *cover == SYS || (cover.1 && there(cover.0) && is_open(cover.0))).collect()
+        })
+    }
+}
+
+/// Whether anybody but its owner may read or write this file of `/proc`, or may own it.
+fn is_open(path: &CStr) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let path = format!("/proc{}", path.to_string_lossy());
+    let own = rustix::process::geteuid().as_raw();
+    std::fs::metadata(path).is_ok_and(|found| found.mode() & 0o077 != 0 || (found.uid() == own && own != 0))
+}
+
+fn read_only(slot: Slot) -> Step {
+    Step::Attributes { slot, set: MOUNT_ATTR_RDONLY, recursive: false, idmap: None, chown: None }
 }

@@ -1,10 +1,12 @@
 //! From a description to a running room.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ffi::{CString, OsStr, OsString};
 use std::fs::File;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -13,11 +15,13 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 
+use crate::blank::{Blank, Kind, Maps};
 use crate::child::Output as ChildOutput;
 use crate::plan::{Caller, Plan, c_string, check, plan};
 use crate::sys::launch::{Become, EXEC, FIRST_STAGE, Launch, Payload, Refused, Rlimit, enter, stage_name};
-use crate::sys::{init, raw, userns};
-use crate::{Child, Error, Ids, Input, Net, Output, Profile, Program, Room};
+use crate::sys::userns::{self, Extent};
+use crate::sys::{init, raw};
+use crate::{Child, Error, Ids, Input, Output, Profile, Program, Room};
 
 /// CHOWN, DAC_OVERRIDE, FOWNER, FSETID, SETGID, SETUID, SETFCAP.
 const SCRIPT_CAPS: u64 = 1 << 0 | 1 << 1 | 1 << 3 | 1 << 4 | 1 << 6 | 1 << 7 | 1 << 31;
@@ -30,24 +34,43 @@ fn started<T>(step: &str, result: Result<T, Errno>) -> Result<T, Error> {
 }
 
 pub(crate) fn spawn(room: &Room) -> Result<Child, Error> {
+    Ok(spawn_of(room, |_, _| None)?.0)
+}
+
+/// Makes `room` of the blank that `ready` has for its kind, or of a new one; the blank comes back with it.
+pub(crate) fn spawn_of(
+    room: &Room,
+    ready: impl FnOnce(&Kind, &Maps) -> Option<Blank>,
+) -> Result<(Child, Blank), Error> {
     let begin = Instant::now();
     check(room)?;
-    let (caller, user) = caller(room)?;
-    let Plan { steps, names, slots, made } = plan(room, &caller)?;
+    let (caller, maps) = caller(room)?;
+    let kind = Kind::of(room, &caller);
+    let blank = match ready(&kind, &maps) {
+        Some(blank) => blank,
+        None => Blank::make(&kind, &maps)?,
+    };
+    let Plan { steps, early, made } = plan(room, &caller, &blank)?;
     let mut io = Stdio::default();
-    let payload = payload(room, &caller, user, &mut io)?;
+    let payload = payload(room, &caller, &blank, &mut io)?;
     let (alive_read, alive) = started("making a pipe", pipe_with(PipeFlags::CLOEXEC))?;
     let (status, status_write) = started("making a pipe", pipe_with(PipeFlags::CLOEXEC))?;
     let launch = Launch {
-        namespaces: namespaces(room, &caller),
-        steps: &steps,
-        slots,
+        namespaces: libc::CLONE_NEWPID | libc::CLONE_NEWUTS | libc::CLONE_NEWIPC | libc::CLONE_NEWCGROUP,
+        entered: &blank.outer(),
+        hop: matches!(caller, Caller::User { .. }),
+        steps: &steps.steps,
+        early,
+        slots: steps.slots,
         payload: &payload,
         alive: &high(alive_read)?,
         status: &high(status_write)?,
     };
-    let entered = enter(&launch).map_err(|refused| explain(room, &names, refused))?;
-    Ok(Child::new(entered, io.child, alive, status, room, begin, made))
+    let entered = enter(&launch).map_err(|refused| match refused {
+        Refused::Setup(failure, _) if failure.step == EXEC => exec_error(room, failure.errno),
+        other => explain(&steps.names, other),
+    })?;
+    Ok((Child::new(entered, io.child, alive, status, room, begin, made), blank))
 }
 
 /// A copy whose number is not one of those that the init uses.
@@ -55,24 +78,12 @@ fn high(fd: OwnedFd) -> Result<OwnedFd, Error> {
     if fd.as_raw_fd() >= 10 { Ok(fd) } else { started("making a pipe", rustix::io::fcntl_dupfd_cloexec(&fd, 10)) }
 }
 
-fn namespaces(room: &Room, caller: &Caller) -> i32 {
-    let mut flags =
-        libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWUTS | libc::CLONE_NEWIPC | libc::CLONE_NEWCGROUP;
-    if matches!(caller, Caller::User { .. }) {
-        flags |= libc::CLONE_NEWUSER;
-    }
-    if room.net != Net::Host {
-        flags |= libc::CLONE_NEWNET;
-    }
-    flags
-}
-
-fn explain(room: &Room, names: &[String], refused: Refused) -> Error {
+/// A refusal in words; `names` are those of the steps.
+pub(crate) fn explain(names: &[Cow<'static, str>], refused: Refused) -> Error {
     match refused {
         Refused::Early(step, errno) => Error::start(step, errno),
-        Refused::Setup(failure, _) if failure.step == EXEC => exec_error(room, failure.errno),
         Refused::Setup(failure, text) => {
-            let name = names.get(failure.step as usize).map_or_else(|| stage_name(failure.step), String::as_str);
+            let name = names.get(failure.step as usize).map_or_else(|| stage_name(failure.step), |name| name.as_ref());
             let name = if failure.step < FIRST_STAGE { name } else { stage_name(failure.step) };
             let mut error = Error::start(name, failure.errno);
             if let Error::Start { detail, .. } = &mut error {
@@ -99,8 +110,20 @@ fn exec_error(room: &Room, errno: i32) -> Error {
     Error::Exec { program, source: std::io::Error::from_raw_os_error(errno), hint: hint.to_owned() }
 }
 
+/// The maps of users and groups of this process' namespace.
+fn own_maps() -> Result<(Vec<Extent>, Vec<Extent>), Error> {
+    /// The inode of the first user namespace, fixed by the kernel (`PROC_USER_INIT_INO`).
+    const FIRST: u64 = 0xefff_fffd;
+    let first = std::fs::metadata("/proc/self/ns/user").is_ok_and(|found| found.ino() == FIRST);
+    if first {
+        let all = vec![(0, 0, u32::MAX)];
+        return Ok((all.clone(), all));
+    }
+    Ok((own_map("uid")?, own_map("gid")?))
+}
+
 /// Extents (first inside, first outside, count) of this process' own user map.
-fn own_map(kind: &str) -> Result<Vec<(u32, u32, u32)>, Error> {
+fn own_map(kind: &str) -> Result<Vec<Extent>, Error> {
     let step = "reading the caller's user map";
     let text = std::fs::read_to_string(format!("/proc/self/{kind}_map"))
         .map_err(|error| Error::start(step, error.raw_os_error().unwrap_or(libc::EIO)))?;
@@ -113,35 +136,33 @@ fn own_map(kind: &str) -> Result<Vec<(u32, u32, u32)>, Error> {
         .collect())
 }
 
-/// Who makes the room and, for root, the user namespace of the program.
-fn caller(room: &Room) -> Result<(Caller, Option<OwnedFd>), Error> {
+/// Who makes the room and, for root, the maps of the program.
+fn caller(room: &Room) -> Result<(Caller, Maps), Error> {
     let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
     if uid != 0 {
-        return Ok((Caller::User { uid, gid }, None));
+        return Ok((Caller::User { uid, gid }, Maps::default()));
     }
-    let (uids, gids) = (own_map("uid")?, own_map("gid")?);
+    let (uids, gids) = own_maps()?;
     let covers = |map: &[(u32, u32, u32)]| {
         map.iter().any(|(inside, _, count)| room.host_id.checked_sub(*inside).is_some_and(|offset| offset < *count))
     };
-    // CHOWN, DAC_OVERRIDE, SETGID, SETUID, SETPCAP, NET_ADMIN, SYS_ADMIN
-    let needed = 1 << 0 | 1 << 1 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 12 | 1 << 21;
+    // CHOWN, DAC_OVERRIDE, SETGID, SETUID, SETPCAP, NET_ADMIN, SYS_CHROOT, SYS_ADMIN
+    let needed = 1 << 0 | 1 << 1 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 12 | 1 << 18 | 1 << 21;
     let (_, effective) = raw::capget().map_err(|errno| Error::start("reading the caller's capabilities", errno))?;
     let able = effective & needed == needed;
     if able && room.profile == Profile::Script {
         let same = |map: &[(u32, u32, u32)]| {
             map.iter().map(|(inside, _, count)| (*inside, *inside, *count)).collect::<Vec<_>>()
         };
-        let user = user_namespace(&same(&uids), &same(&gids))?;
-        return Ok((Caller::Root { idmap: None }, Some(user)));
+        return Ok((Caller::Root { idmap: None }, Maps { users: same(&uids), groups: same(&gids) }));
     }
     if able && covers(&uids) && covers(&gids) {
         let Ids { uid, gid } = room.ids;
-        let user = user_namespace(&[(uid, room.host_id, 1)], &[(gid, room.host_id, 1)])?;
-        let idmap = owner_map(room.host_id)?;
-        return Ok((Caller::Root { idmap: Some(idmap) }, Some(user)));
+        let maps = Maps { users: vec![(uid, room.host_id, 1)], groups: vec![(gid, room.host_id, 1)] };
+        return Ok((Caller::Root { idmap: Some(owner_map(room.host_id)?) }, maps));
     }
     if uids.first() == Some(&(0, 0, u32::MAX)) {
-        let hint = "root needs CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_SETGID, CAP_SETUID, CAP_SETPCAP, CAP_NET_ADMIN and CAP_SYS_ADMIN to make a room \
+        let hint = "root needs CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_SETGID, CAP_SETUID, CAP_SETPCAP, CAP_NET_ADMIN, CAP_SYS_CHROOT and CAP_SYS_ADMIN to make a room \
                     whose program is not root; without them run as an ordinary user";
         let source = std::io::Error::from_raw_os_error(libc::EPERM);
         return Err(Error::Start {
@@ -151,7 +172,7 @@ fn caller(room: &Room) -> Result<(Caller, Option<OwnedFd>), Error> {
             hint: hint.to_owned(),
         });
     }
-    Ok((Caller::User { uid, gid }, None))
+    Ok((Caller::User { uid, gid }, Maps::default()))
 }
 
 /// The namespace whose map shows files of root as files of `host_id`. Made once for each id and kept: it has no processes, and
@@ -222,7 +243,7 @@ impl Stdio {
 }
 
 /// The program with all it gets. What `io` keeps must stay open until the room has been entered.
-fn payload(room: &Room, caller: &Caller, user: Option<OwnedFd>, io: &mut Stdio) -> Result<Payload, Error> {
+fn payload(room: &Room, caller: &Caller, blank: &Blank, io: &mut Stdio) -> Result<Payload, Error> {
     let mut fds = descriptors(room, io)?;
     if matches!(caller, Caller::Root { .. }) && room.profile == Profile::Build {
         for (source, _) in &fds {
@@ -256,7 +277,11 @@ fn payload(room: &Room, caller: &Caller, user: Option<OwnedFd>, io: &mut Stdio) 
         fds,
         session: room.session,
         rlimits: rlimits(room, caller)?,
-        r#become: user.map(|userns| Become { userns, uid: ids.uid, gid: ids.gid }),
+        r#become: matches!(caller, Caller::Root { .. }).then(|| Become {
+            userns: blank.user.as_raw_fd(),
+            uid: ids.uid,
+            gid: ids.gid,
+        }),
         keep_caps: if script { SCRIPT_CAPS } else { 0 },
         securebits: if script { 0 } else { NO_CAPS_EVER },
         landlock: landlock()?,

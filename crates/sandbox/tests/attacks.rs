@@ -337,7 +337,8 @@ fn case_1_nothing_can_be_typed_into_the_callers_terminal() {
 #[test]
 fn case_3_a_process_outside_cannot_be_reached() {
     let base = Base::new();
-    let mut victim = std::process::Command::new("/usr/bin/sleep").arg("1000").spawn().unwrap();
+    let mut victim =
+        std::process::Command::new("/usr/bin/sleep").arg("1000").stdout(std::process::Stdio::null()).spawn().unwrap();
     let mut room = base.probe("attacker");
     room.env("VICTIM", victim.id().to_string());
     assert_denied(&mut room, "outside");

@@ -1,15 +1,18 @@
 //! The two processes that become the room's init and the program.
 //!
-//! `enter` starts the first with vfork semantics in its new namespaces: it shares the caller's memory, does the steps, starts
-//! the second, and becomes the init by `execveat`, which lets the caller go on. The second waits until the init runs (from then
-//! on nothing in the room shares the caller's memory except itself), gives up every right, and becomes the program. It runs on
-//! a stack of its own and writes to nothing but that stack and the report. The end of both is seen as the end of the `done` pipe.
+//! `enter` starts the first with vfork semantics in its new namespaces: it shares the caller's memory, puts the root in its
+//! place, starts the second, mounts the rest there, and becomes the init by `execveat`. The second gives up every right
+//! meanwhile, waits until the init runs (from then on nothing in the room shares the caller's
+//! memory except itself), and becomes the program. Each runs on a stack of its own and writes to nothing but that stack and
+//! the report. The end of both is seen as the end of the `done` pipe.
 
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
+use super::dumpable::Lost;
 use super::raw::{self, Errno, Sys};
 use super::report::Report;
+use super::stack::Stack;
 use super::step::{Failure, Slots, Step};
 use crate::Session;
 
@@ -40,12 +43,14 @@ stages! {
     LANDLOCK = 11, "entering the Landlock domain";
     SECCOMP = 12, "loading the system call filter";
     EXEC = 13, "running the program";
+    ENTER = 14, "entering the namespaces";
+    CLONE = 15, crate::error::STEP_NAMESPACES;
 }
 
 /// The user the program becomes, when the caller is root.
 #[derive(Debug)]
 pub(crate) struct Become {
-    pub userns: OwnedFd,
+    pub userns: RawFd,
     pub uid: u32,
     pub gid: u32,
 }
@@ -74,8 +79,16 @@ pub(crate) struct Payload {
 
 /// The room's set-up, complete before the first process of it exists.
 pub(crate) struct Launch<'a> {
+    /// Kinds of namespaces made for this room.
     pub namespaces: c_int,
+    /// Namespaces that exist already and are entered first, with their kinds.
+    pub entered: &'a [(RawFd, c_int)],
+    /// Whether one of those is a user namespace: then it is another process that makes the others, which would not belong to
+    /// that one otherwise.
+    pub hop: bool,
     pub steps: &'a [Step],
+    /// How many of the steps come before the program's process exists: those until the root is in its place.
+    pub early: usize,
     pub slots: usize,
     pub payload: &'a Payload,
     /// Read end; hangs up when the caller dies.
@@ -109,67 +122,10 @@ struct Shared<'a> {
     init: RawFd,
     ready: (RawFd, RawFd),
     done: RawFd,
+    first_stack: *mut c_void,
     second_stack: *mut c_void,
-}
-
-/// Memory for the stack of one process, with a page below it that nothing may touch.
-struct Stack {
-    base: *mut c_void,
-}
-
-const STACK: usize = 256 * 1024;
-const GUARD: usize = 64 * 1024;
-
-impl Stack {
-    fn new() -> Result<Self, Errno> {
-        use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap_anonymous, mprotect};
-        let flags = MapFlags::PRIVATE | MapFlags::STACK | MapFlags::NORESERVE;
-        // SAFETY: a new anonymous mapping, at a place of the kernel's choice.
-        let base =
-            unsafe { mmap_anonymous(std::ptr::null_mut(), STACK + GUARD, ProtFlags::READ | ProtFlags::WRITE, flags) };
-        let stack = Self { base: base.map_err(rustix::io::Errno::raw_os_error)? };
-        // SAFETY: the lowest part of the mapping made above, which nothing uses yet.
-        unsafe { mprotect(stack.base, GUARD, MprotectFlags::empty()) }.map_err(rustix::io::Errno::raw_os_error)?;
-        Ok(stack)
-    }
-
-    fn top(&self) -> *mut c_void {
-        self.base.wrapping_byte_add(STACK + GUARD)
-    }
-}
-
-impl Drop for Stack {
-    fn drop(&mut self) {
-        // SAFETY: the mapping made in `new`; `enter` drops it only after both processes have left this memory.
-        let _ = unsafe { rustix::mm::munmap(self.base, STACK + GUARD) };
-    }
-}
-
-/// The caller's "dumpable" mark, which a set-up that changes users clears for the memory it shares; put back when the last
-/// such set-up has left it.
-struct Dumpable;
-
-static DUMPABLE: std::sync::Mutex<(usize, usize)> = std::sync::Mutex::new((0, 0));
-
-impl Dumpable {
-    fn keep() -> Self {
-        let mut kept = DUMPABLE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if kept.0 == 0 {
-            kept.1 = raw::dumpable();
-        }
-        kept.0 += 1;
-        Self
-    }
-}
-
-impl Drop for Dumpable {
-    fn drop(&mut self) {
-        let mut kept = DUMPABLE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        kept.0 -= 1;
-        if kept.0 == 0 && kept.1 == 1 {
-            raw::set_dumpable(1);
-        }
-    }
+    /// The number of the first process, when another than the caller makes it.
+    pid: std::sync::atomic::AtomicI32,
 }
 
 fn pipe() -> Result<(OwnedFd, OwnedFd), Errno> {
@@ -190,8 +146,8 @@ pub(crate) fn enter(launch: &Launch<'_>) -> Result<Entered, Refused> {
     let early = |step: &'static str| move |errno| Refused::Early(step, errno);
     let init =
         super::init::init_program().map_err(|errno| Refused::Early(crate::error::STEP_INIT, errno.raw_os_error()))?;
-    let (stack, second) =
-        (Stack::new().map_err(early("making a stack"))?, Stack::new().map_err(early("making a stack"))?);
+    let stack = || Stack::take().map_err(early("making a stack"));
+    let (hop_stack, first_stack, second_stack) = (stack()?, stack()?, stack()?);
     let (ready_read, ready_write) = pipe().map_err(early("making a pipe"))?;
     let (done_read, done_write) = pipe().map_err(early("making a pipe"))?;
     let ready =
@@ -206,21 +162,44 @@ pub(crate) fn enter(launch: &Launch<'_>) -> Result<Entered, Refused> {
         init: init.as_raw_fd(),
         ready: (ready.0.as_raw_fd(), ready.1.as_raw_fd()),
         done: done_write.as_raw_fd(),
-        second_stack: second.top(),
+        first_stack: first_stack.top(),
+        second_stack: second_stack.top(),
+        pid: std::sync::atomic::AtomicI32::new(0),
     };
-    let dumpable = launch.payload.r#become.is_some().then(Dumpable::keep);
-    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD | launch.namespaces;
+    let lost = (launch.hop || launch.payload.r#become.is_some()).then(Lost::allow);
+    let started = if launch.hop { by_hop(&shared, &hop_stack) } else { directly(&shared) };
+    drop(done_write);
+    if started.is_ok() {
+        wait_for_end_of(&done_read);
+    }
+    for stack in [hop_stack, first_stack, second_stack] {
+        stack.give_back();
+    }
+    drop(lost);
+    let (pid, pidfd) = started?;
+    match shared.report.failure() {
+        None => Ok(Entered { pid, pidfd }),
+        Some(failure) => {
+            let _ = raw::wait(pid);
+            Err(Refused::Setup(failure, shared.report.detail()))
+        }
+    }
+}
+
+/// Starts the first process from here.
+fn directly(shared: &Shared<'_>) -> Result<(i32, OwnedFd), Refused> {
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD | shared.launch.namespaces;
     let mut pidfd: c_int = -1;
     let mask = raw::set_signal_mask(u64::MAX);
-    // SAFETY: the stack is as large as said and lives until both processes have left this memory (seen below as the end of
-    // `done`); `first` and all it calls only read `shared`, store into its atomics, and call the kernel; with every signal
+    // SAFETY: the stack is as large as said and lives until both processes have left this memory (`enter` sees that as the end
+    // of `done`); `first` and all it calls only read `shared`, store into its atomics, and call the kernel; with every signal
     // blocked no handler of this program runs on that stack. The exit signal is 0, so nobody else's wait() takes the child.
     let pid = unsafe {
         libc::clone(
             first,
-            stack.top(),
+            shared.first_stack,
             flags,
-            (&raw const shared).cast_mut().cast(),
+            (&raw const *shared).cast_mut().cast(),
             &raw mut pidfd,
             std::ptr::null_mut::<c_void>(),
             std::ptr::null_mut::<c_int>(),
@@ -228,19 +207,64 @@ pub(crate) fn enter(launch: &Launch<'_>) -> Result<Entered, Refused> {
     };
     let error = if pid < 0 { std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EINVAL) } else { 0 };
     raw::set_signal_mask(mask);
-    drop(done_write);
     if pid < 0 {
         return Err(Refused::Early(crate::error::STEP_NAMESPACES, error));
     }
     // SAFETY: the kernel has just made this descriptor for us.
-    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
-    wait_for_end_of(&done_read);
-    drop(dumpable);
-    match shared.report.failure() {
-        None => Ok(Entered { pid, pidfd }),
-        Some(failure) => {
+    Ok((pid, unsafe { OwnedFd::from_raw_fd(pidfd) }))
+}
+
+/// Starts the first process by another one that has entered its user namespace; it is a child of the caller all the same.
+fn by_hop(shared: &Shared<'_>, stack: &Stack) -> Result<(i32, OwnedFd), Refused> {
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK;
+    let mask = raw::set_signal_mask(u64::MAX);
+    // SAFETY: as in `directly`; this process has ended when it is reaped below.
+    let hop = unsafe { libc::clone(hop, stack.top(), flags, (&raw const *shared).cast_mut().cast()) };
+    let error = if hop < 0 { std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EINVAL) } else { 0 };
+    raw::set_signal_mask(mask);
+    if hop < 0 {
+        return Err(Refused::Early("starting the set-up", error));
+    }
+    let _ = raw::wait(hop);
+    let pid = shared.pid.load(std::sync::atomic::Ordering::SeqCst);
+    if pid <= 0 {
+        let failure = shared.report.failure().unwrap_or(Failure { step: CLONE, errno: libc::ECHILD });
+        return Err(Refused::Setup(failure, shared.report.detail()));
+    }
+    // Not reaped yet, so the number is still that process'.
+    let pidfd = rustix::process::Pid::from_raw(pid).ok_or(libc::ESRCH).and_then(|pid| {
+        rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).map_err(rustix::io::Errno::raw_os_error)
+    });
+    match pidfd {
+        Ok(pidfd) => Ok((pid, pidfd)),
+        Err(errno) => {
+            let _ = raw::kill(pid, libc::SIGKILL);
             let _ = raw::wait(pid);
-            Err(Refused::Setup(failure, shared.report.detail()))
+            Err(Refused::Early("watching the room", errno))
+        }
+    }
+}
+
+extern "C" fn hop(shared: *mut c_void) -> c_int {
+    // SAFETY: `by_hop` passes a `Shared` that lives until this process has ended; nobody writes it.
+    let shared: &Shared<'_> = unsafe { &*shared.cast_const().cast() };
+    enter_namespaces(shared);
+    let argument = (&raw const *shared).cast_mut().cast();
+    let flags = libc::CLONE_VM | libc::CLONE_PARENT | shared.launch.namespaces;
+    // SAFETY: as in `directly`.
+    let pid = unsafe { libc::clone(first, shared.first_stack, flags, argument) };
+    if pid < 0 {
+        // The C library keeps the reason in the memory of the calling thread, which waits.
+        fail(shared, CLONE, std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EINVAL));
+    }
+    shared.pid.store(pid, std::sync::atomic::Ordering::SeqCst);
+    raw::exit(0)
+}
+
+fn enter_namespaces(shared: &Shared<'_>) {
+    for (namespace, kind) in shared.launch.entered {
+        if let Err(errno) = raw::enter(*namespace, *kind) {
+            fail(shared, ENTER, errno);
         }
     }
 }
@@ -261,19 +285,29 @@ extern "C" fn first(shared: *mut c_void) -> c_int {
     let shared: &Shared<'_> = unsafe { &*shared.cast_const().cast() };
     raw::default_signals();
     raw::umask(0o022);
-    for (index, step) in shared.launch.steps.iter().enumerate() {
-        if let Err(errno) = step.run(&shared.slots, &shared.report) {
-            fail(shared, index as u32, errno);
-        }
+    if !shared.launch.hop {
+        enter_namespaces(shared);
     }
+    let (early, late) = shared.launch.steps.split_at_checked(shared.launch.early).unwrap_or_default();
+    run(shared, early, 0);
     let argument = (&raw const *shared).cast_mut().cast();
-    // SAFETY: a stack of its own that outlives the process's use of this memory; the rest as in `enter`.
+    // SAFETY: a stack of its own that outlives the process's use of this memory; the rest as in `directly`.
     let pid = unsafe { libc::clone(second, shared.second_stack, libc::CLONE_VM | libc::SIGCHLD, argument) };
     if pid != 2 {
         fail(shared, FORK, if pid < 0 { libc::EAGAIN } else { libc::ESRCH });
     }
+    run(shared, late, early.len());
     let errno = become_init(shared);
     fail(shared, INIT, errno)
+}
+
+/// Does `steps`, of which the first has the number `base`.
+fn run(shared: &Shared<'_>, steps: &[Step], base: usize) {
+    for (index, step) in steps.iter().enumerate() {
+        if let Err(errno) = step.run(&shared.slots, &shared.report) {
+            fail(shared, (base + index) as u32, errno);
+        }
+    }
 }
 
 fn become_init(shared: &Shared<'_>) -> Errno {
@@ -311,10 +345,6 @@ fn become_program(shared: &Shared<'_>) -> (u32, Errno) {
 
 fn prepare_program(shared: &Shared<'_>, payload: &Payload) -> Result<(), (u32, Errno)> {
     let at = |stage: u32| move |errno: Errno| (stage, errno);
-    let mut byte = [0u8; 1];
-    if raw::read(shared.ready.0, &mut byte).map_err(at(WAIT_INIT))? != 1 {
-        return Err((WAIT_INIT, libc::ESRCH));
-    }
     raw::new_session_keyring();
     if payload.session == Session::New {
         raw::setsid().map_err(at(SESSION))?;
@@ -324,21 +354,27 @@ fn prepare_program(shared: &Shared<'_>, payload: &Payload) -> Result<(), (u32, E
     }
     if let Some(user) = &payload.r#become {
         raw::drop_groups().map_err(at(IDS))?;
-        raw::enter_userns(user.userns.as_raw_fd()).map_err(at(IDS))?;
+        raw::enter(user.userns, libc::CLONE_NEWUSER).map_err(at(IDS))?;
         raw::set_ids(user.uid, user.gid).map_err(at(IDS))?;
     }
     drop_rights(payload).map_err(at(CAPS))?;
-    raw::chdir(&payload.cwd).map_err(at(CWD))?;
     raw::no_new_privs().map_err(at(NO_NEW_PRIVS))?;
     if let Some(ruleset) = &payload.landlock {
         raw::landlock_restrict(ruleset.as_raw_fd()).map_err(at(LANDLOCK))?;
     }
+    if !payload.filter.is_empty() {
+        raw::seccomp(payload.filter).map_err(at(SECCOMP))?;
+    }
+    // Only the init must hold the other end, or its death would not be seen.
+    raw::close(shared.ready.1);
+    let mut byte = [0u8; 1];
+    if raw::read(shared.ready.0, &mut byte).map_err(at(WAIT_INIT))? != 1 {
+        return Err((WAIT_INIT, libc::ESRCH));
+    }
+    raw::chdir(&payload.cwd).map_err(at(CWD))?;
     arrange_descriptors(shared, payload).map_err(at(FDS))?;
     if payload.session == Session::Foreground {
         raw::take_foreground().map_err(at(SESSION))?;
-    }
-    if !payload.filter.is_empty() {
-        raw::seccomp(payload.filter).map_err(at(SECCOMP))?;
     }
     raw::set_signal_mask(0);
     Ok(())

@@ -140,11 +140,11 @@ pub(crate) fn give_pipe(pipe: RawFd, id: u32) {
     }
 }
 
-/// Keeps every mount event of this namespace inside it, and those of others outside.
-pub(crate) fn make_mounts_private() -> Sys<()> {
+/// Keeps every mount event of this namespace inside it, and, with `MS_PRIVATE`, those of others outside.
+pub(crate) fn propagate(kind: libc::c_ulong) -> Sys<()> {
     let none = std::ptr::null::<c_char>();
     // SAFETY: a change of propagation reads only the target, a static string.
-    unsafe { sys!(libc::SYS_mount, none, c"/".as_ptr(), none, libc::MS_REC | libc::MS_PRIVATE, none) }.map(drop)
+    unsafe { sys!(libc::SYS_mount, none, c"/".as_ptr(), none, libc::MS_REC | kind, none) }.map(drop)
 }
 
 /// A detached copy of the mount at `path`.
@@ -206,6 +206,22 @@ pub(crate) fn fsmount(fs: RawFd, attributes: u64) -> Sys<RawFd> {
     unsafe { sys!(libc::SYS_fsmount, fs, 1, attributes) }.map(fd)
 }
 
+/// Moves the attached mount at `dir`/`path`, with all below it, on top of `target`.
+pub(crate) fn move_attached(dir: RawFd, path: &CStr, target: RawFd) -> Sys<()> {
+    // SAFETY: both strings are NUL-terminated and outlive the call.
+    unsafe { sys!(libc::SYS_move_mount, dir, path.as_ptr(), target, c"".as_ptr(), MOVE_MOUNT_T_EMPTY_PATH) }.map(drop)
+}
+
+pub(crate) fn chroot_here() -> Sys<()> {
+    // SAFETY: the argument is a static string.
+    unsafe { sys!(libc::SYS_chroot, c".".as_ptr()) }.map(drop)
+}
+
+pub(crate) fn unshare(flags: c_int) -> Sys<()> {
+    // SAFETY: no memory is passed; only processes of a room's set-up call this.
+    unsafe { sys!(libc::SYS_unshare, flags) }.map(drop)
+}
+
 pub(crate) fn pivot_root_here() -> Sys<()> {
     // SAFETY: both arguments are static strings.
     unsafe { sys!(libc::SYS_pivot_root, c".".as_ptr(), c".".as_ptr()) }.map(drop)
@@ -239,12 +255,14 @@ pub(crate) fn loopback_up() -> Sys<()> {
     // SAFETY: no memory is passed.
     let socket = unsafe { sys!(libc::SYS_socket, libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) }.map(fd)?;
     // SAFETY: `request` has the layout of `struct ifreq` (40 bytes) and is exclusively borrowed.
-    unsafe { sys!(libc::SYS_ioctl, socket, libc::SIOCGIFFLAGS, &raw mut request) }?;
-    request.flags |= libc::IFF_UP as i16;
-    // SAFETY: as above.
-    unsafe { sys!(libc::SYS_ioctl, socket, libc::SIOCSIFFLAGS, &raw mut request) }?;
+    let mut done = unsafe { sys!(libc::SYS_ioctl, socket, libc::SIOCGIFFLAGS, &raw mut request) };
+    if done.is_ok() {
+        request.flags |= libc::IFF_UP as i16;
+        // SAFETY: as above.
+        done = unsafe { sys!(libc::SYS_ioctl, socket, libc::SIOCSIFFLAGS, &raw mut request) };
+    }
     close(socket);
-    Ok(())
+    done.map(drop)
 }
 
 pub(crate) fn set_host_name(name: &[u8]) -> Sys<()> {
@@ -316,9 +334,10 @@ pub(crate) fn drop_groups() -> Sys<()> {
     unsafe { sys!(libc::SYS_setgroups, 0, 0) }.map(drop)
 }
 
-pub(crate) fn enter_userns(userns: RawFd) -> Sys<()> {
+/// Enters a namespace of this kind (`CLONE_NEWUSER` ..).
+pub(crate) fn enter(namespace: RawFd, kind: c_int) -> Sys<()> {
     // SAFETY: no memory is passed.
-    unsafe { sys!(libc::SYS_setns, userns, libc::CLONE_NEWUSER) }.map(drop)
+    unsafe { sys!(libc::SYS_setns, namespace, kind) }.map(drop)
 }
 
 pub(crate) fn set_ids(uid: u32, gid: u32) -> Sys<()> {

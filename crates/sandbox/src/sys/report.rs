@@ -21,8 +21,10 @@ impl Report {
     }
 
     pub(super) fn fail(&self, step: u32, errno: Errno) {
-        self.step.store(step, SeqCst);
-        self.errno.store(errno, SeqCst);
+        // Only the first: what fails next fails because of it.
+        if self.errno.compare_exchange(0, errno, SeqCst, SeqCst).is_ok() {
+            self.step.store(step, SeqCst);
+        }
     }
 
     /// Keeps the first message in the log of a file system context.

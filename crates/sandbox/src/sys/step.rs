@@ -2,8 +2,8 @@
 //!
 //! Everything a step needs is in it before the process exists; doing one calls the kernel and nothing else.
 
-use std::ffi::CString;
-use std::os::fd::RawFd;
+use std::ffi::{CString, c_int};
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
 
 use super::raw::{self, Errno, Sys};
@@ -24,17 +24,24 @@ pub(crate) struct Ownership {
 pub(crate) enum Cover {
     /// The same tree, read-only.
     ReadOnly,
-    /// The host's null device: reads as empty.
-    Null,
+    /// This mount, of the host's null device: reads as empty.
+    Null(Slot),
 }
 
 /// One step.
 #[derive(Debug)]
 pub(crate) enum Step {
-    /// Writes `data` into a file of the caller's `/proc`.
-    Write { path: CString, data: Vec<u8> },
-    /// Takes the mounts of this namespace out of the propagation of events.
-    Private,
+    /// Writes `data` into a file of the caller's `/proc`, which is his as long as the memory is marked dumpable; `mark` says
+    /// that it may be marked.
+    Write { path: CString, data: Vec<u8>, mark: bool },
+    /// Keeps the events of this namespace's mounts inside it; with `MS_PRIVATE` those of others outside, too.
+    Propagate { kind: libc::c_ulong },
+    /// Makes namespaces of these kinds.
+    Unshare { kinds: c_int },
+    /// Enters a namespace.
+    Enter { namespace: RawFd, kind: c_int },
+    /// Opens a namespace of this process, `name` in `dir`.
+    Namespace { slot: Slot, dir: Slot, name: CString },
     /// Opens a directory of the host as a place to look from.
     Open { slot: Slot, dir: Option<Slot>, path: CString },
     /// Copies a mount, detached, with the mounts below it if `recursive`.
@@ -52,7 +59,8 @@ pub(crate) enum Step {
     FsDir { fs: Slot, key: CString, dir: Slot },
     /// Makes it, and a detached mount of it.
     FsMount { fs: Slot, slot: Slot, attributes: u64 },
-    /// Attaches a mount where nobody looks; it goes with the old root.
+    /// Attaches a mount on top of the root, which nobody sees who has been [`Pivot`](Self::Pivot)ed or
+    /// [`Settle`](Self::Settle)d.
     Park { slot: Slot },
     /// Makes a directory.
     Mkdir { dir: Slot, path: CString, mode: u32, owner: Option<Ownership> },
@@ -64,6 +72,8 @@ pub(crate) enum Step {
     Symlink { dir: Slot, path: CString, target: CString, owner: Option<Ownership> },
     /// Attaches `mount` inside `root`, making the mount point when it is missing and can be made.
     Place { mount: Slot, root: Slot, point: MountPoint },
+    /// Moves the mount at `path` of `from`, with all that is mounted in it, like [`Place`](Self::Place).
+    Take { from: Slot, path: CString, root: Slot, point: MountPoint },
     /// Covers a path inside `root`, if it exists.
     Hide { root: Slot, path: CString, cover: Cover },
     /// Brings the loopback up.
@@ -72,6 +82,8 @@ pub(crate) enum Step {
     HostName { name: Vec<u8> },
     /// Makes the mount in `slot` the root and lets the old one go.
     Pivot { slot: Slot },
+    /// Makes the mount in `slot`, which is parked on a root that holds nothing, the root.
+    Settle { slot: Slot },
 }
 
 /// A path inside the room with all its parents, for making what is missing.
@@ -100,6 +112,19 @@ impl Slots {
         self.0.get(slot).map_or(-1, |fd| fd.load(Relaxed))
     }
 
+    /// Takes every descriptor that is still open out of the slots.
+    ///
+    /// # Safety
+    /// The descriptors must be open in this process' own table, and nobody else's.
+    pub(crate) unsafe fn take(self) -> Vec<Option<OwnedFd>> {
+        self.0
+            .into_iter()
+            .map(AtomicI32::into_inner)
+            // SAFETY: the caller vouches for it.
+            .map(|fd| (fd >= 0).then(|| unsafe { OwnedFd::from_raw_fd(fd) }))
+            .collect()
+    }
+
     fn set(&self, slot: Slot, fd: RawFd) {
         if let Some(place) = self.0.get(slot) {
             place.store(fd, Relaxed);
@@ -111,8 +136,14 @@ impl Step {
     /// Does the step. Async-signal-safe; runs in the set-up process.
     pub(super) fn run(&self, slots: &Slots, report: &Report) -> Sys<()> {
         match self {
-            Self::Write { path, data } => write_file(path, data),
-            Self::Private => raw::make_mounts_private(),
+            Self::Write { path, data, mark } => write_file(path, data, *mark),
+            Self::Propagate { kind } => raw::propagate(*kind),
+            Self::Unshare { kinds } => raw::unshare(*kinds),
+            Self::Enter { namespace, kind } => raw::enter(*namespace, *kind),
+            Self::Namespace { slot, dir, name } => {
+                slots.set(*slot, raw::openat(slots.fd(*dir), name, libc::O_RDONLY, 0)?);
+                Ok(())
+            }
             Self::Open { slot, dir, path } => {
                 let dir = dir.map_or(libc::AT_FDCWD, |dir| slots.fd(dir));
                 slots.set(*slot, raw::openat(dir, path, libc::O_PATH | libc::O_DIRECTORY, 0)?);
@@ -133,7 +164,12 @@ impl Step {
             Self::FsFlag { fs, key } => raw::fsconfig_flag(slots.fd(*fs), key),
             Self::FsDir { fs, key, dir } => give_directory(slots.fd(*fs), key, slots.fd(*dir), report),
             Self::FsMount { fs, slot, attributes } => {
-                slots.set(*slot, fs_mount(slots.fd(*fs), *attributes, report)?);
+                let context = slots.fd(*fs);
+                let mount = fs_mount(context, *attributes, report);
+                // Let go, also for a caller that shares the descriptors.
+                slots.set(*fs, -1);
+                raw::close(context);
+                slots.set(*slot, mount?);
                 Ok(())
             }
             Self::Park { slot } => raw::move_mount(slots.fd(*slot), libc::AT_FDCWD, c"/"),
@@ -151,20 +187,33 @@ impl Step {
                 own(slots.fd(*dir), path, *owner)
             }
             Self::Place { mount, root, point } => {
-                let target = point.open(slots.fd(*root))?;
-                raw::move_mount(slots.fd(*mount), target, c"")?;
-                raw::close(target);
-                Ok(())
+                point.with(slots.fd(*root), |target| raw::move_mount(slots.fd(*mount), target, c""))
             }
-            Self::Hide { root, path, cover } => hide(slots.fd(*root), path, *cover),
+            Self::Take { from, path, root, point } => {
+                point.with(slots.fd(*root), |target| raw::move_attached(slots.fd(*from), path, target))
+            }
+            Self::Hide { root, path, cover } => hide(slots, slots.fd(*root), path, *cover),
             Self::LoopbackUp => raw::loopback_up(),
             Self::HostName { name } => raw::set_host_name(name),
             Self::Pivot { slot } => pivot(slots.fd(*slot)),
+            Self::Settle { slot } => {
+                raw::fchdir(slots.fd(*slot))?;
+                raw::chroot_here()?;
+                raw::chdir(c"/")
+            }
         }
     }
 }
 
 impl MountPoint {
+    /// Does something with the mount point inside `root`.
+    fn with(&self, root: RawFd, act: impl FnOnce(RawFd) -> Sys<()>) -> Sys<()> {
+        let target = self.open(root)?;
+        let done = act(target);
+        raw::close(target);
+        done
+    }
+
     /// Opens the mount point inside `root`, making missing parents on the way.
     fn open(&self, root: RawFd) -> Sys<RawFd> {
         if let Some(whole) = self.prefixes.last() {
@@ -177,26 +226,39 @@ impl MountPoint {
         let last = self.names.len().saturating_sub(1);
         for (index, (prefix, name)) in self.prefixes.iter().zip(&self.names).enumerate() {
             let next = match raw::open_in_root(root, prefix) {
-                Err(libc::ENOENT) => {
-                    if index == last && !self.directory {
-                        touch(parent, name)?;
-                    } else {
-                        raw::mkdirat(parent, name, 0o755)?;
-                    }
-                    own(parent, name, self.owner)?;
-                    raw::open_in_root(root, prefix)?
-                }
-                other => other?,
+                Err(libc::ENOENT) => self
+                    .make(parent, name, index < last || self.directory)
+                    .and_then(|()| raw::open_in_root(root, prefix)),
+                other => other,
             };
             raw::close(parent);
-            parent = next;
+            parent = next?;
         }
         Ok(parent)
     }
+
+    fn make(&self, parent: RawFd, name: &std::ffi::CStr, directory: bool) -> Sys<()> {
+        if directory {
+            raw::mkdirat(parent, name, 0o755)?;
+        } else {
+            touch(parent, name)?;
+        }
+        own(parent, name, self.owner)
+    }
 }
 
-fn write_file(path: &std::ffi::CStr, data: &[u8]) -> Sys<()> {
-    let file = raw::openat(libc::AT_FDCWD, path, libc::O_WRONLY, 0)?;
+fn write_file(path: &std::ffi::CStr, data: &[u8], mark: bool) -> Sys<()> {
+    let mut tries = if mark { 1000 } else { 0 };
+    let file = loop {
+        match raw::openat(libc::AT_FDCWD, path, libc::O_WRONLY, 0) {
+            // Another room of this process was entered just now and took the mark.
+            Err(libc::EACCES) if tries > 0 => {
+                raw::set_dumpable(1);
+                tries -= 1;
+            }
+            other => break other?,
+        }
+    };
     let written = raw::write(file, data);
     raw::close(file);
     if written? == data.len() { Ok(()) } else { Err(libc::EIO) }
@@ -260,49 +322,40 @@ fn fd_path<'a>(prefix: &std::ffi::CStr, fd: RawFd, buffer: &'a mut [u8; FD_PATH]
 /// The old root must be named exactly: other mounts are parked on top of it, and a path would lead to the uppermost.
 fn pivot(root: RawFd) -> Sys<()> {
     let old = raw::openat(libc::AT_FDCWD, c"/", libc::O_PATH | libc::O_DIRECTORY, 0)?;
-    raw::fchdir(root)?;
-    raw::pivot_root_here()?;
-    raw::fchdir(old)?;
-    let mut buffer = [0u8; FD_PATH];
-    raw::detach(fd_path(c"proc/self/fd/", old, &mut buffer).ok_or(libc::EINVAL)?)?;
-    raw::fchdir(root)?;
-    raw::chdir(c"/")
+    let leave = || {
+        raw::fchdir(root)?;
+        raw::pivot_root_here()?;
+        raw::fchdir(old)?;
+        let mut buffer = [0u8; FD_PATH];
+        raw::detach(fd_path(c"proc/self/fd/", old, &mut buffer).ok_or(libc::EINVAL)?)?;
+        raw::fchdir(root)?;
+        raw::chdir(c"/")
+    };
+    let left = leave();
+    raw::close(old);
+    left
 }
 
 fn fs_mount(fs: RawFd, attributes: u64, report: &Report) -> Sys<RawFd> {
     raw::fsconfig_create(fs).inspect_err(|_| report.keep_log(fs))?;
-    let mount = raw::fsmount(fs, attributes)?;
-    raw::close(fs);
-    Ok(mount)
+    raw::fsmount(fs, attributes)
 }
 
-fn hide(root: RawFd, path: &std::ffi::CStr, cover: Cover) -> Sys<()> {
+fn hide(slots: &Slots, root: RawFd, path: &std::ffi::CStr, cover: Cover) -> Sys<()> {
     let target = match raw::open_in_root(root, path) {
         Err(libc::ENOENT | libc::EACCES) => return Ok(()),
         other => other?,
     };
-    let mount = match cover {
-        Cover::ReadOnly => {
-            let copy = raw::open_tree(target, c"", true)?;
+    let done = match cover {
+        Cover::Null(mount) => raw::move_mount(slots.fd(mount), target, c""),
+        Cover::ReadOnly => raw::open_tree(target, c"", true).and_then(|copy| {
             let set = raw::MOUNT_ATTR_RDONLY | raw::MOUNT_ATTR_NOSUID | raw::MOUNT_ATTR_NODEV | raw::MOUNT_ATTR_NOEXEC;
             raw::mount_setattr(copy, set, true, None)?;
-            copy
-        }
-        Cover::Null => {
-            let null = raw::open_tree(libc::AT_FDCWD, c"/dev/null", false)?;
-            raw::mount_setattr(
-                null,
-                raw::MOUNT_ATTR_RDONLY | raw::MOUNT_ATTR_NOSUID | raw::MOUNT_ATTR_NOEXEC,
-                false,
-                None,
-            )?;
-            null
-        }
+            raw::move_mount(copy, target, c"")
+        }),
     };
-    raw::move_mount(mount, target, c"")?;
-    raw::close(mount);
     raw::close(target);
-    Ok(())
+    done
 }
 
 /// Where the set-up failed first.

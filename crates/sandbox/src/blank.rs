@@ -1,0 +1,355 @@
+//! A blank room: everything of a room that does not depend on what it is for, ready to be entered.
+//!
+//! It is a handful of namespaces without a process. The mount namespace holds an empty root with `/dev`, `/sys` and `/tmp` on
+//! it, all of them the room's own; the network namespace is new and its loopback is up. Nothing in a blank has ever been used.
+
+use std::fs::File;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::error::{STEP_MAPS, STEP_PIVOT};
+use crate::plan::{Caller, c_string};
+use crate::spawn::explain;
+use crate::steps::Steps;
+use crate::sys::dumpable;
+use crate::sys::namespaces;
+use crate::sys::raw::{MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY};
+use crate::sys::step::{MountPoint, Ownership, Slot, Step};
+use crate::sys::userns::{Extent, userns};
+use crate::{Error, Ids, Net, Profile, Room, Sysfs};
+
+const SAFE: u64 = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
+
+/// What blanks differ in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Kind {
+    /// The caller's user and group.
+    caller: (u32, u32),
+    root: bool,
+    profile: Profile,
+    ids: Ids,
+    host_id: u32,
+    net: Net,
+    dev: bool,
+    sys: Option<Sysfs>,
+    tmp: Option<u64>,
+}
+
+impl Kind {
+    pub(crate) fn of(room: &Room, caller: &Caller) -> Self {
+        let ids = if room.profile == Profile::Script { Ids { uid: 0, gid: 0 } } else { room.ids };
+        let (root, user) = match caller {
+            Caller::User { uid, gid } => (false, (*uid, *gid)),
+            Caller::Root { .. } => (true, (0, 0)),
+        };
+        Self {
+            caller: user,
+            root,
+            profile: room.profile,
+            ids,
+            host_id: room.host_id,
+            net: room.net,
+            dev: room.dev,
+            sys: room.sys,
+            tmp: room.tmp,
+        }
+    }
+
+    /// Owner of what the set-up makes, where that is not the set-up's own user.
+    pub(crate) fn owner(&self) -> Option<Ownership> {
+        let other = self.root && self.profile == Profile::Build;
+        other.then_some(Ownership { uid: self.host_id, gid: self.host_id })
+    }
+
+    /// Whether the program has the id of the host's root.
+    pub(crate) fn user_is_root(&self) -> bool {
+        self.root && self.profile == Profile::Script
+    }
+
+    /// The room's user, as a number in the namespace of the set-up.
+    pub(crate) fn user(&self) -> Ownership {
+        self.owner().unwrap_or(Ownership { uid: self.ids.uid, gid: self.ids.gid })
+    }
+}
+
+/// The mounts of the caller as they were when a copy of them was made.
+#[derive(Debug)]
+struct Seen {
+    table: File,
+    place: Place,
+}
+
+/// The mount namespace and the root of the calling thread, by device and inode.
+type Place = [(u64, u64); 2];
+
+impl Seen {
+    fn now() -> Option<Self> {
+        Some(Self { table: File::open("/proc/thread-self/mounts").ok()?, place: Self::place()? })
+    }
+
+    fn place() -> Option<Place> {
+        let identity = |path: &str| std::fs::metadata(path).ok().map(|found| (found.dev(), found.ino()));
+        Some([identity("/proc/thread-self/ns/mnt")?, identity("/")?])
+    }
+
+    fn still(&self) -> bool {
+        // The kernel tells by "priority" that the table has changed since it was opened.
+        let mut fds = [PollFd::new(&self.table, PollFlags::PRI)];
+        let unchanged = poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })) == Ok(0);
+        unchanged && Self::place() == Some(self.place)
+    }
+}
+
+/// A blank room.
+#[derive(Debug)]
+pub(crate) struct Blank {
+    pub kind: Kind,
+    /// For root the namespace of the program, for a user that of the whole room.
+    pub user: OwnedFd,
+    /// The network, where that is the room's own.
+    pub net: Option<OwnedFd>,
+    /// A copy of the caller's mounts over which the room has power, where the caller has none over his own.
+    pub host: Option<OwnedFd>,
+    seen: Option<Seen>,
+    /// The room's mounts.
+    pub mounts: OwnedFd,
+}
+
+impl Blank {
+    /// Makes a blank of this kind; `maps` are those of the program for a caller who is root.
+    pub(crate) fn make(kind: &Kind, maps: &Maps) -> Result<Self, Error> {
+        // Before the copy: a mount made meanwhile makes it stale.
+        let seen = if kind.root { None } else { Seen::now() };
+        let plan = Planner { kind, steps: Steps::default(), names: None }.whole()?;
+        let mut kinds = libc::CLONE_NEWNS;
+        if !kind.root {
+            kinds |= libc::CLONE_NEWUSER;
+        }
+        if kind.net != Net::Host {
+            kinds |= libc::CLONE_NEWNET;
+        }
+        let mut made = namespaces::make(kinds, &plan.steps.steps, plan.steps.slots)
+            .map_err(|refused| explain(&plan.steps.names, refused))?;
+        let mut take = |slot: Option<Slot>| slot.and_then(|slot| made.get_mut(slot).and_then(Option::take));
+        let missing = || Error::start("opening the namespaces", libc::EBADF);
+        let (user, net, host) = (take(plan.user), take(plan.net), take(plan.host));
+        let mounts = take(Some(plan.mounts)).ok_or_else(missing)?;
+        let user = match (user, maps) {
+            (Some(user), _) => user,
+            (None, Maps { users, groups }) => userns(users, groups).map_err(|errno| Error::start(STEP_MAPS, errno))?,
+        };
+        Ok(Self { kind: kind.clone(), user, net, host, seen, mounts })
+    }
+
+    /// Whether the copy of the caller's mounts still is one.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.kind.root || self.seen.as_ref().is_some_and(Seen::still)
+    }
+
+    /// The namespaces to enter before the room's processes exist, in this order.
+    pub(crate) fn outer(&self) -> Vec<(RawFd, i32)> {
+        let mut outer = Vec::new();
+        if !self.kind.root {
+            outer.push((self.user.as_raw_fd(), libc::CLONE_NEWUSER));
+        }
+        outer.extend(self.net.iter().map(|net| (net.as_raw_fd(), libc::CLONE_NEWNET)));
+        outer.extend(self.host.iter().map(|host| (host.as_raw_fd(), libc::CLONE_NEWNS)));
+        outer
+    }
+}
+
+/// The maps of a namespace for the program.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Maps {
+    pub users: Vec<Extent>,
+    pub groups: Vec<Extent>,
+}
+
+/// The steps, and the slots of what comes out of them.
+struct Plan {
+    steps: Steps,
+    user: Option<Slot>,
+    net: Option<Slot>,
+    host: Option<Slot>,
+    mounts: Slot,
+}
+
+struct Planner<'a> {
+    kind: &'a Kind,
+    steps: Steps,
+    /// The directory of this process' namespaces.
+    names: Option<Slot>,
+}
+
+impl Planner<'_> {
+    fn whole(mut self) -> Result<Plan, Error> {
+        let names = self.steps.slot();
+        self.names = Some(names);
+        if !self.kind.root {
+            self.map_user();
+        }
+        let name = "opening the namespaces";
+        self.steps.push(name, Step::Open { slot: names, dir: None, path: c"/proc/self/ns".to_owned() });
+        let keep = "keeping mounts to the room";
+        let user = (!self.kind.root).then(|| self.namespace(c"user"));
+        if self.kind.net == Net::Loopback {
+            self.steps.push("bringing the loopback up", Step::LoopbackUp);
+        }
+        let net = (self.kind.net != Net::Host).then(|| self.namespace(c"net"));
+        let host = (!self.kind.root).then(|| {
+            // What the caller unmounts later must not be held by the copy.
+            self.steps.push(keep, Step::Propagate { kind: libc::MS_SLAVE });
+            let host = self.namespace(c"mnt");
+            self.steps.push(crate::error::STEP_NAMESPACES, Step::Unshare { kinds: libc::CLONE_NEWNS });
+            host
+        });
+        self.steps.push(keep, Step::Propagate { kind: libc::MS_PRIVATE });
+        let root = self.mounts()?;
+        self.steps.push(STEP_PIVOT, Step::Pivot { slot: root });
+        let mounts = self.namespace(c"mnt");
+        Ok(Plan { steps: self.steps, user, net, host, mounts })
+    }
+
+    fn namespace(&mut self, name: &std::ffi::CStr) -> Slot {
+        let slot = self.steps.slot();
+        let dir = self.names.unwrap_or(slot);
+        self.steps.push("opening the namespaces", Step::Namespace { slot, dir, name: name.to_owned() });
+        slot
+    }
+
+    fn map_user(&mut self) {
+        let ((uid, gid), inside) = (self.kind.caller, self.kind.user());
+        let mark = dumpable::marked();
+        let lines = [
+            (c"/proc/self/setgroups", "deny".to_owned()),
+            (c"/proc/self/uid_map", format!("{} {uid} 1\n", inside.uid)),
+            (c"/proc/self/gid_map", format!("{} {gid} 1\n", inside.gid)),
+        ];
+        for (path, data) in lines {
+            self.steps.push(STEP_MAPS, Step::Write { path: path.to_owned(), data: data.into_bytes(), mark });
+        }
+    }
+
+    fn tmpfs(&mut self, name: &'static str, size: u64, mode: u32, attributes: u64) -> Result<Slot, Error> {
+        self.steps.tmpfs(name, size, mode, self.kind.user(), attributes)
+    }
+
+    /// A root with what every room of this kind has.
+    fn mounts(&mut self) -> Result<Slot, Error> {
+        let owner = self.set_up();
+        let root = self.steps.tmpfs("making a root", 1 << 20, 0o755, owner, SAFE)?;
+        self.steps.push("attaching the root", Step::Park { slot: root });
+        for path in [c"/dev", c"/sys", c"/tmp", c"/proc"] {
+            let path = path.to_owned();
+            self.steps
+                .push("making a root", Step::Mkdir { dir: root, path: relative(&path), mode: 0o755, owner: None });
+        }
+        if let Some(sys) = self.kind.sys {
+            self.sys(root, sys)?;
+        }
+        if self.kind.dev {
+            self.dev(root)?;
+        }
+        if let Some(size) = self.kind.tmp {
+            let tmp = self.tmpfs("mounting /tmp", size, 0o1777, SAFE)?;
+            self.place("mounting /tmp", tmp, root, c"tmp");
+        }
+        let set = MOUNT_ATTR_RDONLY;
+        let step = Step::Attributes { slot: root, set, recursive: false, idmap: None, chown: None };
+        self.steps.push("making a root", step);
+        Ok(root)
+    }
+
+    /// The set-up itself, in its own terms.
+    fn set_up(&self) -> Ownership {
+        if self.kind.root { Ownership { uid: 0, gid: 0 } } else { self.kind.user() }
+    }
+
+    fn place(&mut self, name: impl Into<std::borrow::Cow<'static, str>>, mount: Slot, root: Slot, at: &std::ffi::CStr) {
+        let mut whole = b"/".to_vec();
+        whole.extend_from_slice(at.to_bytes());
+        let prefixes = std::ffi::CString::new(whole).into_iter().collect();
+        let point = MountPoint { prefixes, names: vec![at.to_owned()], directory: true, owner: self.kind.owner() };
+        self.steps.push(name, Step::Place { mount, root, point });
+    }
+
+    fn sys(&mut self, root: Slot, sys: Sysfs) -> Result<(), Error> {
+        let name = "mounting /sys";
+        let own_network = self.kind.net != Net::Host || self.kind.root;
+        let attributes = SAFE | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_RDONLY;
+        let slot = if sys == Sysfs::Real && own_network {
+            let (fs, slot) = (self.steps.slot(), self.steps.slot());
+            self.steps.push(name, Step::FsOpen { slot: fs, kind: c"sysfs".to_owned() });
+            self.steps.push(name, Step::FsMount { fs, slot, attributes });
+            slot
+        } else {
+            self.tmpfs(name, 4096, 0o555, attributes)?
+        };
+        self.place(name, slot, root, c"sys");
+        Ok(())
+    }
+
+    fn dev(&mut self, root: Slot) -> Result<(), Error> {
+        let name = "mounting /dev";
+        let dev = self.tmpfs(name, 1 << 20, 0o755, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC)?;
+        self.place(name, dev, root, c"dev");
+        for device in ["null", "zero", "full", "random", "urandom", "tty"] {
+            let (slot, source) = (self.steps.slot(), format!("/dev/{device}"));
+            self.steps
+                .push(format!("opening {source}"), Step::Clone { slot, path: c_string(&source)?, recursive: false });
+            // Read-only keeps mode and owner of the host's node; the device itself is read and written all the same.
+            let set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_RDONLY;
+            let step = Step::Attributes { slot, set, recursive: false, idmap: None, chown: None };
+            self.steps.push(format!("opening {source}"), step);
+            let names = vec![c_string(device)?];
+            let prefixes = vec![c_string(Path::new("/").join(device))?];
+            let point = MountPoint { prefixes, names, directory: false, owner: self.kind.owner() };
+            self.steps.push(format!("mounting {source}"), Step::Place { mount: slot, root: dev, point });
+        }
+        let pts = self.pts()?;
+        self.place("mounting /dev/pts", pts, dev, c"pts");
+        let shm = self.tmpfs("mounting /dev/shm", 1 << 28, 0o1777, SAFE)?;
+        self.place("mounting /dev/shm", shm, dev, c"shm");
+        let owner = self.kind.owner();
+        let links = [
+            (c"ptmx", c"pts/ptmx"),
+            (c"fd", c"/proc/self/fd"),
+            (c"stdin", c"fd/0"),
+            (c"stdout", c"fd/1"),
+            (c"stderr", c"fd/2"),
+        ];
+        for (path, target) in links {
+            let (path, target) = (path.to_owned(), target.to_owned());
+            self.steps.push("making the links of /dev", Step::Symlink { dir: dev, path, target, owner });
+        }
+        let set = MOUNT_ATTR_RDONLY;
+        let step = Step::Attributes { slot: dev, set, recursive: false, idmap: None, chown: None };
+        self.steps.push("making /dev read-only", step);
+        Ok(())
+    }
+
+    /// An instance of the pseudo-terminals of its own.
+    fn pts(&mut self) -> Result<Slot, Error> {
+        let name = "mounting /dev/pts";
+        let (fs, pts) = (self.steps.slot(), self.steps.slot());
+        self.steps.push(name, Step::FsOpen { slot: fs, kind: c"devpts".to_owned() });
+        for (key, value) in [(c"ptmxmode", c"0666"), (c"mode", c"0620")] {
+            self.steps.push(name, Step::FsString { fs, key: key.to_owned(), value: value.to_owned() });
+        }
+        let attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC;
+        self.steps.push(name, Step::FsMount { fs, slot: pts, attributes });
+        if let Some(owner) = self.kind.owner() {
+            self.steps.push(name, Step::Chown { dir: pts, path: c"ptmx".to_owned(), owner });
+        }
+        Ok(pts)
+    }
+}
+
+/// The same path without its first slash.
+fn relative(path: &std::ffi::CStr) -> std::ffi::CString {
+    let bytes = path.to_bytes();
+    std::ffi::CString::new(bytes.strip_prefix(b"/").unwrap_or(bytes)).unwrap_or_default()
+}
