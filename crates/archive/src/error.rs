@@ -68,6 +68,20 @@ pub enum ArchiveError {
         /// Bytes that are missing.
         missing: u64,
     },
+    /// An archive can not be written.
+    #[error("the archive can not be written")]
+    Write {
+        /// Why.
+        source: io::Error,
+    },
+    /// Data for an archive are not as long as they were said to be.
+    #[error("entry `{entry}`: its data are not the {size} bytes that were announced")]
+    Announced {
+        /// The file.
+        entry: String,
+        /// How long they should be.
+        size: u64,
+    },
     /// A signature is expected, and there is none.
     #[error("`{entry}` is not signed, but a signature is expected")]
     Unsigned {

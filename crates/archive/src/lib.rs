@@ -24,13 +24,15 @@
 //! # Ok::<(), ArchiveError>(())
 //! ```
 //!
+//! Written are tar archives ([`TarWriter`]) and gpkg packages ([`GpkgWriter`]), to any writer.
+//!
 //! This crate never writes to disk, and it unpacks no compression but what is inside a container: a `.tar.xz` is decoded
 //! by the caller with `codec`.
 //!
 //! # Limitations
-//! Sparse files in the pax format are refused; the old GNU format is read. OpenPGP signatures are checked in gpkg alone;
-//! those of rpm and apk are handed out. Packages of rpm 6 with checksums of SHA-3 alone, and of apk's format 3, are not
-//! read.
+//! Of sparse files in the pax format version 1.0 is read, not the older 0.0 and 0.1. OpenPGP signatures are checked in gpkg alone;
+//! those of rpm and apk are handed out. Packages of rpm whose files have checksums of SHA-3, and of apk's format 3, are
+//! refused.
 #![forbid(unsafe_code)]
 
 mod apk;
@@ -44,7 +46,7 @@ mod deliver;
 mod entry;
 mod error;
 mod gpkg;
-mod guard;
+mod gpkg_writer;
 mod mtree;
 mod openpgp;
 mod pacman;
@@ -54,6 +56,7 @@ mod replay;
 mod rpm;
 mod source;
 mod tar;
+mod tar_writer;
 mod zip;
 
 pub use apk::{Apk, ApkMetadata, ApkSignature};
@@ -62,6 +65,7 @@ pub use deb::{Deb, DebControl};
 pub use entry::{Entry, EntryKind, Limits, Options};
 pub use error::ArchiveError;
 pub use gpkg::{Gpkg, GpkgMetadata};
+pub use gpkg_writer::{GpkgOptions, GpkgWriter};
 pub use openpgp::OpenPgpKeys;
 pub use pacman::{Pacman, PacmanMetadata};
 pub use rpm::{
@@ -69,4 +73,5 @@ pub use rpm::{
     RpmTriggerKind,
 };
 pub use tar::read_tar;
+pub use tar_writer::TarWriter;
 pub use zip::read_zip;

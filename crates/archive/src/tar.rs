@@ -1,5 +1,4 @@
 use std::io::{self, Read};
-use std::rc::Rc;
 
 use ::tar::EntryType;
 use pkgtypes::{Mode, PkgPath, Timestamp};
@@ -7,16 +6,23 @@ use pkgtypes::{Mode, PkgPath, Timestamp};
 use crate::at::At;
 use crate::data::Data;
 use crate::error::shown;
-use crate::guard::{Guard, State};
 use crate::place::place;
-use crate::{ArchiveError, Checksum, ChecksumAlgorithm, Entry, EntryKind, Options};
+use crate::source::Source;
+use crate::{ArchiveError, Checksum, Entry, EntryKind, Options};
+
+mod holes;
+mod pax;
+mod raw;
+
+use raw::{Next, Raw, field};
 
 const CONTAINER: &str = "tar archive";
 
 /// Bytes of a header, of which everything is a multiple.
 const BLOCK: u64 = 512;
 
-/// Reads a tar archive that is not compressed: V7, ustar, GNU (long names, old sparse files) and pax.
+/// Reads a tar archive that is not compressed: V7, ustar, GNU (long names, old sparse files) and pax (sparse files of
+/// version 1.0).
 ///
 /// `each` gets every entry in order with the data of a file (nothing for others); it need not read them. An archive that
 /// ends without the block of zeros that marks its end is taken for cut off.
@@ -61,16 +67,46 @@ pub(crate) struct End {
 pub(crate) fn walk_tar<E: From<ArchiveError>>(
     reader: impl Read,
     options: &Options,
-    each: impl FnMut(&Described, &mut dyn Read) -> Result<(), E>,
+    mut each: impl FnMut(&Described, &mut dyn Read) -> Result<(), E>,
 ) -> Result<End, E> {
-    let (guard, state) = Guard::new(reader);
-    let mut archive = ::tar::Archive::new(guard);
-    let walk = Walk { state, options, entries: 0, bytes: 0, holes: 0 };
-    walk.run(&mut archive, each)
+    let mut source = Source::new(reader, CONTAINER);
+    let mut walk = Walk { options, entries: 0, bytes: 0, holes: 0 };
+    loop {
+        let raw = match raw::next(&mut source, options.limits.header)? {
+            Next::Entry(raw) => raw,
+            Next::End { is_marked } => return Ok(End { is_marked, offset: source.offset() }),
+        };
+        let at = At { container: CONTAINER, entry: shown(&raw.path), offset: raw.offset };
+        let described = walk.describe(&raw, source.offset(), &at)?;
+        let mut stored = Data::new(&mut source, raw.stored);
+        let result = match &described {
+            Some(file) if matches!(file.entry.kind, EntryKind::File { .. }) => {
+                pass_on(file, &raw, &mut stored, &mut each)
+            }
+            // What a folder's header says of data is passed over.
+            Some(entry) => each(entry, &mut io::empty()),
+            None => Ok(()),
+        };
+        // The archive's own error says more than what the caller made of it.
+        stored.finish().map_err(|early| at.early(early))?;
+        result?;
+        source.align(BLOCK)?;
+    }
+}
+
+fn pass_on<E>(
+    file: &Described,
+    raw: &Raw,
+    stored: &mut Data<'_>,
+    each: &mut impl FnMut(&Described, &mut dyn Read) -> Result<(), E>,
+) -> Result<(), E> {
+    match &raw.holes {
+        Some(holes) => each(file, &mut holes.fill(stored)),
+        None => each(file, stored),
+    }
 }
 
 struct Walk<'o> {
-    state: Rc<State>,
     options: &'o Options,
     entries: u64,
     bytes: u64,
@@ -82,123 +118,58 @@ const HOLES_SLACK: u64 = 64 << 20;
 const HOLES_RATIO: u64 = 1000;
 
 impl Walk<'_> {
-    fn run<R: Read, E: From<ArchiveError>>(
-        mut self,
-        archive: &mut ::tar::Archive<Guard<R>>,
-        mut each: impl FnMut(&Described, &mut dyn Read) -> Result<(), E>,
-    ) -> Result<End, E> {
-        let mut entries = archive.entries().map_err(|error| self.malformed(&error))?;
-        loop {
-            let before = self.state.offset();
-            self.state.set_budget(Some(self.options.limits.header));
-            let next = entries.next();
-            self.state.set_budget(None);
-            let Some(next) = next else {
-                let offset = self.state.offset();
-                // Less than a block is what fills up the last file's.
-                return Ok(End { is_marked: offset - before >= BLOCK, offset });
-            };
-            let mut raw = next.map_err(|error| self.malformed(&error))?;
-            let at = At { container: CONTAINER, entry: shown(&raw.path_bytes()), offset: raw.raw_header_position() };
-            self.count(&at)?;
-            let size = raw.size();
-            let entry = self.entry(&mut raw, &at)?;
-            let mut data = Data::new(&mut raw, size);
-            let result = match &entry {
-                Some(file) if matches!(file.entry.kind, EntryKind::File { .. }) => each(file, &mut data),
-                // What a folder's header says of data is passed over.
-                Some(entry) => each(entry, &mut io::empty()),
-                None => Ok(()),
-            };
-            // The archive's own error says more than what the caller made of it.
-            data.finish().map_err(|early| at.early(early))?;
-            result?;
-        }
-    }
-
-    fn count(&mut self, at: &At) -> Result<(), ArchiveError> {
+    /// `None` for what is no file of its own: a global header, the top folder, a stripped one.
+    fn describe(&mut self, raw: &Raw, data_offset: u64, at: &At) -> Result<Option<Described>, ArchiveError> {
         self.entries += 1;
         if self.entries > self.options.limits.entries {
             return Err(at.limit("entries", self.options.limits.entries));
         }
-        Ok(())
+        // Neither is GNU's label of a whole archive.
+        if raw.header.entry_type() == EntryType::XGlobalHeader || raw.header.entry_type().as_byte() == b'V' {
+            return Ok(None);
+        }
+        let Some(path) = place(&raw.path, self.options.strip).map_err(|source| at.path(&raw.path, source))? else {
+            return Ok(None);
+        };
+        let kind = self.kind(raw, at)?;
+        if let EntryKind::File { size } = kind {
+            self.count(size, raw, data_offset, at)?;
+        }
+        let entry = entry(raw, path, kind).map_err(|reason| at.malformed(reason))?;
+        let has_holes = raw.holes.is_some();
+        Ok(Some(Described { entry, checksum: raw.pax.checksum.clone(), offset: raw.offset, data_offset, has_holes }))
     }
 
-    /// A file of `size` bytes of which only `stored` are in the archive.
-    fn count_holes(&mut self, size: u64, stored: u64, at: &At) -> Result<(), ArchiveError> {
-        self.holes = self.holes.saturating_add(size.saturating_sub(stored));
-        let most = self.state.offset().saturating_add(stored).saturating_mul(HOLES_RATIO).max(HOLES_SLACK);
+    /// A file of `size` bytes, of which not all may be in the archive.
+    fn count(&mut self, size: u64, raw: &Raw, data_offset: u64, at: &At) -> Result<(), ArchiveError> {
+        self.bytes = self.bytes.saturating_add(size);
+        if self.bytes > self.options.limits.bytes {
+            return Err(at.limit("bytes", self.options.limits.bytes));
+        }
+        self.holes = self.holes.saturating_add(size.saturating_sub(raw.stored));
+        let most = data_offset.saturating_add(raw.stored).saturating_mul(HOLES_RATIO).max(HOLES_SLACK);
         if self.holes > most { Err(at.limit("bytes of holes", most)) } else { Ok(()) }
     }
 
-    /// `None` for what is no file of its own: a global header, the top folder, a stripped one.
-    fn entry<R: Read>(&mut self, raw: &mut ::tar::Entry<'_, R>, at: &At) -> Result<Option<Described>, ArchiveError> {
-        // Neither is GNU's label of a whole archive.
-        if raw.header().entry_type() == EntryType::XGlobalHeader || raw.header().entry_type().as_byte() == b'V' {
-            return Ok(None);
-        }
-        let pax = Pax::read(raw, at)?;
-        let name = raw.path_bytes().into_owned();
-        let Some(path) = place(&name, self.options.strip).map_err(|source| at.path(&name, source))? else {
-            return Ok(None);
-        };
-        let kind = self.kind(raw, &name, at)?;
-        let has_holes = raw.header().entry_type() == EntryType::GNUSparse;
-        if let EntryKind::File { size } = kind {
-            self.bytes = self.bytes.saturating_add(size);
-            if self.bytes > self.options.limits.bytes {
-                return Err(at.limit("bytes", self.options.limits.bytes));
-            }
-            if has_holes {
-                self.count_holes(size, raw.header().entry_size().unwrap_or(0), at)?;
-            }
-        }
-        let header = raw.header();
-        let field = header.as_old();
-        let number = |field: &[u8], read: io::Result<u64>, what: &str| {
-            if is_blank(field) {
-                Ok(0)
-            } else {
-                read.map_err(|error| at.malformed(format!("{what}: {}", shown(error.to_string().as_bytes()))))
-            }
-        };
-        let seconds = number(&field.mtime, header.mtime(), "its time")?;
-        let mode = number(&field.mode, header.mode().map(u64::from), "its mode")?;
-        let entry = Entry {
-            path,
-            kind,
-            mode: Mode::from_raw((mode & u64::from(Mode::MASK)) as u32),
-            // Times before 1970 are two's complement numbers.
-            mtime: pax.mtime.unwrap_or_else(|| Timestamp::from_seconds(seconds.cast_signed())),
-            uid: number(&field.uid, header.uid(), "its owner")?,
-            gid: number(&field.gid, header.gid(), "its group")?,
-            user: pax.user.or_else(|| text(header.username_bytes())),
-            group: pax.group.or_else(|| text(header.groupname_bytes())),
-            xattrs: pax.xattrs,
-        };
-        let data_offset = raw.raw_file_position();
-        Ok(Some(Described { entry, checksum: pax.checksum, offset: at.offset, data_offset, has_holes }))
-    }
-
-    fn kind<R: Read>(&self, raw: &::tar::Entry<'_, R>, name: &[u8], at: &At) -> Result<EntryKind, ArchiveError> {
-        let header = raw.header();
+    fn kind(&self, raw: &Raw, at: &At) -> Result<EntryKind, ArchiveError> {
         let device = || -> Result<(u32, u32), ArchiveError> {
             let part = |part: io::Result<Option<u32>>| {
                 part.ok().flatten().ok_or_else(|| at.malformed("a device without number"))
             };
-            Ok((part(header.device_major())?, part(header.device_minor())?))
+            Ok((part(raw.header.device_major())?, part(raw.header.device_minor())?))
         };
-        let kind = header.entry_type();
-        let has_data = matches!(kind, EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse);
-        if raw.size() > 0 && matches!(kind, EntryType::Link | EntryType::Symlink) {
+        let kind = raw.header.entry_type();
+        if raw.stored > 0 && matches!(kind, EntryType::Link | EntryType::Symlink) {
             return Err(at.unsupported("a link with data"));
         }
         Ok(match kind {
             // V7 had no type for folders: their names end in a slash.
-            EntryType::Regular if name.ends_with(b"/") => EntryKind::Dir,
-            _ if has_data => EntryKind::File { size: raw.size() },
+            EntryType::Regular if raw.path.ends_with(b"/") => EntryKind::Dir,
+            EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
+                EntryKind::File { size: raw.holes.as_ref().map_or(raw.stored, |holes| holes.size) }
+            }
             EntryType::Directory => EntryKind::Dir,
-            EntryType::Symlink => EntryKind::Symlink { target: self.symlink_target(raw, at)? },
+            EntryType::Symlink => EntryKind::Symlink { target: symlink_target(raw, at)? },
             EntryType::Link => EntryKind::Hardlink { target: self.hardlink_target(raw, at)? },
             EntryType::Char => EntryKind::Char { device: device()? },
             EntryType::Block => EntryKind::Block { device: device()? },
@@ -207,90 +178,35 @@ impl Walk<'_> {
         })
     }
 
-    fn symlink_target<R: Read>(&self, raw: &::tar::Entry<'_, R>, at: &At) -> Result<Vec<u8>, ArchiveError> {
-        let target = raw.link_name_bytes().unwrap_or_default().into_owned();
-        if target.is_empty() || target.len() > PkgPath::MAX_LEN || target.contains(&0) {
-            return Err(at.malformed("a symbolic link has 1 to 4095 bytes and no NUL"));
-        }
-        Ok(target)
-    }
-
-    fn hardlink_target<R: Read>(&self, raw: &::tar::Entry<'_, R>, at: &At) -> Result<PkgPath, ArchiveError> {
-        let target = raw.link_name_bytes().unwrap_or_default().into_owned();
-        let placed = place(&target, self.options.strip).map_err(|source| at.path(&target, source))?;
+    fn hardlink_target(&self, raw: &Raw, at: &At) -> Result<PkgPath, ArchiveError> {
+        let placed = place(&raw.link, self.options.strip).map_err(|source| at.path(&raw.link, source))?;
         placed.ok_or_else(|| at.malformed("it is a hard link to a folder that is stripped"))
     }
+}
 
-    fn malformed(&self, error: &io::Error) -> ArchiveError {
-        let offset = self.state.offset();
-        let reason = if self.state.is_exhausted() {
-            format!("the headers of one entry have more than {} bytes", self.options.limits.header)
-        } else {
-            // The library quotes what it took for a name.
-            shown(error.to_string().as_bytes())
-        };
-        ArchiveError::Malformed { container: CONTAINER, offset, reason }
+fn symlink_target(raw: &Raw, at: &At) -> Result<Vec<u8>, ArchiveError> {
+    if raw.link.is_empty() || raw.link.len() > PkgPath::MAX_LEN || raw.link.contains(&0) {
+        return Err(at.malformed("a symbolic link has 1 to 4095 bytes and no NUL"));
     }
+    Ok(raw.link.clone())
 }
 
-/// The pax attributes that are not in the header.
-#[derive(Default)]
-struct Pax {
-    mtime: Option<Timestamp>,
-    user: Option<String>,
-    group: Option<String>,
-    xattrs: Vec<(Vec<u8>, Vec<u8>)>,
-    checksum: Option<Checksum>,
-}
-
-impl Pax {
-    fn read<R: Read>(raw: &mut ::tar::Entry<'_, R>, at: &At) -> Result<Self, ArchiveError> {
-        let mut pax = Self::default();
-        let extensions = raw.pax_extensions().map_err(|error| at.malformed(error.to_string()))?;
-        for extension in extensions.into_iter().flatten() {
-            let extension = extension.map_err(|error| at.malformed(error.to_string()))?;
-            let (key, value) = (extension.key_bytes(), extension.value_bytes());
-            match key {
-                b"mtime" => pax.mtime = Some(decimal(value).ok_or_else(|| at.malformed("its time is no number"))?),
-                b"uname" => pax.user = text(Some(value)),
-                b"APK-TOOLS.checksum.SHA1" => {
-                    let checksum = Checksum::from_hex(ChecksumAlgorithm::Sha1, value);
-                    pax.checksum = Some(checksum.ok_or_else(|| at.malformed("its checksum can not be read"))?);
-                }
-                b"gname" => pax.group = text(Some(value)),
-                _ if key.starts_with(b"GNU.sparse.") => return Err(at.unsupported("a sparse file in the pax format")),
-                _ => {
-                    if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
-                        pax.xattrs.push((name.to_owned(), value.to_owned()));
-                    }
-                }
-            }
-        }
-        Ok(pax)
-    }
-}
-
-/// Archivers leave a number out that they do not know.
-fn is_blank(field: &[u8]) -> bool {
-    field.iter().all(|byte| matches!(byte, 0 | b' '))
-}
-
-/// Seconds with any number of fraction digits; those after the ninth are dropped.
-fn decimal(value: &[u8]) -> Option<Timestamp> {
-    let text = std::str::from_utf8(value).ok()?;
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let seconds: i64 = whole.parse().ok()?;
-    if !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    let nanos: u32 = format!("{fraction:0<9.9}").parse().ok()?;
-    if whole.starts_with('-') && nanos > 0 {
-        return Timestamp::new(seconds.checked_sub(1)?, 1_000_000_000 - nanos);
-    }
-    Timestamp::new(seconds, nanos)
-}
-
-fn text(bytes: Option<&[u8]>) -> Option<String> {
-    let text = std::str::from_utf8(bytes?).ok()?;
-    (!text.is_empty() && !text.chars().any(char::is_control)).then(|| text.to_owned())
+fn entry(raw: &Raw, path: PkgPath, kind: EntryKind) -> Result<Entry, String> {
+    let (header, pax) = (&raw.header, &raw.pax);
+    let old = header.as_old();
+    let mode = field(&old.mode, header.mode().map(u64::from), "its mode")?;
+    let seconds = field(&old.mtime, header.mtime(), "its time")?;
+    let name = |name: Option<&[u8]>| name.and_then(pax::text);
+    Ok(Entry {
+        path,
+        kind,
+        mode: Mode::from_raw((mode & u64::from(Mode::MASK)) as u32),
+        // Times before 1970 are two's complement numbers.
+        mtime: pax.mtime.unwrap_or_else(|| Timestamp::from_seconds(seconds.cast_signed())),
+        uid: pax.uid.map_or_else(|| field(&old.uid, header.uid(), "its owner"), Ok)?,
+        gid: pax.gid.map_or_else(|| field(&old.gid, header.gid(), "its group"), Ok)?,
+        user: pax.user.clone().or_else(|| name(header.username_bytes())),
+        group: pax.group.clone().or_else(|| name(header.groupname_bytes())),
+        xattrs: pax.xattrs.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+    })
 }
