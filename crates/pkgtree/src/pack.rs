@@ -10,6 +10,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::Write;
 use std::num::NonZeroUsize;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use pkgformat::record::{self, Summary, SummaryBuilder};
@@ -50,6 +51,9 @@ impl Default for PackOptions {
         Self { owners: Owners::Root, clamp_mtime: None, threads }
     }
 }
+
+/// Bytes that are copied at a time from the file in between.
+const THROUGH: usize = 256 << 10;
 
 /// A filter's answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -212,6 +216,25 @@ impl<'a> Packer<'a> {
         let written = self.write_blobs(&mut sink, &first_uses(&record, &looks))?;
         let packed = finish(&mut sink, record, &written)?;
         sink.0.flush().map_err(Error::Output)?;
+        Ok(packed)
+    }
+
+    /// Packs into anything that takes bytes, through a file in between that nobody else may change: so every file of the
+    /// tree is read and hashed once, which takes less time than [`Packer::write_to`] and as much space as the package.
+    ///
+    /// # Errors
+    /// As [`Packer::write_to`]; a disk without room for the file.
+    pub fn write_through(self, between: &File, mut output: impl Write) -> Result<Packed> {
+        let packed = self.write_to_file(between)?;
+        let mut buffer = vec![0; THROUGH];
+        let mut position = 0;
+        while position < packed.bytes {
+            let length = usize::try_from(packed.bytes - position).map_or(THROUGH, |left| left.min(THROUGH));
+            between.read_exact_at(&mut buffer[..length], position).map_err(Error::Output)?;
+            output.write_all(&buffer[..length]).map_err(Error::Output)?;
+            position += length as u64;
+        }
+        output.flush().map_err(Error::Output)?;
         Ok(packed)
     }
 

@@ -204,7 +204,11 @@ fn large_files_stand_once_each() {
     for threads in [1, 2, 5] {
         let mut options = PackOptions::default();
         options.threads = std::num::NonZeroUsize::new(threads).unwrap();
-        assert!(pack_once(Packer::new(&tree, meta(), options)) == package, "{threads} threads");
+        let packer = || Packer::new(&tree, meta(), options.clone());
+        assert!(pack_once(packer()) == package, "{threads} threads");
+        let mut through = Vec::new();
+        packer().write_through(&tempfile::tempfile().unwrap(), &mut through).unwrap();
+        assert!(through == package, "{threads} threads, through a file");
     }
     let unpacked = crate::sample::unpack(&package, scratch.root(), "new").unwrap();
     assert_eq!(unpacked.summary.blobs, 5);
