@@ -1,4 +1,4 @@
-//! Foreign packages become packages.
+//! Foreign packages become packages, and packages become foreign ones.
 //!
 //! [`read`] takes a package of another system from any source, tells what it is by its first bytes, and gives a
 //! [`Converted`] package: record, contents, and a [`Report`] of what could not be kept. Versions keep their order
@@ -26,6 +26,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! [`to_tar`] and [`to_gpkg`] go the other way.
+//!
 //! Contents go through a scratch file that the caller opens, so memory holds the manifest and little else.
 //!
 //! This crate runs no script of a package, decides on no signature, and writes no file of its own accord.
@@ -38,9 +40,11 @@ mod debian;
 mod draft;
 mod effects;
 mod error;
+mod export;
 mod format;
 mod gentoo;
 mod name;
+mod portage;
 mod report;
 mod rpm;
 mod spool;
@@ -56,7 +60,9 @@ use pkgformat::PackageMeta;
 
 pub use converted::Converted;
 pub use error::{Error, Result};
-pub use format::Format;
+pub use export::to_tar;
+pub use format::{Format, Sniffed};
+pub use portage::to_gpkg;
 pub use report::{Loss, LossKind, Report};
 pub use version::{Comparison, Scheme, VersionError};
 
@@ -75,16 +81,21 @@ pub struct Options {
 ///
 /// # Errors
 /// A file that is none of the known ones, a damaged or unsafe package, a version without a counterpart, a full disk.
-pub fn read(mut source: impl Read, spool: File, options: &Options) -> Result<Converted> {
-    let head = format::read_head(&mut source).map_err(Error::Input)?;
-    let format = Format::sniff(&head).ok_or(Error::Unknown)?;
-    let whole = (&*head).chain(source);
-    match format {
-        Format::Deb => debian::read(whole, spool, options),
-        Format::Rpm => rpm::read(whole, spool, options),
-        Format::Apk => alpine::read(whole, spool, options),
-        Format::Pacman => arch::read(whole, spool, options),
-        Format::Tar => tarball::read(whole, spool, options),
-        Format::Gpkg => gentoo::read(whole, spool, options),
+pub fn read(source: impl Read, spool: File, options: &Options) -> Result<Converted> {
+    read_sniffed(Sniffed::new(source).map_err(Error::Input)?, spool, options)
+}
+
+/// As [`read`], of a source that was looked at.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_sniffed<R: Read>(source: Sniffed<R>, spool: File, options: &Options) -> Result<Converted> {
+    match source.format().ok_or(Error::Unknown)? {
+        Format::Deb => debian::read(source, spool, options),
+        Format::Rpm => rpm::read(source, spool, options),
+        Format::Apk => alpine::read(source, spool, options),
+        Format::Pacman => arch::read(source, spool, options),
+        Format::Gpkg => gentoo::read(source, spool, options),
+        Format::Tar => tarball::read(source, spool, options),
     }
 }

@@ -9,7 +9,7 @@ mod pacman;
 mod rpm;
 mod suffixed;
 
-use pkgtypes::{Constraint, FullVersion, Op, Version};
+use pkgtypes::{Constraint, FullVersion, Op, Release, Version};
 
 /// Whose versions they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -103,6 +103,18 @@ impl Scheme {
     }
 }
 
+/// The version of Portage's that has this one as its counterpart; a release of ours is a revision.
+pub(crate) fn for_portage(version: &Version, release: Release) -> Option<String> {
+    let upstream = match release.0 {
+        0 => version.upstream().to_owned(),
+        revision => format!("{}^{revision}", version.upstream()),
+    };
+    let text = suffixed::decode(&upstream)?;
+    // Whatever was understood must mean the same.
+    let coded = Scheme::Gentoo.version(&text).ok()?;
+    (version.epoch() == 0 && coded.upstream() == upstream).then_some(text)
+}
+
 /// A foreign version, coded.
 struct Coded {
     epoch: u64,
@@ -160,4 +172,22 @@ fn split_run(text: &str, is_inside: impl Fn(u8) -> bool) -> (&str, &str) {
     let end = text.bytes().position(|byte| !is_inside(byte)).unwrap_or(text.len());
     // A byte outside is ASCII or begins a character, because no continuation byte follows one that is inside.
     text.split_at(end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn portages_versions_come_back() {
+        for text in ["1", "1.0", "1.01", "1.2.3b", "1.0_rc1", "1.0b_alpha2_p3-r4", "1.0_p20240101-r1", "2024.03.1"] {
+            let version = Scheme::Gentoo.version(text).unwrap();
+            assert_eq!(for_portage(&version, Release(0)).as_deref(), Some(text));
+        }
+        let ours = |text: &str, release| for_portage(&text.parse().unwrap(), Release(release));
+        assert_eq!(ours("1.2", 3).as_deref(), Some("1.2-r3"));
+        for other in ["2.36^9+deb12u14", "1:1.0", "1.0+git1", "1.0~~", "1.2_", "1.0^"] {
+            assert_eq!(ours(other, 0), None, "{other}");
+        }
+    }
 }

@@ -1,5 +1,4 @@
 //! The versions that `docs/format/conversion.md` shows are the ones that come out.
-#![expect(clippy::unwrap_used, reason = "a test that fails says so")]
 
 use convert::Scheme;
 

@@ -5,8 +5,8 @@ use std::io::{BufWriter, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use codec::Format as Compression;
-use convert::{Converted, Error as ConvertError, Format, LossKind, Options};
+use codec::{Encoder, Format as Compression};
+use convert::{Converted, Error as ConvertError, Format, Loss, LossKind, Options, Report, Sniffed};
 use installdb::zpkg;
 use pkgfile::{CompressOptions, Compressor};
 use pkgformat::{Limits, PackageRecord, Reader, Writer};
@@ -27,7 +27,8 @@ use crate::{exit, packages};
 pub struct Args {
     /// The package: deb, rpm, apk, pacman, gpkg, tar, kpkg or zpkg, which its first bytes tell; `-` is standard input.
     file: PathBuf,
-    /// The package to write; its ending says what it becomes: .kpkg, .tar, .zpkg, and .zst, .xz or .gz after the first two.
+    /// The package to write; its ending says what it becomes: .kpkg or .tar, with .zst, .xz or .gz after it,
+    /// .zpkg, .gpkg.tar.
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
     /// A value of the metadata of a tar archive, which says nothing of itself; the name's default is that of FILE.
@@ -52,60 +53,112 @@ pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
     let target = Target::of(&args.output)?;
     let cannot = || format!("cannot convert {}", packages::shown(&args.file));
     let source = Source::open(args, &target).with_context(cannot)?;
-    let record = target.write(&source).with_context(cannot)?;
-    report(args, &source, &record, voice)?;
+    let (record, written) = target.write(&source).with_context(cannot)?;
+    let read = if let Source::Foreign(converted, _) = &source { &converted.report().losses[..] } else { &[] };
+    let losses: Vec<&Loss> = read.iter().chain(&written.losses).collect();
+    report(args, source.kind(), &record, &losses, voice)?;
     Ok(exit::DONE)
 }
 
+/// What becomes of the package, and where it goes.
+struct Target {
+    kind: Kind,
+    output: Output,
+    compression: Compression,
+}
+
 /// What becomes of the package, by the ending of the file's name.
-enum Target {
-    Stream(Box<dyn Write>, Compression),
-    File { folder: Root, name: PkgPath, compression: Compression },
-    Sqlite { folder: Root, name: PkgPath },
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Package,
+    Sqlite,
+    Tar,
+    Gpkg,
+}
+
+impl Kind {
+    fn of(path: &Path) -> Self {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let plain = [".zst", ".xz", ".gz", ".bz2"].iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(&name);
+        if name.ends_with(".zpkg") {
+            Self::Sqlite
+        } else if name.ends_with(".gpkg.tar") {
+            Self::Gpkg
+        } else if plain.ends_with(".tar") {
+            Self::Tar
+        } else {
+            Self::Package
+        }
+    }
 }
 
 impl Target {
     fn of(path: &Path) -> anyhow::Result<Self> {
-        let is_sqlite = path.file_name().unwrap_or_default().to_string_lossy().ends_with(".zpkg");
-        let compression = Compression::from_extension(path);
-        match Output::of(path)? {
-            Output::File { folder, name } if is_sqlite => Ok(Self::Sqlite { folder, name }),
-            Output::File { folder, name } => Ok(Self::File { folder, name, compression }),
-            Output::Stream(_) if is_sqlite => {
-                Err(Failure::new(exit::USAGE, "a `.zpkg` can not be written as a stream").into())
-            }
-            Output::Stream(stream) => Ok(Self::Stream(stream, compression)),
+        let (kind, output) = (Kind::of(path), Output::of(path)?);
+        if matches!(kind, Kind::Sqlite | Kind::Gpkg) && matches!(output, Output::Stream(_)) {
+            return Err(Failure::new(exit::USAGE, "this kind of package can not be written as a stream").into());
         }
+        Ok(Self { kind, output, compression: Compression::from_extension(path) })
     }
 
-    fn write(self, source: &Source) -> anyhow::Result<PackageRecord> {
-        match self {
-            Self::Sqlite { folder, name } => {
-                let reader = source.reader()?;
-                let record = reader.package().clone();
-                zpkg::from_kpkg(reader, &folder, &name, Durability::Atomic)?;
-                Ok(record)
+    /// Writes the package; what is not complete is not there.
+    fn write(self, source: &Source) -> anyhow::Result<(PackageRecord, Report)> {
+        let scratch = self.scratch()?;
+        let (folder, name) = match self.output {
+            Output::Stream(stream) => {
+                return write(source, self.kind, BufWriter::new(stream), self.compression, scratch);
             }
-            Self::Stream(stream, compression) => source.write(BufWriter::new(stream), compression),
-            Self::File { folder, name, compression } => {
-                let file = TempFile::new_for(&folder, &name, Mode::from_raw(0o644))?;
-                let record = source.write(BufWriter::with_capacity(1 << 18, file.file()), compression)?;
-                file.persist(Durability::Atomic)?;
-                Ok(record)
-            }
+            Output::File { folder, name } => (folder, name),
+        };
+        if self.kind == Kind::Sqlite {
+            let reader = source.reader()?;
+            let record = reader.package().clone();
+            zpkg::from_kpkg(reader, &folder, &name, Durability::Atomic)?;
+            return Ok((record, Report::default()));
         }
+        let file = TempFile::new_for(&folder, &name, Mode::from_raw(0o644))?;
+        let output = BufWriter::with_capacity(1 << 18, file.file());
+        let written = if self.kind == Kind::Gpkg {
+            let reader = source.reader()?;
+            let record = reader.package().clone();
+            let (mut output, report) = convert::to_gpkg(reader, scratch, output)?;
+            output.flush()?;
+            (record, report)
+        } else {
+            write(source, self.kind, output, self.compression, scratch)?
+        };
+        file.persist(Durability::Atomic)?;
+        Ok(written)
     }
 
     /// A file without a name, on the disk that the package goes to.
     fn scratch(&self) -> anyhow::Result<File> {
         let name = PkgPath::new(*b"contents")?;
         let mode = Mode::from_raw(0o600);
-        let file = match self {
-            Self::Stream(..) => TempFile::new_for(&Root::open(std::env::temp_dir())?, &name, mode)?,
-            Self::File { folder, .. } | Self::Sqlite { folder, .. } => TempFile::new_for(folder, &name, mode)?,
+        let file = match &self.output {
+            Output::Stream(_) => TempFile::new_for(&Root::open(std::env::temp_dir())?, &name, mode)?,
+            Output::File { folder, .. } => TempFile::new_for(folder, &name, mode)?,
         };
         Ok(file.file().try_clone()?)
     }
+}
+
+/// What can be written as a stream: a package of ours, or a tar archive.
+fn write(
+    source: &Source,
+    kind: Kind,
+    output: impl Write,
+    compression: Compression,
+    scratch: File,
+) -> anyhow::Result<(PackageRecord, Report)> {
+    if kind != Kind::Tar {
+        return Ok((source.write(output, compression)?, Report::default()));
+    }
+    let reader = source.reader()?;
+    let record = reader.package().clone();
+    let (encoder, report) = convert::to_tar(reader, scratch, Encoder::new(output, compression)?)?;
+    encoder.finish()?.flush()?;
+    Ok((record, report))
 }
 
 /// A package, ready to become another one.
@@ -118,21 +171,13 @@ enum Source {
 
 impl Source {
     fn open(args: &Args, target: &Target) -> anyhow::Result<Self> {
-        let mut input = packages::raw(&args.file)?;
-        let mut head = Vec::new();
-        (&mut input).take(HEAD).read_to_end(&mut head)?;
-        if zpkg::is_zpkg(&head) {
-            let mut scratch = target.scratch()?;
-            if args.file.as_os_str() == "-" {
-                return Err(Failure::new(exit::USAGE, "a `.zpkg` can not be read from a stream").into());
-            }
-            zpkg::to_kpkg(&args.file, BufWriter::new(&mut scratch))?;
-            return Ok(Self::Own(scratch, "zpkg"));
+        let input = Sniffed::new(packages::raw(&args.file)?).map_err(ConvertError::Input)?;
+        if zpkg::is_zpkg(input.head()) {
+            return Self::open_sqlite(args, target);
         }
-        let whole = head.as_slice().chain(input);
-        if is_ours(&head) {
+        if input.plain_head().starts_with(&pkgformat::record::MAGIC) {
             let mut scratch = target.scratch()?;
-            let mut plain = codec::Decoder::new(whole, codec::Bounds::default())?;
+            let mut plain = codec::Decoder::new(input, codec::Bounds::default())?;
             std::io::copy(&mut plain, &mut scratch).map_err(pkgformat::Error::from)?;
             return Ok(Self::Own(scratch, "kpkg"));
         }
@@ -141,7 +186,7 @@ impl Source {
         if let Some(key) = &args.key {
             options.gpkg_keys = Some(keys(key)?);
         }
-        match convert::read(whole, target.scratch()?, &options) {
+        match convert::read_sniffed(input, target.scratch()?, &options) {
             // Only a tar archive has to be told what it is.
             Err(ConvertError::Missing { format: "tar", .. }) => {
                 Err(meta.err().unwrap_or_else(|| anyhow::anyhow!("no metadata")))
@@ -152,6 +197,16 @@ impl Source {
                 Ok(Self::Foreign(Box::new(converted), target.scratch()?))
             }
         }
+    }
+
+    /// A sqlite file is read in any order.
+    fn open_sqlite(args: &Args, target: &Target) -> anyhow::Result<Self> {
+        if args.file.as_os_str() == "-" {
+            return Err(Failure::new(exit::USAGE, "a `.zpkg` can not be read from a stream").into());
+        }
+        let mut scratch = target.scratch()?;
+        zpkg::to_kpkg(&args.file, BufWriter::new(&mut scratch))?;
+        Ok(Self::Own(scratch, "zpkg"))
     }
 
     /// Writes the package, compressed, every content checked on its way.
@@ -188,15 +243,6 @@ impl Source {
     }
 }
 
-/// Bytes that tell what a file is: a header of sqlite, or a compressed record.
-const HEAD: u64 = 64 << 10;
-
-fn is_ours(head: &[u8]) -> bool {
-    let mut magic = [0; 4];
-    let decoder = codec::Decoder::new(head, codec::Bounds::default());
-    decoder.is_ok_and(|mut decoder| decoder.read_exact(&mut magic).is_ok()) && magic == pkgformat::record::MAGIC
-}
-
 fn keys(path: &Path) -> anyhow::Result<archive::OpenPgpKeys> {
     let mut bytes = Vec::new();
     packages::raw(path)?.take(16 << 20).read_to_end(&mut bytes)?;
@@ -228,12 +274,8 @@ fn copy<W: Write>(mut reader: Reader<Box<dyn Read>>, output: W) -> anyhow::Resul
     Ok((output, record))
 }
 
-fn report(args: &Args, source: &Source, record: &PackageRecord, voice: &Voice) -> anyhow::Result<()> {
+fn report(args: &Args, from: &str, record: &PackageRecord, losses: &[&Loss], voice: &Voice) -> anyhow::Result<()> {
     let meta = record.meta();
-    let losses = match source {
-        Source::Foreign(converted, _) => converted.report().losses.as_slice(),
-        Source::Own(..) => &[],
-    };
     if args.json {
         let losses: Vec<_> = losses
             .iter()
@@ -243,7 +285,7 @@ fn report(args: &Args, source: &Source, record: &PackageRecord, voice: &Voice) -
             "format_version": 1,
             "file": args.output.display().to_string(),
             "id": record.id().to_string(),
-            "from": source.kind(),
+            "from": from,
             "name": meta.name.as_str(),
             "version": meta.version.to_string(),
             "release": meta.release.0,
@@ -257,14 +299,14 @@ fn report(args: &Args, source: &Source, record: &PackageRecord, voice: &Voice) -
     let scripts: Vec<&str> =
         losses.iter().filter(|loss| loss.kind == LossKind::Script).map(|loss| loss.what.as_str()).collect();
     if !scripts.is_empty() {
-        voice.warning(format_args!("kept, and never run: the scripts {}", scripts.join(", ")));
+        voice.warning(format_args!("scripts that do not run any more: {}", scripts.join(", ")));
     }
     voice.status(format_args!(
         "converted {} {}-{} from {}, {}",
         meta.name,
         meta.version,
         meta.release,
-        source.kind(),
+        from,
         render::count(record.manifest().entries().len() as u64, "path"),
     ));
     Ok(())

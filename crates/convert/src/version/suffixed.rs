@@ -103,3 +103,25 @@ fn push_suffix(coded: &mut String, name: &str, number: &str, dialect: Dialect) -
     }
     Some(number.is_empty() && dialect == Dialect::Apk)
 }
+
+/// The text of Portage that [`code`] makes this of, if there is one.
+pub(super) fn decode(upstream: &str) -> Option<String> {
+    let (numbers, mut rest) = split_run(upstream, |byte| byte.is_ascii_digit() || b"._".contains(&byte));
+    let mut text = numbers.replace('_', "");
+    if rest.starts_with(|first: char| first.is_ascii_lowercase()) {
+        text.push_str(&rest[..1]);
+        rest = &rest[1..];
+    }
+    while let Some(mark) = rest.chars().next() {
+        let (name, after) = split_run(rest.get(1..)?, |byte| byte.is_ascii_lowercase());
+        let (number, after) = split_run(after, |byte| byte.is_ascii_digit());
+        match (mark, name) {
+            ('^', "") => text.push_str("-r"),
+            ('~' | '^', name) => text.extend(["_", name]),
+            _ => return None,
+        }
+        text.push_str(number);
+        rest = after;
+    }
+    Some(text)
+}

@@ -99,7 +99,7 @@ impl Deb {
 }
 
 fn member(bytes: &mut Vec<u8>, name: &str, content: &[u8]) {
-    write!(bytes, "{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", 0, 0, 0, 100_644, content.len()).unwrap();
+    writeln!(bytes, "{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`", 0, 0, 0, 100_644, content.len()).unwrap();
     bytes.extend_from_slice(content);
     if content.len() % 2 == 1 {
         bytes.push(b'\n');
