@@ -101,7 +101,9 @@ fn write(packer: Packer<'_>, output: Output, format: Format) -> anyhow::Result<P
     }
     let file = TempFile::new_for(&folder, &name, Mode::from_raw(0o644))?;
     let mut compressor = Compressor::new(BufWriter::new(file.file()), format, &CompressOptions::default())?;
-    let packed = packer.write_to(&mut compressor)?;
+    // Without a name nobody else can open it, and it is gone when this process is.
+    let between = TempFile::new_for(&folder, &name, Mode::from_raw(0o600))?.file().try_clone()?;
+    let packed = packer.write_through(&between, &mut compressor)?;
     compressor.finish()?.flush()?;
     file.persist(Durability::Atomic)?;
     Ok(packed)
