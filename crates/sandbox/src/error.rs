@@ -43,6 +43,14 @@ pub enum Error {
         /// Why it failed.
         source: io::Error,
     },
+    /// What the room wrote could not be listed.
+    #[error("the changes of the room cannot be listed at {}: {source}", path.display())]
+    Changes {
+        /// Where.
+        path: PathBuf,
+        /// Why; for more folders in folders or more entries than are allowed ENAMETOOLONG and EFBIG.
+        source: io::Error,
+    },
     /// The sink for the output failed; the room was ended.
     #[error("the output of the room could not be passed on: {0}")]
     Sink(io::Error),
@@ -64,7 +72,7 @@ impl Error {
         match self {
             Self::Start { step, .. } => Some(step),
             Self::Exec { .. } => Some("running the program"),
-            Self::Invalid { .. } | Self::Watch { .. } | Self::Sink(_) => None,
+            Self::Invalid { .. } | Self::Watch { .. } | Self::Changes { .. } | Self::Sink(_) => None,
         }
     }
 
@@ -74,6 +82,7 @@ impl Error {
             Self::Start { source, .. }
             | Self::Exec { source, .. }
             | Self::Watch { source, .. }
+            | Self::Changes { source, .. }
             | Self::Sink(source) => source.raw_os_error(),
             Self::Invalid { .. } => None,
         }

@@ -46,8 +46,9 @@
 //! - [`Limits::memory`] bounds each process' address space; the sum over all is looked at four times a second. A limit on
 //!   processes does not bind [`Profile::Script`] for root in the kernel; it is then only looked at. No control groups are used.
 //! - [`Limits`] on time and output hold while [`Child::wait_with`] runs, for pipes that were not taken away.
-//! - Setid bits and extended attributes can be written into writable mounts; all are mounted `nosuid`, but outside them such a
-//!   file is what it is: keep [`Access::Rw`] directories below a parent of mode 0700 and look before use.
+//! - Setid bits and extended attributes can be written into writable mounts unless [`Room::setid`] bans them; all are mounted
+//!   `nosuid`, but outside them such a file is what it is: keep [`Access::Rw`] directories below a parent of mode 0700 and look
+//!   before use ([`changes`] tells of them in an upper directory).
 //! - The names of the layers are visible in the room's `/proc/mounts`.
 //! - Mount points that a writable [`Root::Dir`] lacks are made in it, and removed after the room unless the caller was killed.
 //! - A caller that has made itself undumpable can make rooms as root only.
@@ -56,6 +57,7 @@
 
 mod blank;
 mod census;
+mod changes;
 mod child;
 mod error;
 mod filter;
@@ -69,6 +71,7 @@ mod stock;
 #[expect(unsafe_code, reason = "the one place that calls the kernel by hand; each block says on what it relies")]
 mod sys;
 
+pub use changes::{Change, Changed, changes};
 pub use child::Child;
 pub use error::Error;
 pub use outcome::{Exit, Limit, Limits, Outcome, Stream, Usage};

@@ -250,7 +250,8 @@ pub enum Session {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SetId {
-    /// They succeed, as packages with such files need. Everything is mounted `nosuid`, so nothing comes of it inside.
+    /// They succeed, as packages with such files need. Everything is mounted `nosuid`, so nothing comes of it inside; outside
+    /// [`changes`](crate::changes) tells of it.
     #[default]
     Record,
     /// The system call filter refuses them: modes with setid bits with EPERM, extended attributes with ENOTSUP. Calls whose

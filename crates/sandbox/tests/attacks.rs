@@ -6,12 +6,13 @@
 
 mod harness;
 
+use std::io::{BufRead, BufReader};
 use std::os::fd::AsRawFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 
 use harness::{Base, is_probe, marked, stdout};
-use sandbox::{Ids, InheritedFd, Input, Net, Room, Session};
+use sandbox::{Ids, InheritedFd, Input, Net, Room, Session, SetId};
 
 /// Calls the kernel and returns the error number, 0 for success.
 fn call(nr: libc::c_long, args: [usize; 6]) -> i32 {
@@ -70,7 +71,16 @@ fn namespaces() -> Vec<Attempt> {
     ]
 }
 
-fn kernel() -> Vec<Attempt> {
+/// Opens for reading, and reads: an error, or that there is nothing.
+fn opens_with_content(path: &str) -> i32 {
+    match std::fs::File::open(path).and_then(|mut file| std::io::Read::read(&mut file, &mut [0u8; 1])) {
+        Ok(0) => libc::ENODATA,
+        Ok(_) => 0,
+        Err(error) => error.raw_os_error().unwrap_or(-1),
+    }
+}
+
+fn doors() -> Vec<Attempt> {
     let zero = [0u64; 32];
     let memory = zero.as_ptr() as usize;
     vec![
@@ -87,14 +97,7 @@ fn kernel() -> Vec<Attempt> {
         ("swapon", call(libc::SYS_swapon, [address(c"/tmp"), 0, 0, 0, 0, 0])),
         ("acct", call(libc::SYS_acct, [0, 0, 0, 0, 0, 0])),
         ("reboot", call(libc::SYS_reboot, [0xfee1_dead, 672_274_793, 0, 0, 0, 0])),
-        ("syslog", call(libc::SYS_syslog, [10, 0, 0, 0, 0, 0])),
-        ("settimeofday", call(libc::SYS_settimeofday, [memory, 0, 0, 0, 0, 0])),
-        ("clock_settime", call(libc::SYS_clock_settime, [0, memory, 0, 0, 0, 0])),
-        ("adjtimex", call(libc::SYS_adjtimex, [memory, 0, 0, 0, 0, 0])),
         ("sethostname", call(libc::SYS_sethostname, [address(c"x"), 1, 0, 0, 0, 0])),
-        ("keyctl", call(libc::SYS_keyctl, [0, -3isize as usize, 0, 0, 0, 0])),
-        ("add_key", call(libc::SYS_add_key, [address(c"user"), address(c"x"), memory, 1, -3isize as usize, 0])),
-        ("request_key", call(libc::SYS_request_key, [address(c"user"), address(c"x"), 0, 0, 0, 0])),
         (
             "mknod",
             call(
@@ -102,14 +105,59 @@ fn kernel() -> Vec<Attempt> {
                 [-100isize as usize, address(c"/tmp/dev"), (libc::S_IFCHR | 0o666) as usize, 0x101, 0, 0],
             ),
         ),
-        ("nice -5", call(libc::SYS_setpriority, [0, 0, -5isize as usize, 0, 0, 0])),
-        ("realtime", call(libc::SYS_sched_setscheduler, [0, 1, [1i32; 2].as_ptr() as usize, 0, 0, 0])),
-        ("oom_score_adj", lower_oom_score()),
         ("setuid 0", call(libc::SYS_setuid, [0, 0, 0, 0, 0, 0])),
         ("setgroups", call(libc::SYS_setgroups, [0, 0, 0, 0, 0, 0])),
         (
             "setrlimit",
             call(libc::SYS_setrlimit, [libc::RLIMIT_CORE as usize, [u64::MAX; 2].as_ptr() as usize, 0, 0, 0, 0]),
+        ),
+    ]
+}
+
+fn log() -> Vec<Attempt> {
+    vec![
+        ("syslog", call(libc::SYS_syslog, [10, 0, 0, 0, 0, 0])),
+        ("/dev/kmsg", opens("/dev/kmsg", true)),
+        ("/proc/kmsg", opens_with_content("/proc/kmsg")),
+    ]
+}
+
+fn clocks() -> Vec<Attempt> {
+    let zero = [0u64; 32];
+    let memory = zero.as_ptr() as usize;
+    vec![
+        ("settimeofday", call(libc::SYS_settimeofday, [memory, 0, 0, 0, 0, 0])),
+        ("clock_settime", call(libc::SYS_clock_settime, [0, memory, 0, 0, 0, 0])),
+        ("adjtimex", call(libc::SYS_adjtimex, [memory, 0, 0, 0, 0, 0])),
+        ("clock_settime monotonic", call(libc::SYS_clock_settime, [1, memory, 0, 0, 0, 0])),
+        ("/dev/rtc", opens("/dev/rtc", true)),
+        ("/dev/rtc0", opens("/dev/rtc0", true)),
+    ]
+}
+
+fn scheduling() -> Vec<Attempt> {
+    vec![
+        ("nice -5", call(libc::SYS_setpriority, [0, 0, -5isize as usize, 0, 0, 0])),
+        ("realtime", call(libc::SYS_sched_setscheduler, [0, 1, [1i32; 2].as_ptr() as usize, 0, 0, 0])),
+        ("oom_score_adj", lower_oom_score()),
+        ("io priority", call(libc::SYS_ioprio_set, [1, 0, 1 << 13, 0, 0, 0])),
+    ]
+}
+
+fn keyrings() -> Vec<Attempt> {
+    let zero = [0u64; 32];
+    let memory = zero.as_ptr() as usize;
+    vec![
+        ("keyctl", call(libc::SYS_keyctl, [0, -3isize as usize, 0, 0, 0, 0])),
+        ("add_key", call(libc::SYS_add_key, [address(c"user"), address(c"x"), memory, 1, -3isize as usize, 0])),
+        ("request_key", call(libc::SYS_request_key, [address(c"user"), address(c"x"), 0, 0, 0, 0])),
+        ("search", call(libc::SYS_keyctl, [10, -3isize as usize, address(c"user"), address(c"sandbox-test"), 0, 0])),
+        (
+            "add to the user's",
+            call(
+                libc::SYS_add_key,
+                [address(c"user"), address(c"sandbox-inside"), address(c"x"), 1, -4isize as usize, 0],
+            ),
         ),
     ]
 }
@@ -144,7 +192,6 @@ fn init() -> Vec<Attempt> {
         ("mem", opens(&path("mem"), true)),
         ("environ", opens(&path("environ"), false)),
         ("maps", opens(&path("maps"), false)),
-        ("exe", opens(&path("exe"), true)),
         ("fd", std::fs::read_link(path("fd/0")).map_or_else(|error| error.raw_os_error().unwrap_or(-1), |_| 0)),
     ];
     let [mut here, mut there] = [[0usize; 2]; 2];
@@ -159,6 +206,16 @@ fn init() -> Vec<Attempt> {
     let _ = call(libc::SYS_kill, [1, libc::SIGKILL as usize, 0, 0, 0, 0]);
     let _ = call(libc::SYS_kill, [1, libc::SIGSTOP as usize, 0, 0, 0, 0]);
     attempts
+}
+
+/// Case 45: writing into programs that run.
+fn programs() -> Vec<Attempt> {
+    vec![
+        ("the init", opens("/proc/1/exe", true)),
+        ("this program", opens("/proc/self/exe", true)),
+        ("its file", opens("/tested", true)),
+        ("its loader", opens("/lib64/ld-linux-x86-64.so.2", true)),
+    ]
 }
 
 /// Case 1, and case 3 with the number of a process outside.
@@ -213,6 +270,95 @@ fn abstract_socket() -> Vec<Attempt> {
     vec![("connect", UnixStream::connect_addr(&address).map_or_else(|error| error.raw_os_error().unwrap_or(-1), |_| 0))]
 }
 
+/// Case 10: sockets that have a file.
+fn path_sockets() -> Vec<Attempt> {
+    let connect = |path: &str| UnixStream::connect(path).map_or_else(|error| error.raw_os_error().unwrap_or(-1), |_| 0);
+    let own = std::env::var("SOCKET").unwrap_or_default();
+    vec![
+        ("a socket of the caller", connect(&own)),
+        ("dbus", connect("/run/dbus/system_bus_socket")),
+        ("docker", connect("/var/run/docker.sock")),
+        ("x11", connect("/tmp/.X11-unix/X0")),
+    ]
+}
+
+/// Case 12: every way to a file with setid bits. What stays is told by its name.
+fn setid() -> Vec<Attempt> {
+    use std::os::unix::fs::PermissionsExt;
+    let at = -100isize as usize;
+    let make = |name: &str| {
+        let path = std::ffi::CString::new(format!("/out/{name}")).unwrap();
+        drop(std::fs::File::create(format!("/out/{name}")));
+        path
+    };
+    let (creates, mode) = ((libc::O_CREAT | libc::O_WRONLY) as usize, 0o6755usize);
+    let fchmod = std::fs::File::create("/out/fchmod").unwrap();
+    let how = [creates as u64, mode as u64, 0];
+    let mut attempts = vec![
+        ("chmod", call(libc::SYS_fchmodat, [at, address(&make("chmod")), mode, 0, 0, 0])),
+        ("fchmod", call(libc::SYS_fchmod, [fchmod.as_raw_fd() as usize, mode, 0, 0, 0, 0])),
+        ("fchmodat2", call(452, [at, address(&make("fchmodat2")), mode, 0, 0, 0])),
+        ("openat", call(libc::SYS_openat, [at, address(c"/out/openat"), creates, mode, 0, 0])),
+        ("openat2", call(libc::SYS_openat2, [at, address(c"/out/openat2"), how.as_ptr() as usize, 24, 0, 0])),
+        ("mknodat", call(libc::SYS_mknodat, [at, address(c"/out/mknodat"), libc::S_IFREG as usize | mode, 0, 0, 0])),
+        ("O_TMPFILE", tmpfile(mode)),
+        ("io_uring", call(libc::SYS_io_uring_setup, [1, how.as_ptr() as usize, 0, 0, 0, 0])),
+    ];
+    #[cfg(target_arch = "x86_64")]
+    attempts.extend([
+        ("old chmod", call(libc::SYS_chmod, [address(&make("chmod-old")), mode, 0, 0, 0, 0])),
+        ("open", call(libc::SYS_open, [address(c"/out/open"), creates, mode, 0, 0, 0])),
+        ("creat", call(libc::SYS_creat, [address(c"/out/creat"), mode, 0, 0, 0, 0])),
+        ("mknod", call(libc::SYS_mknod, [address(c"/out/mknod"), libc::S_IFREG as usize | mode, 0, 0, 0, 0])),
+    ]);
+    let left: Vec<_> = std::fs::read_dir("/out").unwrap().flatten().collect();
+    for entry in left {
+        let mode = entry.metadata().unwrap().permissions().mode();
+        if mode & 0o6000 != 0 {
+            println!("\nSETID {}", entry.file_name().display());
+        }
+    }
+    attempts
+}
+
+/// A file without a name that gets one afterwards.
+fn tmpfile(mode: usize) -> i32 {
+    let flags = (libc::O_TMPFILE | libc::O_WRONLY) as usize;
+    // SAFETY: the path is NUL-terminated and lives.
+    let fd = unsafe { libc::syscall(libc::SYS_openat, -100isize, address(c"/out"), flags, mode) };
+    if fd < 0 {
+        return std::io::Error::last_os_error().raw_os_error().unwrap_or(-1);
+    }
+    let from = std::ffi::CString::new(format!("/proc/self/fd/{fd}")).unwrap();
+    let follow = libc::AT_SYMLINK_FOLLOW as usize;
+    let at = -100isize as usize;
+    call(libc::SYS_linkat, [at, address(&from), at, address(c"/out/tmpfile"), follow, 0])
+}
+
+/// Case 13: attributes by every call there is.
+fn set_attributes() -> Vec<Attempt> {
+    let file = std::fs::File::create("/out/file").unwrap();
+    let (path, name, value) = (address(c"/out/file"), address(c"user.test"), address(c"value"));
+    let fd = file.as_raw_fd() as usize;
+    // A capability set of revision 2: CAP_NET_RAW.
+    let raw: [u32; 5] = [0x0200_0001, 1 << 13, 0, 0, 0];
+    let arguments = [value as u64, 5, 0];
+    let immutable = 0x10u64;
+    vec![
+        ("setxattr", call(libc::SYS_setxattr, [path, name, value, 5, 0, 0])),
+        ("lsetxattr", call(libc::SYS_lsetxattr, [path, name, value, 5, 0, 0])),
+        ("fsetxattr", call(libc::SYS_fsetxattr, [fd, name, value, 5, 0, 0])),
+        ("setxattrat", call(463, [-100isize as usize, path, 0, name, arguments.as_ptr() as usize, 16])),
+        (
+            "capability",
+            call(libc::SYS_setxattr, [path, address(c"security.capability"), raw.as_ptr() as usize, 20, 0, 0]),
+        ),
+        ("acl", call(libc::SYS_setxattr, [path, address(c"system.posix_acl_access"), value, 4, 0, 0])),
+        ("flags", call(libc::SYS_ioctl, [fd, 0x4008_6602, (&raw const immutable) as usize, 0, 0, 0])),
+        ("file_setattr", call(469, [-100isize as usize, path, (&raw const immutable) as usize, 24, 0, 0])),
+    ]
+}
+
 /// Case 26: the host's listener, by the address that means the room inside.
 fn tcp() -> Vec<Attempt> {
     let port = std::env::var("PORT").unwrap_or_default();
@@ -230,7 +376,15 @@ fn attacker() {
     let attempts = match std::env::var("ATTACK").unwrap().as_str() {
         "mounts" => mounts(),
         "namespaces" => namespaces(),
-        "kernel" => kernel().into_iter().chain(ports()).collect(),
+        "doors" => doors().into_iter().chain(ports()).collect(),
+        "log" => log(),
+        "clocks" => clocks(),
+        "scheduling" => scheduling(),
+        "keyrings" => keyrings(),
+        "programs" => programs(),
+        "sockets by path" => path_sockets(),
+        "setid" => setid(),
+        "attributes" => set_attributes(),
         "sockets" => sockets(),
         "init" => init(),
         "terminal" => terminal(),
@@ -276,12 +430,12 @@ fn denied_to_all(name: &str) {
 }
 
 #[test]
-fn case_17_18_mounts_cannot_be_changed() {
+fn case_17_mounts_cannot_be_changed() {
     denied_to_all("mounts");
 }
 
 #[test]
-fn case_17_18_hold_without_the_filter_too() {
+fn case_18_nothing_can_be_uncovered_even_without_the_filter() {
     let base = Base::new();
     let mut room = base.probe("attacker");
     room.seccomp = false;
@@ -294,9 +448,53 @@ fn case_19_namespaces_cannot_be_nested() {
 }
 
 #[test]
-fn case_11_23_24_25_the_kernels_doors_are_closed() {
+fn case_23_the_kernels_doors_are_closed() {
     let base = Base::new();
-    assert_denied(&mut base.probe("attacker"), "kernel");
+    assert_denied(&mut base.probe("attacker"), "doors");
+}
+
+#[test]
+fn case_07_the_kernels_log_cannot_be_read_or_written() {
+    denied_to_all("log");
+}
+
+#[test]
+fn case_24_clocks_cannot_be_set() {
+    denied_to_all("clocks");
+}
+
+#[test]
+fn case_25_nobody_gets_ahead_of_others() {
+    denied_to_all("scheduling");
+}
+
+/// The serial number of a key of the session that is named like this, if there is one.
+fn key_of_the_session(name: &std::ffi::CStr) -> Option<i64> {
+    const SEARCH: usize = 10;
+    const SESSION: usize = -3isize as usize;
+    // SAFETY: both strings are NUL-terminated and live.
+    let found = unsafe { libc::syscall(libc::SYS_keyctl, SEARCH, SESSION, address(c"user"), address(name), 0) };
+    (found > 0).then_some(found)
+}
+
+#[test]
+fn case_11_the_callers_keys_are_out_of_reach() {
+    let base = Base::new();
+    // SAFETY: all strings are NUL-terminated and live; the length is that of the value.
+    let made = unsafe {
+        let (kind, name, value) = (address(c"user"), address(c"sandbox-test"), address(c"secret"));
+        libc::syscall(libc::SYS_add_key, kind, name, value, 6, -3isize as usize)
+    };
+    assert_denied(&mut base.probe("attacker"), "keyrings");
+    // Without the filter there still is another session: the caller's key is not found there.
+    let mut room = base.probe("attacker");
+    room.seccomp = false;
+    let search = attack(&mut room, "keyrings").into_iter().find(|(_, name)| name == "search").unwrap();
+    assert_ne!(search.0, 0);
+    if made > 0 {
+        assert_eq!(key_of_the_session(c"sandbox-test"), Some(made), "the caller's own is still there");
+    }
+    assert_eq!(key_of_the_session(c"sandbox-inside"), None);
 }
 
 #[test]
@@ -305,8 +503,75 @@ fn case_26_only_ordinary_socket_families_exist() {
 }
 
 #[test]
-fn case_4_45_the_init_cannot_be_looked_into_or_ended() {
+fn case_04_the_init_cannot_be_looked_into_or_ended() {
     denied_to_all("init");
+}
+
+#[test]
+fn case_45_programs_that_run_cannot_be_overwritten() {
+    denied_to_all("programs");
+}
+
+#[test]
+fn case_10_sockets_with_a_file_are_not_shown() {
+    let (base, dir) = (Base::new(), tempfile::TempDir::new().unwrap());
+    let path = dir.path().join("socket");
+    let listener = UnixListener::bind(&path).unwrap();
+    let mut room = base.probe("attacker");
+    room.env("SOCKET", &path);
+    assert_denied(&mut room, "sockets by path");
+    drop(listener);
+}
+
+/// A room that has a writable `/out`, with a parent that only the caller enters.
+fn with_output(base: &Base) -> (tempfile::TempDir, Room) {
+    let dir = tempfile::TempDir::new().unwrap();
+    rustix::fs::chmod(dir.path(), 0o700.into()).unwrap();
+    rustix::fs::mkdir(dir.path().join("out"), 0o755.into()).unwrap();
+    let mut room = base.probe("attacker");
+    room.bind_rw(dir.path().join("out"), "/out");
+    (dir, room)
+}
+
+/// The setid bits of files outside.
+fn setid_outside(dir: &tempfile::TempDir) -> Vec<String> {
+    use std::os::unix::fs::MetadataExt;
+    let entries = std::fs::read_dir(dir.path().join("out")).unwrap().flatten();
+    let marked = entries.filter(|entry| entry.metadata().unwrap().mode() & 0o6000 != 0);
+    marked.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+}
+
+#[test]
+fn case_12_setid_files_are_banned_or_without_effect() {
+    let base = Base::new();
+    let (dir, mut room) = with_output(&base);
+    room.setid = SetId::Ban;
+    assert_denied(&mut room, "setid");
+    assert_eq!(setid_outside(&dir), Vec::<String>::new());
+    // Allowed they are written, but nothing comes of them: nosuid inside, and a parent that keeps all others out.
+    let (dir, mut room) = with_output(&base);
+    attack(&mut room, "setid");
+    assert!(setid_outside(&dir).contains(&"openat".to_owned()));
+    let mut room = base.sh(
+        "cp /bin/sh /out/sh && chmod 6755 /out/sh && /out/sh -pc 'grep -E \"^(Uid|NoNewPrivs)\" /proc/self/status'",
+    );
+    room.bind_rw(dir.path().join("out"), "/out");
+    let text = stdout(&room);
+    assert!(text.contains("Uid:\t1000\t1000\t1000\t1000") && text.contains("NoNewPrivs:\t1"), "{text}");
+}
+
+#[test]
+fn case_13_attributes_are_banned_or_told() {
+    let base = Base::new();
+    let (_dir, mut room) = with_output(&base);
+    room.setid = SetId::Ban;
+    assert_denied(&mut room, "attributes");
+    // Allowed, the owner's own kind works; capabilities and immutability are for those who have power, and a room has none.
+    let (_dir, mut room) = with_output(&base);
+    let attempts = attack(&mut room, "attributes");
+    for name in ["capability", "flags"] {
+        assert!(attempts.iter().any(|(errno, attempt)| attempt == name && *errno != 0), "{name}: {attempts:?}");
+    }
 }
 
 #[test]
@@ -315,7 +580,7 @@ fn case_46_other_call_tables_are_no_way_around() {
 }
 
 #[test]
-fn case_1_nothing_can_be_typed_into_the_callers_terminal() {
+fn case_01_nothing_can_be_typed_into_the_callers_terminal() {
     let base = Base::new();
     let master = rustix::pty::openpt(rustix::pty::OpenptFlags::RDWR | rustix::pty::OpenptFlags::NOCTTY).unwrap();
     rustix::pty::grantpt(&master).unwrap();
@@ -335,7 +600,7 @@ fn case_1_nothing_can_be_typed_into_the_callers_terminal() {
 }
 
 #[test]
-fn case_3_a_process_outside_cannot_be_reached() {
+fn case_03_a_process_outside_cannot_be_reached() {
     let base = Base::new();
     let mut victim =
         std::process::Command::new("/usr/bin/sleep").arg("1000").stdout(std::process::Stdio::null()).spawn().unwrap();
@@ -348,7 +613,7 @@ fn case_3_a_process_outside_cannot_be_reached() {
 }
 
 #[test]
-fn case_8_abstract_sockets_of_the_host_are_cut_off() {
+fn case_08_abstract_sockets_of_the_host_are_cut_off() {
     let base = Base::new();
     let name = format!("sandbox-test-{}", std::process::id());
     let listener = UnixListener::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
@@ -360,6 +625,32 @@ fn case_8_abstract_sockets_of_the_host_are_cut_off() {
         assert_denied(&mut room, "abstract");
     }
     drop(listener);
+    // The other way: what the room listens on is not there outside.
+    let mut room = base.probe("listens");
+    room.env("SOCKET", format!("{name}-inside"));
+    room.stdin = Input::Inherit;
+    let (read, write) = std::io::pipe().unwrap();
+    room.stdin = Input::Fd(read.as_raw_fd());
+    let mut child = room.spawn().unwrap();
+    let mut lines = BufReader::new(child.take_stdout().unwrap()).lines();
+    while !lines.next().unwrap().unwrap().contains("LISTENING") {}
+    let inside = SocketAddr::from_abstract_name(format!("{name}-inside")).unwrap();
+    assert_eq!(UnixStream::connect_addr(&inside).unwrap_err().raw_os_error(), Some(libc::ECONNREFUSED));
+    drop(write);
+    while lines.next().is_some_and(|line| line.is_ok()) {}
+    assert!(child.wait().unwrap().success());
+}
+
+/// Listens on an abstract socket until its standard input ends.
+#[test]
+fn listens() {
+    if !is_probe("listens") {
+        return;
+    }
+    let name = std::env::var("SOCKET").unwrap();
+    let _listener = UnixListener::bind_addr(&SocketAddr::from_abstract_name(name).unwrap()).unwrap();
+    println!("\nLISTENING");
+    std::io::Read::read_to_end(&mut std::io::stdin(), &mut Vec::new()).unwrap();
 }
 
 #[test]
@@ -456,7 +747,7 @@ fn case_44_no_copy_of_the_callers_memory_is_in_the_room() {
 }
 
 #[test]
-fn case_9_an_output_descriptor_cannot_be_kept_beyond_the_room() {
+fn case_09_an_output_descriptor_cannot_be_kept_beyond_the_room() {
     // A declared socket is the only way out; what arrives through it is the caller's own choice, and the room's processes are
     // gone before the caller reads.
     let base = Base::new();

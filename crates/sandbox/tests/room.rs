@@ -114,7 +114,7 @@ fn case_42_signals_umask_and_limits_are_reset() {
 }
 
 #[test]
-fn case_5_proc_sys_cannot_be_written() {
+fn case_05_proc_sys_cannot_be_written() {
     let base = Base::new();
     let files =
         "kernel/core_pattern kernel/hostname vm/swappiness net/ipv4/ip_forward kernel/printk user/max_user_namespaces";
@@ -128,7 +128,7 @@ fn case_5_proc_sys_cannot_be_written() {
 }
 
 #[test]
-fn case_6_dangerous_files_of_proc_are_empty_or_closed() {
+fn case_06_dangerous_files_of_proc_are_empty_or_closed() {
     let base = Base::new();
     let files = "kcore keys key-users kmsg timer_list sched_debug kpagecount kpageflags";
     let script = format!(
@@ -192,7 +192,7 @@ fn case_21_devices_of_the_host_are_not_there_and_cannot_be_made() {
 }
 
 #[test]
-fn case_2_there_is_no_controlling_terminal() {
+fn case_02_there_is_no_controlling_terminal() {
     let base = Base::new();
     assert_eq!(stdout(&base.sh("(: </dev/tty) 2>/dev/null || echo none")), "none\n");
 }
