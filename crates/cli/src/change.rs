@@ -258,6 +258,9 @@ fn notice(notice: &Notice) -> String {
     match notice {
         Notice::NewBeside { path, new } => format!("`{path}` was changed by you and stays; the package's is `{new}`"),
         Notice::Saved { path, saved } => format!("`{path}` was changed by you and is kept as `{saved}`"),
+        Notice::ScriptFailed { package, stage, failure } => {
+            format!("the {stage} script of `{package}` failed ({failure}); `pkg recover` runs it again")
+        }
         Notice::LeftAlone { path } => {
             format!("`{path}` is no longer what the package had put there, and was left alone")
         }

@@ -47,10 +47,10 @@ impl<'db, 'p> Checked<'db, 'p> {
         &self.layout.notices
     }
 
-    /// Writes every new file beside its target and checks its content.
+    /// Writes every new file beside its target, checks its content, and asks the scripts that may refuse.
     ///
     /// # Errors
-    /// A package that does not hold what it promises, a full disk, and the like. What was staged is taken away again.
+    /// A package that does not hold what it promises, a full disk, a script that refuses, and the like. What was staged is taken away again.
     pub fn stage(self, progress: &mut dyn Progress) -> Result<Staged<'db, 'p>> {
         let Self { db, work, layout, rights } = self;
         Staged::new(db, work, layout, &rights, progress)

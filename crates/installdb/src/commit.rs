@@ -1,13 +1,16 @@
+use pkgformat::ScriptKind;
 use pkgtypes::Timestamp;
 use rusqlite::{Connection, TransactionBehavior};
 
 use crate::error::Result;
 use crate::journal::{self, Ending, State};
 use crate::layout::Layout;
+use crate::pending::Which;
 use crate::plan::Work;
 use crate::rows::{self, PackageRows};
+use crate::script::Call;
 use crate::stage::Findings;
-use crate::{Error, InstallDb, Notice, Operation, PackageVersion, Unset, recover};
+use crate::{Error, InstallDb, Notice, Operation, PackageVersion, PendingScript, Unset, order, pending, recover};
 
 /// A transaction that is decided: its rows are in the database and the journal says so. What is left are the renames
 /// and removals; if they are not done now, the next one who opens the database does them.
@@ -50,6 +53,9 @@ pub(crate) fn decide(db: &mut InstallDb, txn: i64, work: &Work<'_>, layout: &Lay
 }
 
 fn write(conn: &Connection, txn: i64, work: &Work<'_>, found: &Findings) -> rusqlite::Result<()> {
+    if !work.options.skip_scripts {
+        pending::save(conn, txn, &scripts_after(conn, work, found)?)?;
+    }
     for outgoing in &work.outgoing {
         rows::delete(conn, outgoing.row, &outgoing.record)?;
     }
@@ -67,6 +73,21 @@ fn write(conn: &Connection, txn: i64, work: &Work<'_>, found: &Findings) -> rusq
         conn.prepare_cached("DELETE FROM wanted WHERE name = ?")?.execute([name.as_str()])?;
     }
     write_changes(conn, txn, &work.operations)
+}
+
+/// What runs after the change, in this order.
+fn scripts_after(conn: &Connection, work: &Work<'_>, found: &Findings) -> rusqlite::Result<Vec<Call>> {
+    let mut calls = Vec::new();
+    for (operation, outgoing) in work.removals().into_iter().rev() {
+        let content = rows::script(conn, outgoing.row, ScriptKind::PostRemove)?;
+        calls.extend(content.map(|content| Call::new(operation, ScriptKind::PostRemove, content)));
+    }
+    let metas: Vec<_> = work.incoming.iter().map(|incoming| incoming.record.meta()).collect();
+    for package in order::dependencies_first(&metas) {
+        let kind = ScriptKind::PostInstall;
+        calls.extend(found.scripts_of(package, kind).map(|content| Call::new(work.operation(package), kind, content)));
+    }
+    Ok(calls)
 }
 
 /// The same, for each package's entries instead of the tree's nodes.
@@ -117,14 +138,20 @@ impl<'db> Committed<'db> {
         self.txn
     }
 
-    /// Puts everything in its place and takes away what goes. `time` is for the history.
+    /// Puts everything in its place, takes away what goes, and runs the scripts that come after. `time` is for the
+    /// history.
     ///
     /// # Errors
     /// [`Error::Interrupted`]: the disk failed; the next one who opens the database goes on.
     pub fn finish(self, time: Timestamp) -> Result<Done> {
         let Self { db, txn, operations, notices } = self;
-        recover::finish(db.installed_mut(), txn, Ending::Done(time))
-            .map_err(|source| Error::Interrupted { txn, source: Box::new(source) })?;
-        Ok(Done { txn, operations, notices })
+        let interrupted = |source| Error::Interrupted { txn, source: Box::new(source) };
+        recover::finish(db.installed_mut(), txn, Ending::Done(time)).map_err(interrupted)?;
+        let failed = pending::run(db, Which::Untried).map_err(interrupted)?;
+        let failed = failed.into_iter().map(|script| {
+            let PendingScript { package, stage, failure, .. } = script;
+            Notice::ScriptFailed { package, stage, failure: failure.unwrap_or_default() }
+        });
+        Ok(Done { txn, operations, notices: notices.into_iter().chain(failed).collect() })
     }
 }

@@ -7,8 +7,9 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::error::{DbResult as _, Result};
 use crate::installed::{database_file, full_path, keep_log};
+use crate::pending::Which;
 use crate::schema::Found;
-use crate::{Error, Finding, Installed, Recovery, header, place, recover, schema};
+use crate::{Error, Finding, Installed, Recovery, header, pending, place, recover, schema};
 
 /// The packages of a root, to be changed. One process at a time has it; questions are answered through [`Installed`],
 /// which this dereferences to.
@@ -21,7 +22,7 @@ pub struct InstallDb {
 
 impl InstallDb {
     /// Opens the database of the root at `path`, makes it when it is missing, and first brings the root out of a
-    /// transaction that was interrupted.
+    /// transaction that was interrupted, and runs the scripts that were still to be run.
     ///
     /// # Errors
     /// Another process has it ([`Error::Busy`]); it is damaged, foreign or of a later version; the root may not be
@@ -39,6 +40,8 @@ impl InstallDb {
         schema::migrate(&mut conn)?;
         let mut installed = Installed::with_writer(root, conn);
         let recovery = recover::recover(&mut installed)?;
+        // Their failures are found in the list.
+        pending::run(&installed, Which::Untried)?;
         Ok(Self { installed, recovery, _lock: lock })
     }
 

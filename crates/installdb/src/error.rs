@@ -113,13 +113,13 @@ pub enum Error {
         package: PackageName,
     },
     /// A pre-script refused the change; nothing was changed.
-    #[error("{stage} script of `{package}` refused the change: {reason}")]
+    #[error("nothing was changed: the {stage} script of `{package}` refused: {reason}")]
     Script {
         /// The package.
         package: PackageName,
         /// Which script.
-        stage: &'static str,
-        /// How it ended.
+        stage: String,
+        /// How it ended, and what it said last.
         reason: String,
     },
     /// The caller stopped the transaction; nothing was changed.
@@ -171,7 +171,7 @@ impl Error {
             Self::NoDatabase { .. } | Self::NotInstalled { .. } => ErrorKind::Unknown,
             Self::Busy { .. } | Self::Unfinished { .. } => ErrorKind::Busy,
             Self::Unmet(_) => ErrorKind::NoSolution,
-            Self::Refused(_) | Self::Twice { .. } => ErrorKind::Refused,
+            Self::Refused(_) | Self::Twice { .. } | Self::Script { .. } => ErrorKind::Refused,
             Self::Package { .. } | Self::OtherPackage { .. } => ErrorKind::Malformed,
             Self::Zpkg { problem, .. } => problem.kind(),
             _ => ErrorKind::Failed,

@@ -74,6 +74,15 @@ pub enum Notice {
         /// Where it is now.
         saved: PkgPath,
     },
+    /// A script failed after the change; it can be run again.
+    ScriptFailed {
+        /// The package.
+        package: pkgtypes::PackageName,
+        /// Which script.
+        stage: String,
+        /// How it ended, and what it said last.
+        failure: String,
+    },
     /// Something of another type stands where the package had put something; it was left alone.
     LeftAlone {
         /// The path.

@@ -60,7 +60,22 @@
 //!
 //! The syncs are as many for a thousand files as for one.
 //!
+//! # Scripts
+//!
+//! A script runs in a clean room with the root as `/`, from memory, for at most ten minutes. It is called with the
+//! package's name, the version and release that will be installed (two empty words where none will), and the version and
+//! release that are installed, where one is. So a script of a package that goes is called `NAME "" "" VERSION RELEASE`;
+//! when another version takes its place, only the scripts of that one run.
+//!
+//! Scripts *before* a change run when everything is staged and nothing is decided. They see the root read-only and may
+//! refuse. Scripts *after* it are rows that the decision itself writes. They run when the change is done: first those of
+//! packages that went, what requires others first, then those of packages that came, what is required first. One that was
+//! interrupted runs again when the database is opened for writing the next time, so each runs at least once. One that
+//! fails stays in the list and takes nothing back; [`InstallDb::run_pending_scripts`] tries again.
+//!
 //! # What a guarantee can not cover
+//!
+//! What scripts write in the root.
 //!
 //! Between the decision and its end, other programs see some paths old and some new. A folder that takes the place of
 //! a file, or the reverse, is absent for a moment. What others change in the tree while a transaction runs is not
@@ -69,8 +84,8 @@
 //! # What this crate does not do
 //!
 //! It does not decide what to install, fetch or decompress anything, or judge whom to trust: it takes packages that
-//! [`trust`] has verified. It runs no scripts and triggers and makes no users yet: packages that ask for it are refused,
-//! unless [`Options::skip_scripts`] says to leave that out. It reads no clock, no environment, and prints nothing.
+//! [`trust`] has verified. It runs no triggers and makes no users yet: packages that ask for it are refused, unless
+//! [`Options::skip_scripts`] says to leave that out. It reads no clock, no environment, and prints nothing.
 #![forbid(unsafe_code)]
 
 mod check;
@@ -84,7 +99,9 @@ mod installed;
 mod journal;
 mod layout;
 mod operation;
+mod order;
 mod outgoing;
+mod pending;
 mod place;
 mod plan;
 mod principals;
@@ -96,6 +113,7 @@ mod request;
 mod rights;
 mod rows;
 mod schema;
+mod script;
 mod space;
 mod stage;
 mod step;
@@ -113,6 +131,7 @@ pub use finding::{Finding, Unmet};
 pub use installed::Installed;
 pub use layout::Notice;
 pub use operation::{Operation, OperationKind, PackageVersion};
+pub use pending::PendingScript;
 pub use plan::Plan;
 pub use progress::{Event, Progress};
 pub use query::{Package, Transaction};

@@ -9,7 +9,7 @@ use crate::outgoing::Outgoing;
 use crate::relations::After;
 use crate::request::{Arriving, Incoming, Options, Request, Source};
 use crate::tree::{self, Packages, Tree};
-use crate::{Error, Finding, InstallDb, Operation, PackageVersion, Unmet};
+use crate::{Error, Finding, InstallDb, Operation, PackageVersion, Unmet, order};
 
 /// What all states of a transaction carry along.
 #[derive(Debug)]
@@ -29,6 +29,25 @@ pub(crate) struct Work<'p> {
 impl Work<'_> {
     pub(crate) fn packages(&self) -> Packages<'_> {
         Packages { incoming: &self.incoming, outgoing: &self.outgoing }
+    }
+
+    /// What is done with the incoming package at this position.
+    pub(crate) fn operation(&self, incoming: usize) -> &Operation {
+        self.operation_on(&self.incoming[incoming].record.meta().name)
+    }
+
+    /// The packages that go and that no other version takes the place of, each after those that it requires.
+    pub(crate) fn removals(&self) -> Vec<(&Operation, &Outgoing)> {
+        let goes = |known: &&Outgoing| self.operation_on(&known.record.meta().name).new.is_none();
+        let going: Vec<&Outgoing> = self.outgoing.iter().filter(goes).collect();
+        let metas: Vec<_> = going.iter().map(|known| known.record.meta()).collect();
+        let order = order::dependencies_first(&metas);
+        order.into_iter().map(|index| (self.operation_on(&metas[index].name), going[index])).collect()
+    }
+
+    fn operation_on(&self, name: &PackageName) -> &Operation {
+        let found = self.operations.binary_search_by(|operation| operation.name.cmp(name));
+        &self.operations[found.expect("every package that comes or goes has an operation, and these are sorted")]
     }
 }
 
@@ -128,7 +147,6 @@ fn refuse_what_is_not_carried_out(work: &Work<'_>, findings: &mut Vec<Finding>) 
     }
     for meta in records.map(PackageRecord::meta).chain(work.outgoing.iter().map(|known| known.record.meta())) {
         let asks = [
-            (meta.scripts.iter().next().is_some(), "scripts"),
             (!meta.triggers.is_empty(), "triggers"),
             (!meta.sysusers.is_empty() || !meta.sysgroups.is_empty(), "users or groups to make"),
         ];

@@ -271,7 +271,7 @@ fn version(row: &Row<'_>, first: usize) -> rusqlite::Result<Option<crate::Packag
 }
 
 /// The arguments, a NUL after each.
-fn split(argv: &[u8]) -> Vec<Vec<u8>> {
+pub(crate) fn split(argv: &[u8]) -> Vec<Vec<u8>> {
     let mut arguments: Vec<Vec<u8>> = argv.split(|&byte| byte == 0).map(<[u8]>::to_vec).collect();
     arguments.pop();
     arguments

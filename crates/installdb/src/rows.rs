@@ -1,9 +1,9 @@
 //! A package as rows.
 
-use pkgformat::{Entry, EntryKind, PackageMeta, PackageRecord, Use};
+use pkgformat::{Entry, EntryKind, PackageMeta, PackageRecord, ScriptKind, Use};
 use pkgtypes::{Digest, PkgPath, Relation, Timestamp};
 use rusqlite::types::Type;
-use rusqlite::{Connection, Row};
+use rusqlite::{Connection, OptionalExtension as _, Row};
 use trust::{Acceptance, Basis};
 
 use crate::Unset;
@@ -210,6 +210,12 @@ impl PackageRows<'_> {
 pub(crate) fn filetype(entry: &Entry) -> Option<String> {
     let uses: Vec<&str> = entry.uses.iter().map(|known: &Use| known.as_str()).collect();
     (!uses.is_empty()).then(|| uses.join(","))
+}
+
+/// A script of an installed package.
+pub(crate) fn script(conn: &Connection, row: i64, kind: ScriptKind) -> rusqlite::Result<Option<Vec<u8>>> {
+    let mut statement = conn.prepare_cached("SELECT content FROM scripts WHERE package = ? AND stage = ?")?;
+    statement.query_row((row, kind.to_string()), |row| row.get(0)).optional()
 }
 
 /// Takes a package's rows away; those of its paths one by one, because the table is sorted by path.

@@ -1,12 +1,14 @@
 use pkgformat::ScriptKind;
 use pkgtypes::Digest;
+use sandbox::Access;
 
 use crate::commit::{self, Committed};
 use crate::error::{DbResult as _, Result};
 use crate::layout::Layout;
 use crate::plan::Work;
 use crate::rights::Rights;
-use crate::{Error, InstallDb, Notice, Operation, Progress, Unset, fill, journal, recover, step};
+use crate::script::Call;
+use crate::{Error, InstallDb, Notice, Operation, Progress, Unset, fill, journal, order, recover, rows, step};
 
 /// A script that came with a package.
 #[derive(Debug)]
@@ -23,6 +25,35 @@ pub(crate) struct Findings {
     /// What could not be given, one for each node.
     pub(crate) unset: Vec<Unset>,
     pub(crate) scripts: Vec<Script>,
+}
+
+impl Findings {
+    /// The script of this kind of the incoming package at this position.
+    pub(crate) fn scripts_of(&self, package: usize, kind: ScriptKind) -> Option<Vec<u8>> {
+        let script = self.scripts.iter().find(|script| script.package == package && script.kind == kind);
+        script.map(|script| script.content.clone())
+    }
+}
+
+/// Runs the scripts that may refuse: of what goes, then of what comes.
+fn ask_scripts(db: &InstallDb, work: &Work<'_>, found: &Findings) -> Result<()> {
+    let mut calls = Vec::new();
+    for (operation, outgoing) in work.removals().into_iter().rev() {
+        let kind = ScriptKind::PreRemove;
+        let content = rows::script(&db.conn, outgoing.row, kind).during("read a script", &db.conn)?;
+        calls.extend(content.map(|content| Call::new(operation, kind, content)));
+    }
+    let metas: Vec<_> = work.incoming.iter().map(|incoming| incoming.record.meta()).collect();
+    for package in order::dependencies_first(&metas) {
+        let kind = ScriptKind::PreInstall;
+        calls.extend(found.scripts_of(package, kind).map(|content| Call::new(work.operation(package), kind, content)));
+    }
+    for call in calls {
+        if let Err(reason) = call.run(&db.root, Access::Ro) {
+            return Err(Error::Script { package: call.package, stage: call.stage, reason });
+        }
+    }
+    Ok(())
 }
 
 /// A transaction whose new files all stand beside their targets, verified. Dropped, they are taken away again.
@@ -45,6 +76,9 @@ impl<'db, 'p> Staged<'db, 'p> {
     ) -> Result<Self> {
         let guard = Guard::begin(db, &work, &layout)?;
         let found = fill::fill(guard.db(), guard.txn, &mut work, &layout, rights, progress)?;
+        if !work.options.skip_scripts {
+            ask_scripts(guard.db(), &work, &found)?;
+        }
         Ok(Self { guard, work, layout, found })
     }
 

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
-use installdb::{InstallDb, Installed, Outcome};
+use installdb::{InstallDb, Installed, Outcome, PendingScript};
+use serde_json::json;
 
 use crate::change::{self, Manner};
 use crate::exit;
@@ -20,22 +21,25 @@ pub struct Args {
     json: bool,
 }
 
-/// Finishes or rolls back what a crash interrupted; exit code 8 tells of a rollback.
+/// Finishes or rolls back what a crash interrupted, and runs scripts that failed once more; exit code 8 tells of a
+/// rollback.
 ///
 /// # Errors
-/// No database, one that is in use, or a disk that fails.
+/// No database, one that is in use, or a disk that fails. A script that fails again makes the exit code 1.
 pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
     let cannot = || format!("cannot recover `{}`", args.root.display());
-    Installed::open(&args.root).map(drop).with_context(cannot)?;
-    let db = InstallDb::open(&args.root).with_context(cannot)?;
+    let failed = Installed::open(&args.root).and_then(|db| db.pending_scripts()).with_context(cannot)?;
+    let mut db = InstallDb::open(&args.root).with_context(cannot)?;
     let manner = Manner { yes: true, dry_run: false, json: args.json };
-    Ok(match change::tell_recovery(&db, manner, voice)? {
+    let recovered = change::tell_recovery(&db, manner, voice)?;
+    if !failed.is_empty() && !run_scripts(&mut db, args, voice)? {
+        return Ok(exit::FAILED);
+    }
+    Ok(match recovered {
         Some(Outcome::RolledBack) => exit::ROLLED_BACK,
         Some(Outcome::Finished) => exit::DONE,
         None if args.json => {
-            render::json(
-                &serde_json::json!({ "reason": "recovered", "transaction": null, "outcome": "nothing to do" }),
-            )?;
+            render::json(&json!({ "reason": "recovered", "transaction": null, "outcome": "nothing to do" }))?;
             exit::DONE
         }
         None => {
@@ -43,4 +47,23 @@ pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
             exit::DONE
         }
     })
+}
+
+/// Runs the scripts of earlier changes that have not succeeded yet; says whether all of them have now.
+fn run_scripts(db: &mut InstallDb, args: &Args, voice: &Voice) -> anyhow::Result<bool> {
+    let failed = db.run_pending_scripts()?;
+    for PendingScript { package, stage, failure, .. } in &failed {
+        let failure = failure.as_deref().unwrap_or_default();
+        if args.json {
+            let (package, stage) = (package.as_str(), stage.as_str());
+            let event = json!({ "reason": "script-failed", "package": package, "stage": stage, "failure": failure });
+            render::json(&event)?;
+        } else {
+            voice.warning(format_args!("the {stage} script of `{package}` failed again: {failure}"));
+        }
+    }
+    if failed.is_empty() {
+        voice.status("all scripts that had failed have succeeded");
+    }
+    Ok(failed.is_empty())
 }

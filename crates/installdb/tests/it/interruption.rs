@@ -75,6 +75,7 @@ fn victim() {
         "first" => install_first(&root),
         "change" => change(&root),
         "file" => install_file(&root),
+        "scripts" => crate::scripts::change(&root),
         "zpkg" => crate::zpkg::change(&root),
         "recover" => drop(InstallDb::open(root).unwrap()),
         other => panic!("{other} is no scenario"),

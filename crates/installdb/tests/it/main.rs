@@ -7,6 +7,7 @@ mod interruption;
 mod medium;
 mod model;
 mod scene;
+mod scripts;
 mod transaction;
 mod victim;
 mod zpkg;

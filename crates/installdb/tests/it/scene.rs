@@ -32,7 +32,7 @@ pub(crate) fn me() -> (String, String) {
 pub(crate) struct Pack {
     pub(crate) meta: PackageMeta,
     entries: BTreeMap<PkgPath, Entry>,
-    contents: BTreeMap<Digest, Vec<u8>>,
+    pub(crate) contents: BTreeMap<Digest, Vec<u8>>,
     owner: (String, String),
 }
 

@@ -49,7 +49,21 @@ pub(crate) fn run(scenario: &str, root: &Path, kill_at: Option<usize>) -> Run {
     let options = Options::PTRACE_O_TRACESYSGOOD | Options::PTRACE_O_TRACECLONE | Options::PTRACE_O_EXITKILL;
     ptrace::setoptions(thread, options).unwrap();
     ptrace::syscall(thread, None).unwrap();
-    follow(child, kill_at)
+    let run = follow(child, kill_at);
+    end_others();
+    run
+}
+
+/// The process may have been killed while it made another one, which then waits for us to let it go on.
+fn end_others() {
+    while let Ok(status) = waitpid(None, Some(WaitPidFlag::__WALL | WaitPidFlag::__WNOTHREAD)) {
+        if let WaitStatus::Stopped(other, _) | WaitStatus::PtraceEvent(other, ..) | WaitStatus::PtraceSyscall(other) =
+            status
+        {
+            // It may have gone by itself.
+            let _ = nix::sys::signal::kill(other, Signal::SIGKILL);
+        }
+    }
 }
 
 /// Only what this thread started or traces: other tests run beside this one.

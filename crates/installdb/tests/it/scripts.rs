@@ -1,0 +1,215 @@
+//! Scripts of packages may refuse before a change, and are carried out after it.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+
+use installdb::{Error, ErrorKind, InstallDb, Notice};
+use pkgformat::ScriptKind;
+use pkgtypes::Digest;
+
+use crate::scene::{Pack, Packed, Scene, name, pack, request, run};
+use crate::victim;
+
+impl Pack {
+    /// The package with a script of this kind.
+    fn script(mut self, kind: ScriptKind, text: &str) -> Self {
+        let content = format!("#!/bin/sh\n{text}\n").into_bytes();
+        let digest = Digest::of(&content);
+        self.contents.insert(digest, content);
+        self.meta(|meta| {
+            let scripts = &mut meta.scripts;
+            *match kind {
+                ScriptKind::PreInstall => &mut scripts.pre_install,
+                ScriptKind::PostInstall => &mut scripts.post_install,
+                ScriptKind::PreRemove => &mut scripts.pre_remove,
+                ScriptKind::PostRemove => &mut scripts.post_remove,
+            } = Some(digest);
+        })
+    }
+}
+
+/// A root with the shell of this machine, and the libraries that it needs.
+fn scene() -> Scene {
+    let scene = Scene::new();
+    add_shell(scene.root());
+    scene
+}
+
+fn add_shell(root: &Path) {
+    let listed = Command::new("ldd").arg("/bin/sh").output().unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    let libraries = listed.split_whitespace().filter(|word| word.starts_with('/'));
+    for file in libraries.chain(["/bin/sh"]) {
+        let copy = root.join(&file[1..]);
+        fs::create_dir_all(copy.parent().unwrap()).unwrap();
+        fs::copy(fs::canonicalize(file).unwrap(), &copy).unwrap();
+        fs::set_permissions(copy, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+}
+
+/// Writes down how it was called.
+const TELL: &str =
+    r#"for word in "$0" "$@"; do case $word in /*) ;; *) printf '[%s]' "$word"; esac; done >>/log; echo >>/log"#;
+
+/// A package whose four scripts, as far as they may, write down that they ran.
+fn telling(spec: &str) -> Packed {
+    let tell = |stage: &str| format!("printf {stage} >>/log; {TELL}");
+    pack(spec)
+        .file("a", 0o644, spec)
+        .script(ScriptKind::PreInstall, "test ! -e /no || exit 3")
+        .script(ScriptKind::PostInstall, &tell("post-install"))
+        .script(ScriptKind::PreRemove, "test ! -e /no || { echo not yet; exit 4; }")
+        .script(ScriptKind::PostRemove, &tell("post-remove"))
+        .build()
+}
+
+#[test]
+fn scripts_are_told_what_comes_and_what_was_there() {
+    let scene = scene();
+    scene.install(&[&telling("tool 1:1.0-2")]);
+    scene.install(&[&telling("tool 2.0-1")]);
+    scene.remove(&["tool"]);
+    let told = "post-install[tool][1:1.0][2]\npost-install[tool][2.0][1][1:1.0][2]\npost-remove[tool][][][2.0][1]\n";
+    assert_eq!(scene.read("log"), told);
+    assert_eq!(scene.installed().pending_scripts().unwrap(), []);
+}
+
+#[test]
+fn a_script_that_refuses_leaves_everything_as_it_was() {
+    let scene = scene();
+    scene.install(&[&telling("tool 1.0-1")]);
+    scene.write("no", "");
+    let before = scene.tree();
+    for (install, remove) in [(Some(telling("tool 2.0-1")), vec![]), (None, vec!["tool"])] {
+        let refused = scene.change(&install.iter().collect::<Vec<_>>(), &remove).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Refused);
+        let Error::Script { package, stage, reason } = refused else { panic!("{refused}") };
+        assert_eq!(package, name("tool"));
+        match remove.is_empty() {
+            true => assert_eq!((&*stage, &*reason), ("pre-install", "exit status 3")),
+            false => assert_eq!((&*stage, &*reason), ("pre-remove", "exit status 4: not yet")),
+        }
+        assert_eq!(scene.tree(), before);
+        assert_eq!(scene.packages(), ["tool 1.0-1"]);
+    }
+}
+
+#[test]
+fn a_script_before_the_change_sees_the_old_root_and_can_not_write() {
+    let scene = scene();
+    scene.install(&[&telling("tool 1.0-1")]);
+    let text = "read -r line </a; echo \"$line\"; (echo x >/a) 2>/dev/null || echo closed; exit 1";
+    let curious = pack("tool 2.0-1").file("a", 0o644, "two").script(ScriptKind::PreInstall, text).build();
+    let Error::Script { reason, .. } = scene.change(&[&curious], &[]).unwrap_err() else { panic!() };
+    assert_eq!(reason, "exit status 1: tool 1.0-1\nclosed");
+}
+
+#[test]
+fn scripts_after_the_change_run_in_the_order_of_the_requirements() {
+    let scene = scene();
+    let package = |spec: &str, requires: &[&str]| {
+        pack(spec)
+            .meta(|meta| meta.requires = requires.iter().map(|text| text.parse().unwrap()).collect())
+            .script(ScriptKind::PostInstall, "echo +$1 >>/log")
+            .script(ScriptKind::PostRemove, "echo -$1 >>/log")
+            .build()
+    };
+    let packages = [package("a 1-1", &["b"]), package("b 1-1", &["c"]), package("c 1-1", &[])];
+    scene.install(&packages.iter().collect::<Vec<_>>());
+    scene.remove(&["a", "b", "c"]);
+    assert_eq!(scene.read("log"), "+c\n+b\n+a\n-a\n-b\n-c\n");
+}
+
+#[test]
+fn a_script_that_fails_after_the_change_is_shown_and_tried_again_on_request() {
+    let scene = scene();
+    let text = "test -e /yes || { echo no yes; exit 5; }; echo ran >>/log";
+    let moody = pack("moody 1-1").file("a", 0o644, "a").script(ScriptKind::PostInstall, text).build();
+    let done = scene.install(&[&moody]);
+    let [Notice::ScriptFailed { package, stage, failure }] = &done.notices[..] else { panic!("{:?}", done.notices) };
+    assert_eq!((package.as_str(), &**stage, &**failure), ("moody", "post-install", "exit status 5: no yes"));
+    assert_eq!(scene.packages(), ["moody 1-1"]);
+    scene.assert_verified();
+
+    // It does not run by itself once more.
+    scene.write("yes", "");
+    let mut db = scene.open();
+    let [pending] = &db.pending_scripts().unwrap()[..] else { panic!() };
+    assert_eq!((pending.txn, pending.failure.as_deref()), (done.txn, Some("exit status 5: no yes")));
+    assert!(!scene.at("log").exists());
+    assert_eq!(db.run_pending_scripts().unwrap(), []);
+    assert_eq!(scene.read("log"), "ran\n");
+    assert_eq!(db.pending_scripts().unwrap(), []);
+    assert_eq!(db.run_pending_scripts().unwrap(), []);
+}
+
+#[test]
+fn a_script_that_can_not_be_started_is_told() {
+    let scene = Scene::new();
+    let done = scene.install(&[&pack("x 1-1").script(ScriptKind::PostInstall, "true").build()]);
+    let [Notice::ScriptFailed { failure, .. }] = &done.notices[..] else { panic!("{:?}", done.notices) };
+    assert!(failure.contains("interpreter"), "{failure}");
+    let early = pack("y 1-1").script(ScriptKind::PreInstall, "true").build();
+    let Error::Script { reason, .. } = scene.change(&[&early], &[]).unwrap_err() else { panic!() };
+    assert!(reason.contains("interpreter"), "{reason}");
+}
+
+#[test]
+fn scripts_are_left_out_on_request() {
+    let mut scene = scene();
+    scene.write("no", "");
+    scene.options.skip_scripts = true;
+    scene.install(&[&telling("tool 1-1")]);
+    scene.remove(&["tool"]);
+    assert!(!scene.at("log").exists());
+}
+
+/// What is killed below, run by `interruption::victim`.
+pub(crate) fn change(root: &Path) {
+    run(&mut InstallDb::open(root).unwrap(), request(&[&telling("tool 2-1")], &["gone"])).unwrap();
+}
+
+/// Opens the database as soon as all that is left of the killed process is gone: its room holds the lock until then.
+fn open_after_kill(root: &Path) {
+    while matches!(InstallDb::open(root), Err(Error::Busy { .. })) {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_kill_at_any_moment_runs_the_scripts_of_what_was_decided_and_no_others() {
+    let arranged = || {
+        let scene = scene();
+        let gone = pack("gone 1-1").script(ScriptKind::PostRemove, "echo gone >>/log").build();
+        scene.install(&[&telling("tool 1-1"), &gone]);
+        fs::remove_file(scene.at("log")).unwrap();
+        scene
+    };
+    let counted = arranged();
+    let calls = victim::run("scripts", counted.root(), None).calls.len();
+    let new = ["gone\n", "post-install[tool][2][1][1][1]\n"];
+    assert_eq!(counted.read("log"), new.concat());
+    let mut ends = [0, 0];
+    for kill_at in (1..=calls).step_by(calls.div_ceil(25)).chain(calls - 5..=calls) {
+        let scene = arranged();
+        victim::run("scripts", scene.root(), Some(kill_at));
+        open_after_kill(scene.root());
+        let log = fs::read_to_string(scene.at("log")).unwrap_or_default();
+        match &*scene.packages().concat() {
+            "gone 1-1tool 1-1" => {
+                assert_eq!(log, "", "killed at call {kill_at} of {calls}");
+                ends[0] += 1;
+            }
+            "tool 2-1" => {
+                assert!(new.iter().all(|line| log.contains(line)), "killed at call {kill_at} of {calls}: {log}");
+                ends[1] += 1;
+            }
+            other => panic!("{other}"),
+        }
+        assert_eq!(scene.installed().pending_scripts().unwrap(), []);
+        scene.assert_verified();
+    }
+    assert!(ends[0] > 0 && ends[1] > 0, "{ends:?}");
+}
