@@ -45,6 +45,8 @@ impl Steps {
         self.push(name.clone(), Step::FsOpen { slot: fs, kind: c"tmpfs".to_owned() });
         let options = [
             (c"size", size.to_string()),
+            // Empty files take no bytes of the size, but memory of the kernel.
+            (c"nr_inodes", (size / 2048 + 1024).to_string()),
             (c"mode", format!("{mode:o}")),
             (c"uid", owner.uid.to_string()),
             (c"gid", owner.gid.to_string()),

@@ -760,3 +760,8 @@ fn case_09_an_output_descriptor_cannot_be_kept_beyond_the_room() {
     std::io::Read::read_to_string(&mut &ours, &mut text).unwrap();
     assert_eq!(text, "hello\n");
 }
+
+#[test]
+fn the_same_holds_for_an_ordinary_user() {
+    harness::again_as_a_user();
+}

@@ -11,7 +11,7 @@ use harness::{Base, is_probe, run, stdout};
 use sandbox::{Exit, Input, Limit, Output};
 
 #[test]
-fn exit_codes_are_exact() {
+fn case_33_exit_codes_are_exact() {
     let base = Base::new();
     for code in [0u8, 1, 2, 100, 125, 126, 127, 128, 129, 137, 255] {
         assert_eq!(run(&base.sh(&format!("exit {code}"))).0.exit, Exit::Code(code));
@@ -19,7 +19,7 @@ fn exit_codes_are_exact() {
 }
 
 #[test]
-fn signals_are_exact_though_a_plain_first_process_would_ignore_them() {
+fn case_33_signals_are_exact_though_a_plain_first_process_would_ignore_them() {
     let base = Base::new();
     for signal in [1u8, 2, 3, 4, 6, 7, 8, 9, 10, 11, 13, 14, 15, 24, 30, 31] {
         let (outcome, ..) = run(&base.sh(&format!("kill -{signal} $$; exit 77")));
@@ -29,7 +29,7 @@ fn signals_are_exact_though_a_plain_first_process_would_ignore_them() {
 }
 
 #[test]
-fn what_runs_in_the_background_ends_with_the_program() {
+fn case_28_what_runs_in_the_background_ends_with_the_program() {
     let base = Base::new();
     let (read, write) = std::io::pipe().unwrap();
     let mut room = base.sh("(trap '' HUP TERM INT; setsid sleep 1000 & ) & echo started >&5; exit 3");
@@ -44,7 +44,7 @@ fn what_runs_in_the_background_ends_with_the_program() {
 }
 
 #[test]
-fn a_program_may_close_its_output_and_go_on() {
+fn case_31_a_program_may_close_its_output_and_go_on() {
     let base = Base::new();
     let (outcome, out, _) = run(&base.sh("echo before; exec >&- 2>&-; sleep 0.2; exit 9"));
     assert_eq!((outcome.exit, out.as_str()), (Exit::Code(9), "before\n"));
@@ -70,7 +70,7 @@ fn both_outputs_in_one_pipe_keep_their_order() {
 }
 
 #[test]
-fn the_time_limit_ends_a_program_that_ignores_signals() {
+fn case_32_the_time_limit_ends_a_program_that_ignores_signals() {
     let base = Base::new();
     let mut room = base.sh("trap '' TERM INT HUP; while :; do sleep 1000; done");
     room.limits.wall = Some(Duration::from_millis(200));
@@ -80,7 +80,7 @@ fn the_time_limit_ends_a_program_that_ignores_signals() {
 }
 
 #[test]
-fn the_time_limit_ends_a_program_that_stopped_itself() {
+fn case_32_the_time_limit_ends_a_program_that_stopped_itself() {
     let base = Base::new();
     let mut room = base.sh("kill -STOP $$");
     room.limits.wall = Some(Duration::from_millis(200));
@@ -88,7 +88,7 @@ fn the_time_limit_ends_a_program_that_stopped_itself() {
 }
 
 #[test]
-fn silence_ends_the_room_and_output_postpones_it() {
+fn case_31_silence_ends_the_room_and_output_postpones_it() {
     let base = Base::new();
     let mut room = base.sh("for i in 1 2 3 4; do echo $i; sleep 0.2; done; sleep 1000");
     room.limits.silence = Some(Duration::from_millis(600));
@@ -97,7 +97,7 @@ fn silence_ends_the_room_and_output_postpones_it() {
 }
 
 #[test]
-fn a_flood_of_output_is_cut_at_the_limit_and_named() {
+fn case_31_a_flood_of_output_is_cut_at_the_limit_and_named() {
     let base = Base::new();
     let mut room = base.sh("yes; exit 0");
     room.limits.log_bytes = Some(100_000);
@@ -107,7 +107,7 @@ fn a_flood_of_output_is_cut_at_the_limit_and_named() {
 }
 
 #[test]
-fn a_fork_bomb_stops_at_the_limit_and_nothing_is_left() {
+fn case_27_a_fork_bomb_stops_at_the_limit_and_nothing_is_left() {
     let base = Base::new();
     let (mut read, write) = std::io::pipe().unwrap();
     let mut room = base.sh("i=0; while [ $i -lt 200 ]; do sleep 1000 & i=$((i+1)); done; wait");
@@ -132,7 +132,7 @@ fn a_room_at_its_bound_of_processes_is_named() {
 }
 
 #[test]
-fn memory_of_one_process_is_bounded() {
+fn case_29_memory_of_one_process_is_bounded() {
     let base = Base::new();
     let mut room = base.sh("exec dd if=/dev/zero of=/dev/null bs=300M count=1");
     room.limits.memory = Some(100 << 20);
@@ -143,7 +143,7 @@ fn memory_of_one_process_is_bounded() {
 }
 
 #[test]
-fn memory_of_all_processes_together_is_bounded() {
+fn case_29_memory_of_all_processes_together_is_bounded() {
     let base = Base::new();
     // Each holds 60 MB of a pipe's input that never ends.
     let one = "(head -c 60000000 /dev/zero; sleep 1000) | sort -S 100M >/dev/null &";
@@ -154,7 +154,7 @@ fn memory_of_all_processes_together_is_bounded() {
 }
 
 #[test]
-fn a_file_beyond_its_limit_is_named() {
+fn case_30_a_file_beyond_its_limit_is_named() {
     let base = Base::new();
     let mut room = base.sh("exec head -c 2000000 /dev/zero >/tmp/big");
     room.limits.file_size = Some(1 << 20);
@@ -171,7 +171,7 @@ fn open_files_are_bounded() {
 }
 
 #[test]
-fn memory_file_systems_are_full_at_their_size() {
+fn case_30_memory_file_systems_are_full_at_their_size() {
     let base = Base::new();
     let mut room = base.sh(
         "head -c 3000000 /dev/zero >/tmp/x; echo $?; stat -c %s /tmp/x; head -c 1 /dev/zero >/small/y && echo fits",
@@ -181,6 +181,39 @@ fn memory_file_systems_are_full_at_their_size() {
     let (_, out, err) = run(&room);
     assert_eq!(out, "1\n1048576\nfits\n");
     assert!(err.contains("No space left"), "{err}");
+}
+
+#[test]
+fn case_31_one_line_without_an_end_is_cut() {
+    let base = Base::new();
+    let mut room = base.sh("exec head -c 2147483648 /dev/zero");
+    room.limits.log_bytes = Some(1 << 20);
+    let (outcome, out, _) = run(&room);
+    assert_eq!((outcome.cause, out.len()), (Some(Limit::LogBytes), 1 << 20));
+}
+
+#[test]
+fn case_29_memory_that_has_no_process_is_bounded() {
+    let base = Base::new();
+    // Shared memory, what lies in /dev/shm and pipes is no process' own; each has its own bound.
+    let script = "head -c 400000000 /dev/zero >/dev/shm/x; echo $? $(($(stat -c %s /dev/shm/x) <= 268435456)); \
+        mkdir /tmp/r 2>/dev/null; mount -t ramfs r /tmp/r 2>/dev/null && echo MOUNTED; true";
+    let (_, out, _) = run(&base.sh(script));
+    assert_eq!(out, "1 1\n");
+}
+
+#[test]
+fn case_30_files_without_content_are_bounded() {
+    let base = Base::new();
+    let mut room = base.sh("cd /tmp; seq 1 5000 | xargs touch 2>/dev/null; echo $(($(ls | wc -l) < 2000))");
+    room.tmp = Some(1 << 20);
+    room.limits.wall = Some(Duration::from_secs(60));
+    let (_, out, _) = run(&room);
+    assert_eq!(out, "1\n");
+    // A sparse file is as large as it says, and takes nothing.
+    let mut room = base.sh("truncate -s 1T /tmp/x 2>/dev/null; echo $?; stat -c %b /tmp/x 2>/dev/null");
+    room.limits.file_size = Some(1 << 30);
+    assert_ne!(run(&room).1, "0\n");
 }
 
 #[test]
@@ -285,8 +318,214 @@ fn case_43_a_caller_killed_at_any_moment_leaves_nothing() {
     }
 }
 
+/// Returns when nobody in the room is left that holds the other end.
+fn ends(out: &mut impl Read) {
+    let mut rest = Vec::new();
+    out.read_to_end(&mut rest).unwrap();
+}
+
+/// A process that makes a room from `probe`, and the end of its output, which only the room's processes keep open.
+fn made_by(probe: &str) -> (std::process::Child, BufReader<std::process::ChildStdout>, i32) {
+    let mut holder = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", probe, "--nocapture"])
+        .env("PROBE", probe)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut out = BufReader::new(holder.stdout.take().unwrap());
+    let (mut line, mut init) = (String::new(), 0);
+    while !line.contains("UP") {
+        if let Some((_, number)) = line.split_once("INIT ") {
+            init = number.trim().parse().unwrap();
+        }
+        line.clear();
+        assert_ne!(out.read_line(&mut line).unwrap(), 0, "the helper ended early");
+    }
+    (holder, out, init)
+}
+
+/// The namespaces of a process, by kind and number.
+fn namespaces_of(pid: i32) -> Vec<std::path::PathBuf> {
+    let own = |name: &str| std::fs::read_link(format!("/proc/self/ns/{name}")).unwrap();
+    let kinds = ["mnt", "pid", "net", "ipc", "uts"];
+    let found = kinds.iter().filter_map(|kind| {
+        let link = std::fs::read_link(format!("/proc/{pid}/ns/{kind}")).ok()?;
+        (link != own(kind)).then_some(link)
+    });
+    found.collect()
+}
+
+/// Whether any process is in one of these.
+fn in_use(namespaces: &[std::path::PathBuf]) -> bool {
+    let numbers = std::fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
+    numbers.filter(|path| path.join("ns").exists()).any(|path| {
+        ["mnt", "pid", "net", "ipc", "uts"]
+            .iter()
+            .filter_map(|kind| std::fs::read_link(path.join("ns").join(kind)).ok())
+            .any(|link| namespaces.contains(&link))
+    })
+}
+
+/// A process that has let go of its descriptors may take a moment to let go of its namespaces, too.
+fn assert_free(namespaces: &[std::path::PathBuf]) {
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    while in_use(namespaces) {
+        assert!(std::time::Instant::now() < deadline, "a namespace is still in use");
+        std::thread::yield_now();
+    }
+}
+
+/// A process that makes a room, tells its init, and waits.
 #[test]
-fn a_room_outlives_the_thread_that_made_it() {
+fn maker() {
+    if !is_probe("maker") {
+        return;
+    }
+    let base = Base::new();
+    let mut room = base.sh("trap '' HUP TERM INT; setsid sleep 1000 & sleep 1000");
+    (room.stdout, room.stderr) = (Output::Inherit, Output::Inherit);
+    room.stdin = Input::Inherit;
+    let child = room.spawn().unwrap();
+    println!("\nINIT {}", child.id());
+    println!("\nUP");
+    let outcome = child.wait().unwrap();
+    println!("\nOUTCOME {outcome:?}");
+}
+
+#[test]
+fn no_orphans_when_the_caller_is_killed() {
+    let (mut holder, mut out, init) = made_by("maker");
+    let namespaces = namespaces_of(init);
+    assert!(!namespaces.is_empty());
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+    ends(&mut out);
+    assert_free(&namespaces);
+    assert!(run(&Base::new().sh("exit 0")).0.success(), "the next room works");
+}
+
+#[test]
+fn no_orphans_when_the_init_is_killed() {
+    let (mut holder, mut out, init) = made_by("maker");
+    let namespaces = namespaces_of(init);
+    let pid = rustix::process::Pid::from_raw(init).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    assert!(holder.wait().unwrap().success(), "the caller learns of it and goes on");
+    let mut rest = String::new();
+    out.read_to_string(&mut rest).unwrap();
+    assert!(rest.contains("exit: Signal(9)"), "{rest}");
+    assert_free(&namespaces);
+}
+
+#[test]
+fn no_orphans_when_the_programs_leader_is_killed() {
+    let base = Base::new();
+    let (mut read, write) = std::io::pipe().unwrap();
+    let mut room = base.sh("(trap '' HUP TERM INT; setsid sleep 1000 &) & kill -9 $$; sleep 1000");
+    room.fds.push(sandbox::InheritedFd { source: write.as_raw_fd(), target: 5 });
+    let child = room.spawn().unwrap();
+    drop(write);
+    let namespaces = namespaces_of(child.id() as i32);
+    assert_eq!(child.wait().unwrap().exit, Exit::Signal(9));
+    ends(&mut read);
+    assert_free(&namespaces);
+}
+
+#[test]
+fn no_orphans_and_no_deaths_when_a_thread_of_the_caller_ends() {
+    let base = Base::new();
+    let (mut read, write) = std::io::pipe().unwrap();
+    let mut room = base.sh("echo UP; read line; exit 7");
+    let (input, mut go) = std::io::pipe().unwrap();
+    room.stdin = Input::Fd(input.as_raw_fd());
+    room.fds.push(sandbox::InheritedFd { source: write.as_raw_fd(), target: 5 });
+    let mut child = std::thread::spawn(move || room.spawn().unwrap()).join().unwrap();
+    drop(write);
+    let namespaces = namespaces_of(child.id() as i32);
+    let mut out = BufReader::new(child.take_stdout().unwrap());
+    let mut line = String::new();
+    out.read_line(&mut line).unwrap();
+    assert_eq!(line, "UP\n", "alive without the thread");
+    go.write_all(b"go\n").unwrap();
+    assert_eq!(child.wait().unwrap().exit, Exit::Code(7));
+    ends(&mut read);
+    assert_free(&namespaces);
+}
+
+/// A process whose terminal is closed while its room runs.
+#[test]
+fn no_orphans_when_the_terminal_is_closed() {
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+    grantpt(&master).unwrap();
+    unlockpt(&master).unwrap();
+    let name = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
+    let (mut read, write) = std::io::pipe().unwrap();
+    // setsid makes the terminal the controlling one of a new session, as a terminal emulator does.
+    let mut holder = Command::new("setsid")
+        .args(["--ctty", "--wait"])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "on_a_terminal", "--nocapture"])
+        .env("PROBE", "on_a_terminal")
+        .stdin(std::fs::File::options().read(true).write(true).open(&name).unwrap())
+        .stdout(write)
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut out = BufReader::new(&mut read);
+    let mut line = String::new();
+    while !line.contains("UP") {
+        line.clear();
+        assert_ne!(out.read_line(&mut line).unwrap(), 0, "the helper ended early");
+    }
+    drop(master);
+    ends(&mut out);
+    holder.wait().unwrap();
+}
+
+/// The helper of the test before: an interactive room, which a hang-up ends with its caller.
+#[test]
+fn on_a_terminal() {
+    if !is_probe("on_a_terminal") {
+        return;
+    }
+    let base = Base::new();
+    let mut room = base.sh("trap '' HUP; (trap '' HUP; setsid sleep 1000 &) & echo UP; while :; do sleep 1000; done");
+    (room.stdin, room.stdout) = (Input::Inherit, Output::Inherit);
+    room.session = sandbox::Session::Foreground;
+    let _ = room.spawn().unwrap().wait();
+}
+
+#[test]
+fn no_orphans_when_the_disk_is_full() {
+    let (base, small) = (Base::new(), Base::new());
+    // The root's own memory is the disk that is full: mounts in it, an upper directory, what the program writes.
+    let script =
+        "head -c 9000000 /dev/zero >/big 2>/dev/null; cp /big /tmp/big 2>/dev/null; (setsid sleep 1000 &) & exit 4";
+    let layers = vec![small.path().to_owned(), base.path().to_owned()];
+    let mut room = sandbox::Room::new(
+        sandbox::Root::Overlay { layers, upper: sandbox::Upper::Tmpfs { size: 1 << 20 } },
+        "/bin/sh",
+    );
+    harness::dress(&mut room, script);
+    room.tmp = Some(1 << 20);
+    let (mut read, write) = std::io::pipe().unwrap();
+    room.fds.push(sandbox::InheritedFd { source: write.as_raw_fd(), target: 5 });
+    for _ in 0..3 {
+        let child = room.spawn().unwrap();
+        let namespaces = namespaces_of(child.id() as i32);
+        assert_eq!(child.wait().unwrap().exit, Exit::Code(4));
+        assert_free(&namespaces);
+    }
+    room.fds.clear();
+    drop(write);
+    ends(&mut read);
+}
+
+#[test]
+fn case_43_a_room_outlives_the_thread_that_made_it() {
     let base = Base::new();
     let (read, mut write) = std::io::pipe().unwrap();
     let mut room = base.sh("read line; [ \"$line\" = go ] && exit 42");
@@ -374,4 +613,9 @@ fn usage_counts_everything_inside() {
     assert!(outcome.usage.user > Duration::from_millis(20), "{outcome:?}");
     assert!(outcome.usage.wall >= outcome.usage.user / 4);
     assert!(outcome.usage.max_rss > 500_000);
+}
+
+#[test]
+fn the_same_holds_for_an_ordinary_user() {
+    harness::again_as_a_user();
 }

@@ -355,3 +355,8 @@ fn this_machine_grants_what_rooms_need() {
     }
     assert!(!Path::new(&probe.kernel).as_os_str().is_empty());
 }
+
+#[test]
+fn the_same_holds_for_an_ordinary_user() {
+    harness::again_as_a_user();
+}

@@ -363,3 +363,8 @@ fn root_and_an_ordinary_user_see_the_same_numbers() {
         String::from_utf8_lossy(&output.stderr)
     );
 }
+
+#[test]
+fn the_same_holds_for_an_ordinary_user() {
+    harness::again_as_a_user();
+}

@@ -103,3 +103,8 @@ fn bytes_on_standard_input_reach_the_script() {
     assert_eq!(stdout(&room), "paths\n");
     write(base.path().join("etc/x"), "");
 }
+
+#[test]
+fn the_same_holds_for_an_ordinary_user() {
+    harness::again_as_a_user();
+}

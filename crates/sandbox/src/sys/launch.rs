@@ -349,9 +349,6 @@ fn prepare_program(shared: &Shared<'_>, payload: &Payload) -> Result<(), (u32, E
     if payload.session == Session::New {
         raw::setsid().map_err(at(SESSION))?;
     }
-    for (resource, soft, hard) in &payload.rlimits {
-        raw::set_rlimit(*resource, *soft, *hard).map_err(at(RLIMITS))?;
-    }
     if let Some(user) = &payload.r#become {
         raw::drop_groups().map_err(at(IDS))?;
         raw::enter(user.userns, libc::CLONE_NEWUSER).map_err(at(IDS))?;
@@ -373,6 +370,10 @@ fn prepare_program(shared: &Shared<'_>, payload: &Payload) -> Result<(), (u32, E
     }
     raw::chdir(&payload.cwd).map_err(at(CWD))?;
     arrange_descriptors(shared, payload).map_err(at(FDS))?;
+    // After the descriptors, whose numbers here may be beyond the program's limit.
+    for (resource, soft, hard) in &payload.rlimits {
+        raw::set_rlimit(*resource, *soft, *hard).map_err(at(RLIMITS))?;
+    }
     if payload.session == Session::Foreground {
         raw::take_foreground().map_err(at(SESSION))?;
     }

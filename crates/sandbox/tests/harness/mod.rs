@@ -102,3 +102,26 @@ pub(crate) fn mkdir(path: impl Into<PathBuf>) -> PathBuf {
 pub(crate) fn root() -> bool {
     rustix::process::geteuid().is_root()
 }
+
+/// Runs every test of this program again as an ordinary user, where it runs as root.
+pub(crate) fn again_as_a_user() {
+    const MARK: &str = "AS_A_USER";
+    if !root() || std::env::var_os(MARK).is_some() || std::env::var_os("PROBE").is_some() {
+        return;
+    }
+    // A copy, since an ordinary user may not be able to reach the build directory.
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    let shared = tempfile::Builder::new().permissions(mode).tempdir_in("/tmp").unwrap();
+    let copy = shared.path().join("tested");
+    // By another process: a writer's descriptor that a fork of this one held would make the copy busy.
+    assert!(
+        std::process::Command::new("cp").arg(std::env::current_exe().unwrap()).arg(&copy).status().unwrap().success()
+    );
+    rustix::fs::chmod(&copy, 0o755.into()).unwrap();
+    let mut command = std::process::Command::new(&copy);
+    command.env(MARK, "1").env_remove("TMPDIR").current_dir("/").stdin(std::process::Stdio::null());
+    std::os::unix::process::CommandExt::gid(&mut command, 12345);
+    std::os::unix::process::CommandExt::uid(&mut command, 12345);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}

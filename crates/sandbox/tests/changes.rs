@@ -1,0 +1,144 @@
+//! What a room leaves in its upper directory: attacks on whoever collects it.
+#![expect(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests arrange trees of their own")]
+
+mod harness;
+
+use std::path::{Path, PathBuf};
+
+use harness::{Base, dress, mkdir, run, write};
+use sandbox::{Change, Changed, Error, Outcome, Room, Root, Upper, changes};
+use tempfile::TempDir;
+
+/// Runs a script on a layer with `old`, `gone` and `folder/file`; returns the upper directory.
+fn after(dir: &Path, script: &str) -> (Outcome, PathBuf) {
+    let base = Base::new();
+    let layer = mkdir(dir.join("layer"));
+    write(layer.join("old"), "old");
+    write(layer.join("gone"), "gone");
+    write(mkdir(layer.join("folder")).join("file"), "inside");
+    let (upper, work) = (mkdir(dir.join("upper")), mkdir(dir.join("work")));
+    let layers = vec![layer, base.path().to_owned()];
+    let mut room = Room::new(Root::Overlay { layers, upper: Upper::Dir { upper: upper.clone(), work } }, "/bin/sh");
+    dress(&mut room, script);
+    let (outcome, _, err) = run(&room);
+    assert!(outcome.success(), "{outcome:?} {err}");
+    (outcome, upper)
+}
+
+fn found<'a>(list: &'a [Change], path: &str) -> &'a Change {
+    list.iter().find(|change| change.path == Path::new(path)).unwrap_or_else(|| panic!("{path} is not in {list:?}"))
+}
+
+#[test]
+fn every_kind_of_change_is_told() {
+    let dir = TempDir::new().unwrap();
+    let script = "echo new >/old; rm /gone; rm -r /folder; mkdir -m 750 /folder; mkdir /made; echo x >/made/x; ln /made/x /made/y; chmod 4751 /made/x";
+    let (outcome, upper) = after(dir.path(), script);
+    let list = changes(&outcome, &upper).unwrap();
+    let kinds: Vec<_> = list.iter().map(|change| change.path.to_str().unwrap()).collect();
+    assert_eq!(kinds, ["folder", "gone", "made", "made/x", "made/y", "old"]);
+    assert_eq!(found(&list, "gone").kind, Changed::Removed);
+    assert_eq!((&found(&list, "folder").kind, found(&list, "folder").mode), (&Changed::Folder { opaque: true }, 0o750));
+    assert_eq!(found(&list, "made").kind, Changed::Folder { opaque: false });
+    let file = found(&list, "made/x");
+    assert!(matches!(file.kind, Changed::File { size: 2, links: 2, .. }), "{file:?}");
+    assert_eq!(file.mode, 0o4751, "case 12: told, not hidden");
+    assert!(matches!(found(&list, "old").kind, Changed::File { size: 4, .. }));
+}
+
+#[test]
+fn case_34_links_that_lead_out_are_told_never_followed() {
+    let dir = TempDir::new().unwrap();
+    let script = "mkdir /out; ln -s /etc/shadow /out/a; ln -s / /out/b; ln -s ../../../../../../etc /out/c; ln -s loop /out/loop";
+    let (outcome, upper) = after(dir.path(), script);
+    let list = changes(&outcome, &upper).unwrap();
+    let target = |path| match &found(&list, path).kind {
+        Changed::Link { target } => target.to_str().unwrap().to_owned(),
+        other => panic!("{path} is {other:?}"),
+    };
+    let targets = ["out/a", "out/b", "out/c", "out/loop"].map(target);
+    assert_eq!(targets, ["/etc/shadow", "/", "../../../../../../etc", "loop"]);
+    assert_eq!(list.len(), 5);
+}
+
+#[test]
+fn case_35_nothing_runs_that_could_exchange_what_is_collected() {
+    let dir = TempDir::new().unwrap();
+    let script = "mkdir /out; echo x >/out/x; \
+        (trap '' HUP TERM INT; setsid sh -c 'i=0; while :; do mv /out/x /out/y; ln -s /etc /out/x; rm /out/x; mv /out/y /out/x; : >/out/$i; i=$((i+1)); done' &) & \
+        while ! [ -e /out/3 ]; do :; done";
+    let (outcome, upper) = after(dir.path(), script);
+    let first = changes(&outcome, &upper).unwrap();
+    for _ in 0..20 {
+        assert_eq!(changes(&outcome, &upper).unwrap(), first);
+    }
+    // Whoever puts a link where a folder was between two looks of the collector is told as what is there.
+    let inside = upper.join("out");
+    std::fs::rename(&inside, dir.path().join("away")).unwrap();
+    std::os::unix::fs::symlink("/etc", &inside).unwrap();
+    let list = changes(&outcome, &upper).unwrap();
+    assert!(matches!(found(&list, "out").kind, Changed::Link { .. }));
+    assert!(list.iter().all(|change| change.path == Path::new("out") || !change.path.starts_with("out")));
+}
+
+#[test]
+fn case_36_odd_things_are_told_without_being_opened() {
+    let dir = TempDir::new().unwrap();
+    let script = "mkdir /out; mkfifo /out/fifo; : >/out/..foo; : >\"/out/new\nline\"; : >\"/out/$(printf '\\377\\376')\"; \
+        : >/out/old-time; touch -d @-1 /out/old-time; touch -d @1099511627776 /out/new-time; mkdir -m 0000 /out/closed; \
+        : >/out/linked; i=0; while [ $i -lt 500 ]; do ln /out/linked /out/linked-$i; i=$((i+1)); done; \
+        truncate -s 1T /out/sparse";
+    let (outcome, upper) = after(dir.path(), script);
+    let list = changes(&outcome, &upper);
+    if !harness::root() {
+        // A folder that its owner has closed is an error that names it.
+        let error = list.unwrap_err();
+        assert!(matches!(&error, Error::Changes { path, .. } if path.ends_with("out/closed")), "{error}");
+        rustix::fs::chmod(upper.join("out/closed"), 0o700.into()).unwrap();
+    }
+    let list = changes(&outcome, &upper).unwrap();
+    assert_eq!(found(&list, "out/fifo").kind, Changed::Special);
+    for name in ["out/..foo", "out/new\nline", "out/old-time", "out/new-time"] {
+        assert!(matches!(found(&list, name).kind, Changed::File { size: 0, .. }), "{name}");
+    }
+    assert!(matches!(found(&list, "out/linked-499").kind, Changed::File { links: 501, .. }));
+    assert!(
+        matches!(found(&list, "out/sparse").kind, Changed::File { size, stored, .. } if size == 1 << 40 && stored < 1 << 20)
+    );
+    assert!(list.iter().any(|change| change.path.to_str().is_none()), "the name that is not UTF-8");
+}
+
+#[test]
+fn case_36_a_tree_deeper_than_can_be_named_is_a_defined_error() {
+    let dir = TempDir::new().unwrap();
+    let script = "i=0; while [ $i -lt 250 ]; do mkdir d && cd d || exit 1; i=$((i+1)); done";
+    let (outcome, upper) = after(dir.path(), script);
+    assert_eq!(changes(&outcome, &upper).unwrap_err().errno(), Some(libc::ENAMETOOLONG));
+}
+
+#[test]
+fn case_38_marks_of_overlayfs_cannot_be_forged() {
+    let dir = TempDir::new().unwrap();
+    let script = "mkdir /out; mknod /out/whiteout c 0 0 2>/dev/null; : >/out/.wh.name; \
+        setfattr -n user.overlay.opaque -v y /folder 2>/dev/null; setfattr -n user.overlay.whiteout -v y /out/.wh.name 2>/dev/null; true";
+    let (outcome, upper) = after(dir.path(), script);
+    let list = changes(&outcome, &upper).unwrap();
+    assert!(list.iter().all(|change| change.kind != Changed::Removed), "{list:?}");
+    assert!(list.iter().all(|change| change.kind != Changed::Folder { opaque: true }), "{list:?}");
+    assert!(matches!(found(&list, "out/.wh.name").kind, Changed::File { .. }));
+}
+
+#[test]
+fn an_upper_directory_that_is_missing_or_a_link_is_an_error() {
+    let dir = TempDir::new().unwrap();
+    let (outcome, _) = after(dir.path(), "true");
+    std::os::unix::fs::symlink("/etc", dir.path().join("link")).unwrap();
+    for name in ["missing", "link"] {
+        assert!(matches!(changes(&outcome, &dir.path().join(name)), Err(Error::Changes { .. })), "{name}");
+    }
+}
+
+#[test]
+fn the_same_holds_for_an_ordinary_user() {
+    harness::again_as_a_user();
+}
