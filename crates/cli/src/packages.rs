@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use codec::{Bounds, Decoder, Position, ReadAt};
-use fetch::{Remote, Url};
+use fetch::{HttpOptions, Remote, Url};
 use pkgfile::PackageFile;
 use pkgformat::{Limits, PackageRecord, Reader};
 
@@ -49,12 +49,17 @@ impl Opened {
 /// # Errors
 /// No such file, or something else than a package in it.
 pub fn look(path: &Path) -> anyhow::Result<Opened> {
-    match source(path)? {
-        Source::Random(source) => {
-            let package = PackageFile::open(source, Limits::default(), Bounds::default());
-            package.map(Opened::Random).map_err(plain_error).with_context(|| unreadable(path))
+    look_into(source(path)?).with_context(|| unreadable(path))
+}
+
+fn look_into(source: Source) -> anyhow::Result<Opened> {
+    let (limits, bounds) = (Limits::default(), Bounds::default());
+    match source {
+        Source::Random(source) => Ok(Opened::Random(PackageFile::open(source, limits, bounds).map_err(plain_error)?)),
+        Source::Stream(stream) => {
+            let plain: Box<dyn Read> = Box::new(Decoder::new(Stoppable(stream), bounds)?);
+            Ok(Opened::Stream(Box::new(Reader::open(plain, limits)?)))
         }
-        Source::Stream(_) => Ok(Opened::Stream(Box::new(open(path)?))),
     }
 }
 
@@ -105,10 +110,7 @@ fn source(path: &Path) -> anyhow::Result<Source> {
         return Ok(Source::Stream(Box::new(io::stdin())));
     }
     if let Some(url) = path.to_str().filter(|text| text.starts_with("http://") || text.starts_with("https://")) {
-        return match Remote::open(&url.parse::<Url>()?, &places::http())? {
-            Remote::Ranges(ranges) => Ok(Source::Random(Box::new(Stoppable(OnServer(ranges))))),
-            Remote::Stream(stream) => Ok(Source::Stream(Box::new(stream))),
-        };
+        return on_server(&url.parse()?, &places::http());
     }
     let file = file(path)?;
     // A pipe gives its bytes once.
@@ -116,6 +118,13 @@ fn source(path: &Path) -> anyhow::Result<Source> {
         Ok(data) if data.is_file() => Ok(Source::Random(Box::new(Stoppable(file)))),
         _ => Ok(Source::Stream(Box::new(file))),
     }
+}
+
+fn on_server(url: &Url, options: &HttpOptions) -> anyhow::Result<Source> {
+    Ok(match Remote::open(url, options)? {
+        Remote::Ranges(ranges) => Source::Random(Box::new(Stoppable(OnServer(ranges)))),
+        Remote::Stream(stream) => Source::Stream(Box::new(stream)),
+    })
 }
 
 /// A file on a server.
@@ -163,4 +172,89 @@ fn file(path: &Path) -> Result<File, Failure> {
 
 fn is_stdin(path: &Path) -> bool {
     path.as_os_str() == "-"
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader, Write};
+    use std::net::TcpListener;
+    use std::sync::{Arc, Mutex};
+
+    use codec::Format;
+    use pkgfile::{CompressOptions, Compressor};
+    use pkgformat::{Entry, EntryKind, Manifest, PackageMeta, Writer};
+    use pkgtypes::{Digest, Mode, PkgPath};
+
+    use super::*;
+
+    /// A compressed package with a large content and a small one behind it.
+    fn package(large: &[u8], small: &[u8]) -> Vec<u8> {
+        let entry = |path: &[u8], content: &[u8]| {
+            let (size, digest) = (content.len() as u64, Digest::of(content));
+            let kind = EntryKind::File { mode: Mode::from_raw(0o644), size, digest, elf: None };
+            Entry::new(PkgPath::new(path).unwrap(), kind)
+        };
+        let manifest = Manifest::new(vec![entry(b"large", large), entry(b"small", small)]).unwrap();
+        let [name, version, release, arch] = ["sample", "1", "1", "any"];
+        let meta = PackageMeta::new(
+            name.parse().unwrap(),
+            version.parse().unwrap(),
+            release.parse().unwrap(),
+            arch.parse().unwrap(),
+        );
+        let record = PackageRecord::new(meta, manifest).unwrap();
+        let compressor = Compressor::new(Vec::new(), Format::Zstd, &CompressOptions::default()).unwrap();
+        let mut writer = Writer::new(compressor, &record).unwrap();
+        writer.blob(large.len() as u64, large).unwrap();
+        writer.blob(small.len() as u64, small).unwrap();
+        writer.finish().unwrap().0.finish().unwrap()
+    }
+
+    /// Serves ranges of a file until the process ends, and counts the bytes.
+    fn serve(file: Vec<u8>) -> (String, Arc<Mutex<usize>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/sample.kpkg.zst", listener.local_addr().unwrap());
+        let sent = Arc::new(Mutex::new(0));
+        let count = Arc::clone(&sent);
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().map_while(Result::ok) {
+                let lines = BufReader::new(&stream).lines().map_while(Result::ok).take_while(|line| !line.is_empty());
+                let headers: Vec<String> = lines.map(|line| line.to_ascii_lowercase()).collect();
+                let range = headers.iter().find_map(|line| line.strip_prefix("range: bytes=")).unwrap();
+                let (from, last) = range.split_once('-').unwrap();
+                let (from, last): (usize, usize) = (from.parse().unwrap(), last.parse().unwrap());
+                let part = &file[from..file.len().min(last + 1)];
+                *count.lock().unwrap() += part.len();
+                let head = format!(
+                    "HTTP/1.1 206 Partial Content\r\nConnection: close\r\nContent-Length: {}\r\nContent-Range: bytes {from}-{}/{}\r\n\r\n",
+                    part.len(),
+                    from + part.len() - 1,
+                    file.len()
+                );
+                let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(part));
+            }
+        });
+        (url, sent)
+    }
+
+    #[test]
+    fn of_a_package_on_a_server_only_what_is_wanted_comes() {
+        let mut state = 1_u32;
+        let noise = std::iter::repeat_with(|| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 24) as u8
+        });
+        let large: Vec<u8> = noise.take(4 << 20).collect();
+        let file = package(&large, b"small");
+        let length = file.len();
+        let (url, sent) = serve(file);
+        let source = on_server(&url.parse().unwrap(), &HttpOptions::default()).unwrap();
+        let Opened::Random(mut package) = look_into(source).unwrap() else { panic!("the server has ranges") };
+        assert_eq!(package.record().meta().name.as_str(), "sample");
+        let mut content = String::new();
+        package.blob(&Digest::of("small")).unwrap().read_to_string(&mut content).unwrap();
+        assert_eq!(content, "small");
+        let sent = *sent.lock().unwrap();
+        assert!(sent < length / 10, "{sent} of {length} bytes came");
+    }
 }
