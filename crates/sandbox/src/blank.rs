@@ -19,7 +19,7 @@ use crate::sys::namespaces;
 use crate::sys::raw::{MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY};
 use crate::sys::step::{MountPoint, Ownership, Slot, Step};
 use crate::sys::userns::{Extent, userns};
-use crate::{Error, Ids, Net, Profile, Room, Sysfs};
+use crate::{Error, Ids, Net, Profile, Room, Session, Sysfs};
 
 const SAFE: u64 = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
 
@@ -36,6 +36,7 @@ pub(crate) struct Kind {
     dev: bool,
     sys: Option<Sysfs>,
     tmp: Option<u64>,
+    pty: bool,
 }
 
 impl Kind {
@@ -55,6 +56,7 @@ impl Kind {
             dev: room.dev,
             sys: room.sys,
             tmp: room.tmp,
+            pty: room.session == Session::Pty,
         }
     }
 
@@ -114,6 +116,8 @@ pub(crate) struct Blank {
     /// A copy of the caller's mounts over which the room has power, where the caller has none over his own.
     pub host: Option<OwnedFd>,
     seen: Option<Seen>,
+    /// The other end of the room's terminal, where it has one.
+    pub pty: Option<OwnedFd>,
     /// The room's mounts.
     pub mounts: OwnedFd,
 }
@@ -123,7 +127,7 @@ impl Blank {
     pub(crate) fn make(kind: &Kind, maps: &Maps) -> Result<Self, Error> {
         // Before the copy: a mount made meanwhile makes it stale.
         let seen = if kind.root { None } else { Seen::now() };
-        let plan = Planner { kind, steps: Steps::default(), names: None }.whole()?;
+        let plan = Planner { kind, steps: Steps::default(), names: None, pty: None }.whole()?;
         let mut kinds = libc::CLONE_NEWNS;
         if !kind.root {
             kinds |= libc::CLONE_NEWUSER;
@@ -135,13 +139,13 @@ impl Blank {
             .map_err(|refused| explain(&plan.steps.names, refused))?;
         let mut take = |slot: Option<Slot>| slot.and_then(|slot| made.get_mut(slot).and_then(Option::take));
         let missing = || Error::start("opening the namespaces", libc::EBADF);
-        let (user, net, host) = (take(plan.user), take(plan.net), take(plan.host));
+        let (user, net, host, pty) = (take(plan.user), take(plan.net), take(plan.host), take(plan.pty));
         let mounts = take(Some(plan.mounts)).ok_or_else(missing)?;
         let user = match (user, maps) {
             (Some(user), _) => user,
             (None, Maps { users, groups }) => userns(users, groups).map_err(|errno| Error::start(STEP_MAPS, errno))?,
         };
-        Ok(Self { kind: kind.clone(), user, net, host, seen, mounts })
+        Ok(Self { kind: kind.clone(), user, net, host, seen, pty, mounts })
     }
 
     /// Whether the copy of the caller's mounts still is one.
@@ -174,6 +178,7 @@ struct Plan {
     user: Option<Slot>,
     net: Option<Slot>,
     host: Option<Slot>,
+    pty: Option<Slot>,
     mounts: Slot,
 }
 
@@ -182,6 +187,7 @@ struct Planner<'a> {
     steps: Steps,
     /// The directory of this process' namespaces.
     names: Option<Slot>,
+    pty: Option<Slot>,
 }
 
 impl Planner<'_> {
@@ -210,13 +216,14 @@ impl Planner<'_> {
         let root = self.mounts()?;
         self.steps.push(STEP_PIVOT, Step::Pivot { slot: root });
         let mounts = self.namespace(c"mnt");
-        Ok(Plan { steps: self.steps, user, net, host, mounts })
+        Ok(Plan { steps: self.steps, user, net, host, pty: self.pty, mounts })
     }
 
     fn namespace(&mut self, name: &std::ffi::CStr) -> Slot {
         let slot = self.steps.slot();
         let dir = self.names.unwrap_or(slot);
-        self.steps.push("opening the namespaces", Step::Namespace { slot, dir, name: name.to_owned() });
+        self.steps
+            .push("opening the namespaces", Step::File { slot, dir, name: name.to_owned(), flags: libc::O_RDONLY });
         slot
     }
 
@@ -343,6 +350,12 @@ impl Planner<'_> {
         self.steps.push(name, Step::FsMount { fs, slot: pts, attributes });
         if let Some(owner) = self.kind.owner() {
             self.steps.push(name, Step::Chown { dir: pts, path: c"ptmx".to_owned(), owner });
+        }
+        if self.kind.pty {
+            let slot = self.steps.slot();
+            let flags = libc::O_RDWR | libc::O_NOCTTY;
+            self.steps.push("making a terminal", Step::File { slot, dir: pts, name: c"ptmx".to_owned(), flags });
+            self.pty = Some(slot);
         }
         Ok(pts)
     }

@@ -23,6 +23,7 @@ const SAMPLE: Duration = Duration::from_millis(250);
 pub(crate) struct Output {
     pub out: Option<File>,
     pub err: Option<File>,
+    pub pty: Option<OwnedFd>,
 }
 
 /// A running room. Dropping it ends everything inside; so does the end of the process that holds it, however it ends.
@@ -72,7 +73,7 @@ impl Child {
         made: MadeDirectories,
     ) -> Self {
         let Entered { pid, pidfd } = entered;
-        let terminal = room.session != crate::Session::New;
+        let terminal = matches!(room.session, crate::Session::Keep | crate::Session::Foreground);
         Self {
             pid,
             pidfd,
@@ -101,6 +102,13 @@ impl Child {
     /// Readable when everything in the room has ended.
     pub fn pidfd(&self) -> BorrowedFd<'_> {
         self.pidfd.as_fd()
+    }
+
+    /// The caller's end of the room's terminal, for [`Session::Pty`](crate::Session::Pty): what is written there the program
+    /// reads, and its size can be set. Reading is done by [`wait_with`](Self::wait_with), or from
+    /// [`take_stdout`](Self::take_stdout).
+    pub fn pty(&self) -> Option<BorrowedFd<'_>> {
+        self.output.pty.as_ref().map(AsFd::as_fd)
     }
 
     /// Takes the reading end of standard output, where that is a pipe; [`wait_with`](Self::wait_with) then does not see it.
@@ -234,6 +242,8 @@ impl Child {
             Err(error) if matches!(error.kind(), std::io::ErrorKind::Interrupted | std::io::ErrorKind::WouldBlock) => {
                 return Ok(0);
             }
+            // So a terminal tells that nobody is at its other end any more.
+            Err(error) if error.raw_os_error() == Some(libc::EIO) && self.output.pty.is_some() => 0,
             Err(source) => return Err(Error::Watch { what: "reading the output of the room", source }),
         };
         if count == 0 {

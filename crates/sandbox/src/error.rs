@@ -116,13 +116,29 @@ pub(crate) const STEP_IDMAP: &str = "mapping the owners of";
 pub(crate) const STEP_PIVOT: &str = "changing the root";
 pub(crate) const STEP_INIT: &str = "starting the room's init";
 
+/// The limits on namespaces, those that forbid one kind alone if there are such.
+fn namespace_limits() -> String {
+    let kinds = ["user", "mnt", "pid", "net", "uts", "ipc", "cgroup"];
+    let values: Vec<(String, String)> = kinds
+        .into_iter()
+        .filter_map(|kind| {
+            let name = format!("max_{kind}_namespaces");
+            let value = std::fs::read_to_string(format!("/proc/sys/user/{name}")).ok()?;
+            Some((format!("user.{name}"), value.trim().to_owned()))
+        })
+        .collect();
+    let forbidden: Vec<_> = values.iter().filter(|(_, value)| value == "0").map(|(name, _)| name.as_str()).collect();
+    if !forbidden.is_empty() {
+        return format!("forbidden by the sysctl {} = 0: set it to 100 or more", forbidden.join(" = 0, "));
+    }
+    let all: Vec<_> = values.iter().map(|(name, value)| format!("{name} = {value}")).collect();
+    format!("as many as allowed are in use, here or in a container around: sysctl {}", all.join(", "))
+}
+
 /// What an administrator can do about `errno` in `step`.
 fn hint(step: &str, errno: i32) -> String {
     let text = match errno {
-        libc::ENOSPC | libc::EUSERS if step == STEP_NAMESPACES => {
-            "the sysctls user.max_user_namespaces, user.max_mnt_namespaces, user.max_pid_namespaces and user.max_net_namespaces limit \
-             this; 0 forbids it"
-        }
+        libc::ENOSPC | libc::EUSERS if step == STEP_NAMESPACES || step == STEP_MAPS => return namespace_limits(),
         libc::EPERM | libc::EACCES if step == STEP_NAMESPACES => {
             "user namespaces are blocked: set the sysctl kernel.unprivileged_userns_clone to 1 if it exists; in a container its seccomp \
              profile must allow clone with namespaces; in a chroot they are never granted"

@@ -15,8 +15,10 @@ use crate::sys::raw::{MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MO
 use crate::sys::step::{Cover, MountPoint, Ownership, Slot, Step};
 use crate::{Access, Error, Mount, Owner, Room, Root, Upper};
 
-/// Layers of one overlay, the skeleton and an upper directory included (`OVL_MAX_STACK`).
-const MAX_LAYERS: usize = 500;
+/// Lower directories of one overlay (`OVL_MAX_STACK`).
+const MAX_LOWER: usize = 500;
+/// Layers of a room: its overlay takes one that is an overlay itself, and there is one of mount points.
+const MAX_LAYERS: usize = 2 * MAX_LOWER - 2;
 
 const SAFE: u64 = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
 
@@ -76,6 +78,9 @@ pub(crate) fn check(room: &Room) -> Result<(), Error> {
     }
     if room.setid == crate::SetId::Ban && !room.seccomp {
         return Err(Error::invalid("setid bits are banned by the system call filter, which is switched off"));
+    }
+    if room.session == crate::Session::Pty && !room.dev {
+        return Err(Error::invalid("the terminal of a room is in its /dev, which it has not"));
     }
     if room.ids.uid == u32::MAX || room.ids.gid == u32::MAX {
         return Err(Error::invalid("a user or group id of 4294967295 does not exist"));
@@ -255,7 +260,7 @@ impl Planner<'_> {
     }
 
     fn overlay(&mut self, layers: &[(&Path, Owner)], upper: &Upper) -> Result<Slot, Error> {
-        let most = MAX_LAYERS - 2;
+        let most = MAX_LAYERS;
         if layers.len() > most {
             return Err(Error::invalid(format!(
                 "{} layers are more than the {most} that overlayfs takes; merge some",
@@ -267,7 +272,18 @@ impl Planner<'_> {
             lower.push((self.layer(layer, *owner, index)?, format!("adding layer {index} ({})", layer.display())));
         }
         lower.push((self.skeleton()?, "adding the layer of mount points".to_owned()));
+        if lower.len() > MAX_LOWER {
+            let rest = lower.split_off(MAX_LOWER - 1);
+            let slot = self.overlay_of(rest, None);
+            self.inside(STEP_OVERLAY, Step::Park { slot });
+            lower.push((slot, "adding the overlay of the lower layers".to_owned()));
+        }
         let upper = self.upper(upper)?;
+        Ok(self.overlay_of(lower, upper))
+    }
+
+    /// An overlay of directories that are open.
+    fn overlay_of(&mut self, lower: Vec<(Slot, String)>, upper: Option<(Slot, Slot)>) -> Slot {
         let (fs, slot) = (self.slot(), self.slot());
         self.inside(STEP_OVERLAY, Step::FsOpen { slot: fs, kind: c"overlay".to_owned() });
         for (dir, name) in lower {
@@ -283,7 +299,7 @@ impl Planner<'_> {
         }
         let attributes = if upper.is_some() { SAFE } else { SAFE | MOUNT_ATTR_RDONLY };
         self.inside(STEP_OVERLAY, Step::FsMount { fs, slot, attributes });
-        Ok(slot)
+        slot
     }
 
     /// A directory that overlayfs can take as a layer.

@@ -63,7 +63,7 @@ pub enum Upper {
 pub enum Root {
     /// Directories laid over each other, the top one first.
     Overlay {
-        /// Read-only trees; the first wins. At most 498.
+        /// Read-only trees; the first wins. At most 998 (overlayfs takes 500; more are laid over an overlay of the lower ones).
         layers: Vec<PathBuf>,
         /// Where changes go.
         upper: Upper,
@@ -239,6 +239,10 @@ pub enum Session {
     /// A new one, without a terminal.
     #[default]
     New,
+    /// A new one with a terminal: a pseudo-terminal of the room's own is its controlling terminal and all three standard
+    /// streams, whatever is said of those. [`Child::pty`] is its other end; what the program writes comes as standard output.
+    /// Needs [`Room::dev`].
+    Pty,
     /// The caller's session and process group: Ctrl-C and Ctrl-Z at its terminal mean both.
     Keep,
     /// The caller's session and, where standard input is its terminal, that terminal's foreground: for shells that a person

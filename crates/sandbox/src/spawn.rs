@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use rustix::fs::{Gid, Uid};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -46,12 +47,12 @@ pub(crate) fn spawn_of(
     check(room)?;
     let (caller, maps) = caller(room)?;
     let kind = Kind::of(room, &caller);
-    let blank = match ready(&kind, &maps) {
+    let mut blank = match ready(&kind, &maps) {
         Some(blank) => blank,
         None => Blank::make(&kind, &maps)?,
     };
     let Plan { steps, early, made } = plan(room, &caller, &blank)?;
-    let mut io = Stdio::default();
+    let mut io = Stdio { pty: blank.pty.take(), ..Stdio::default() };
     let payload = payload(room, &caller, &blank, &mut io)?;
     let (alive_read, alive) = started("making a pipe", pipe_with(PipeFlags::CLOEXEC))?;
     let (status, status_write) = started("making a pipe", pipe_with(PipeFlags::CLOEXEC))?;
@@ -198,6 +199,7 @@ fn user_namespace(uids: &[(u32, u32, u32)], gids: &[(u32, u32, u32)]) -> Result<
 #[derive(Default)]
 struct Stdio {
     kept: Vec<OwnedFd>,
+    pty: Option<OwnedFd>,
     child: ChildOutput,
 }
 
@@ -206,6 +208,33 @@ impl Stdio {
         let raw = fd.as_raw_fd();
         self.kept.push(fd);
         raw
+    }
+
+    /// The three standard streams.
+    fn streams(&mut self, room: &Room) -> Result<Vec<(RawFd, RawFd)>, Error> {
+        let input = self.input(&room.stdin)?;
+        let (out, out_fd) = self.output(room.stdout, 1)?;
+        let (err, err_fd) = if room.stderr == Output::Same { (None, out_fd) } else { self.output(room.stderr, 2)? };
+        self.child = ChildOutput { out, err, pty: None };
+        Ok(vec![(input, 0), (out_fd, 1), (err_fd, 2)])
+    }
+
+    /// The program's side of a terminal as all three.
+    fn terminal(&mut self, room: &Room, pty: OwnedFd) -> Result<Vec<(RawFd, RawFd)>, Error> {
+        use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, unlockpt};
+        let step = "making a terminal";
+        started(step, unlockpt(&pty))?;
+        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+        let peer = started(step, ioctl_tiocgptpeer(&pty, flags))?;
+        if rustix::process::geteuid().is_root() && room.profile == Profile::Build {
+            let (owner, group) = (Uid::from_raw(room.host_id), Gid::from_raw(room.host_id));
+            // In a container root's room may be root's own: then it is the owner already.
+            let _ = rustix::fs::fchown(&peer, Some(owner), Some(group));
+        }
+        let copy = started(step, rustix::io::fcntl_dupfd_cloexec(&pty, 3))?;
+        self.child = ChildOutput { out: Some(File::from(copy)), err: None, pty: Some(pty) };
+        let peer = self.keep(peer);
+        Ok(vec![(peer, 0), (peer, 1), (peer, 2)])
     }
 
     fn null(&mut self) -> Result<RawFd, Error> {
@@ -301,11 +330,7 @@ fn environment((name, value): &(OsString, OsString)) -> Result<CString, Error> {
 
 /// (caller's, program's) descriptors, sorted by the second.
 fn descriptors(room: &Room, io: &mut Stdio) -> Result<Vec<(RawFd, RawFd)>, Error> {
-    let input = io.input(&room.stdin)?;
-    let (out, out_fd) = io.output(room.stdout, 1)?;
-    let (err, err_fd) = if room.stderr == Output::Same { (None, out_fd) } else { io.output(room.stderr, 2)? };
-    io.child = ChildOutput { out, err };
-    let mut fds = vec![(input, 0), (out_fd, 1), (err_fd, 2)];
+    let mut fds = if let Some(pty) = io.pty.take() { io.terminal(room, pty)? } else { io.streams(room)? };
     for fd in &room.fds {
         if fd.target < 3 || fd.target > 1 << 16 || fds.iter().any(|(_, target)| *target == fd.target) {
             return Err(Error::invalid(format!(

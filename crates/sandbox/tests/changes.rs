@@ -1,5 +1,5 @@
 //! What a room leaves in its upper directory: attacks on whoever collects it.
-#![expect(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests arrange trees of their own")]
+#![expect(clippy::disallowed_methods, reason = "tests arrange trees of their own")]
 
 mod harness;
 

@@ -348,6 +348,52 @@ fn a_description_survives_being_written_and_read() {
 }
 
 #[test]
+fn a_room_can_have_a_terminal_of_its_own() {
+    let base = Base::new();
+    let mut room = base.sh("tty; [ -t 0 ] && [ -t 2 ] && (: </dev/tty) && echo controlled; read line; echo \"got $line\"; stty size; stat -c %u $(tty)");
+    room.session = sandbox::Session::Pty;
+    let child = room.spawn().unwrap();
+    let size = rustix::termios::Winsize { ws_row: 33, ws_col: 77, ws_xpixel: 0, ws_ypixel: 0 };
+    rustix::termios::tcsetwinsize(child.pty().unwrap(), size).unwrap();
+    rustix::io::write(child.pty().unwrap(), b"a line\n").unwrap();
+    let mut text = Vec::new();
+    let outcome = child.wait_with(|_, bytes| {
+        text.extend_from_slice(bytes);
+        Ok(())
+    });
+    assert!(outcome.unwrap().success());
+    let text = String::from_utf8(text).unwrap();
+    for line in ["/dev/pts/0", "controlled", "got a line", "33 77", "1000"] {
+        assert!(text.lines().any(|found| found == line), "{line} in {text}");
+    }
+}
+
+/// Makes a room, and prints why it could not be made.
+#[test]
+fn limited() {
+    if !harness::is_probe("limited") {
+        return;
+    }
+    let error = Room::new(Root::dir("/", Access::Ro), "/bin/true").spawn().map(drop).unwrap_err();
+    println!("\nREFUSED {error}");
+}
+
+#[test]
+fn a_limit_on_namespaces_is_named_where_it_forbids_rooms() {
+    for kind in ["user", "mnt", "pid", "net", "uts", "ipc", "cgroup"] {
+        let name = format!("max_{kind}_namespaces");
+        // In a user namespace of its own the limit is this test's alone.
+        let script = format!("echo 0 >/proc/sys/user/{name} && exec \"$0\" --exact limited --nocapture");
+        let mut command = std::process::Command::new("unshare");
+        command.args(["--user", "--map-root-user", "sh", "-c", &script]).arg(std::env::current_exe().unwrap());
+        let output = command.env("PROBE", "limited").output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        let refused = harness::marked(&text, "REFUSED ");
+        assert!(refused.first().is_some_and(|text| text.contains(&format!("user.{name} = 0"))), "{kind}: {output:?}");
+    }
+}
+
+#[test]
 fn this_machine_grants_what_rooms_need() {
     let probe = sandbox::probe();
     for (name, finding) in probe.findings() {

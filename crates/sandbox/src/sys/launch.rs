@@ -346,7 +346,7 @@ fn become_program(shared: &Shared<'_>) -> (u32, Errno) {
 fn prepare_program(shared: &Shared<'_>, payload: &Payload) -> Result<(), (u32, Errno)> {
     let at = |stage: u32| move |errno: Errno| (stage, errno);
     raw::new_session_keyring();
-    if payload.session == Session::New {
+    if matches!(payload.session, Session::New | Session::Pty) {
         raw::setsid().map_err(at(SESSION))?;
     }
     if let Some(user) = &payload.r#become {
@@ -374,8 +374,10 @@ fn prepare_program(shared: &Shared<'_>, payload: &Payload) -> Result<(), (u32, E
     for (resource, soft, hard) in &payload.rlimits {
         raw::set_rlimit(*resource, *soft, *hard).map_err(at(RLIMITS))?;
     }
-    if payload.session == Session::Foreground {
-        raw::take_foreground().map_err(at(SESSION))?;
+    match payload.session {
+        Session::Foreground => raw::take_foreground().map_err(at(SESSION))?,
+        Session::Pty => raw::take_terminal().map_err(at(SESSION))?,
+        Session::New | Session::Keep => {}
     }
     raw::set_signal_mask(0);
     Ok(())

@@ -311,6 +311,12 @@ pub(crate) fn take_foreground() -> Sys<()> {
     Ok(())
 }
 
+/// Makes the terminal on descriptor 0 that of this session, which has none.
+pub(crate) fn take_terminal() -> Sys<()> {
+    // SAFETY: the request takes a number.
+    unsafe { sys!(libc::SYS_ioctl, 0, libc::TIOCSCTTY, 0) }.map(drop)
+}
+
 /// A copy of a descriptor that is known only by its number.
 pub(crate) fn copy(number: RawFd) -> Sys<std::os::fd::OwnedFd> {
     let copy = dup_above(number, 3)?;

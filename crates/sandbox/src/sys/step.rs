@@ -40,8 +40,8 @@ pub(crate) enum Step {
     Unshare { kinds: c_int },
     /// Enters a namespace.
     Enter { namespace: RawFd, kind: c_int },
-    /// Opens a namespace of this process, `name` in `dir`.
-    Namespace { slot: Slot, dir: Slot, name: CString },
+    /// Opens the file `name` in `dir`.
+    File { slot: Slot, dir: Slot, name: CString, flags: c_int },
     /// Opens a directory of the host as a place to look from.
     Open { slot: Slot, dir: Option<Slot>, path: CString },
     /// Copies a mount, detached, with the mounts below it if `recursive`.
@@ -140,8 +140,8 @@ impl Step {
             Self::Propagate { kind } => raw::propagate(*kind),
             Self::Unshare { kinds } => raw::unshare(*kinds),
             Self::Enter { namespace, kind } => raw::enter(*namespace, *kind),
-            Self::Namespace { slot, dir, name } => {
-                slots.set(*slot, raw::openat(slots.fd(*dir), name, libc::O_RDONLY, 0)?);
+            Self::File { slot, dir, name, flags } => {
+                slots.set(*slot, raw::openat(slots.fd(*dir), name, *flags, 0)?);
                 Ok(())
             }
             Self::Open { slot, dir, path } => {
