@@ -224,6 +224,11 @@ impl Parts {
         self.members.iter().find(|member| member.is(name))
     }
 
+    /// A member that is never compressed.
+    fn exact(&self, name: &str) -> Option<&Member> {
+        self.members.iter().find(|member| member.name == name)
+    }
+
     fn take(&mut self, name: &str) -> Result<Member, ArchiveError> {
         let mut found = self.members.extract_if(.., |member| member.is(name));
         let member = found.next().ok_or_else(|| malformed(0, format!("it has no member `{name}`")))?;
@@ -234,7 +239,7 @@ impl Parts {
     }
 
     fn is_draft(&self) -> bool {
-        self.find("gpkg-1").is_none()
+        self.exact("gpkg-1").is_none()
     }
 
     /// The member with the files: that of the draft only in a draft.
@@ -243,13 +248,13 @@ impl Parts {
     }
 
     fn is_signed(&self) -> bool {
-        let manifest = self.find("Manifest").and_then(|member| member.bytes.as_deref());
+        let manifest = self.exact("Manifest").and_then(|member| member.bytes.as_deref());
         manifest.is_some_and(is_signed_text) || self.members.iter().any(|member| member.name.ends_with(".sig"))
     }
 
     /// Holds every member to the Manifest.
     fn check_manifest(&self, keys: Option<&OpenPgpKeys>) -> Result<(), ArchiveError> {
-        let Some(manifest) = self.find("Manifest") else {
+        let Some(manifest) = self.exact("Manifest") else {
             // The draft has none. Its signatures are over the members one by one, and nothing ties them together: a good
             // image could stand beside good metadata of another package.
             return match (self.is_draft(), keys) {
@@ -279,8 +284,7 @@ impl Parts {
             return Err(wrong("`DATA`, a name and a size are expected"));
         };
         let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
-        let member = self.members.iter().find(|member| member.name == name);
-        let member = member.ok_or_else(|| wrong("there is no such member"))?;
+        let member = self.exact(name).ok_or_else(|| wrong("there is no such member"))?;
         if size.parse() != Ok(member.size) {
             return Err(wrong("the member has another size"));
         }
@@ -304,8 +308,7 @@ impl Parts {
     fn check_signature<R: Read + Seek>(&self, reader: R, name: &str, keys: &OpenPgpKeys) -> Result<(), ArchiveError> {
         let member = self.find(name).ok_or_else(|| malformed(0, format!("it has no member `{name}`")))?;
         let entry = member.name.clone();
-        let signature = format!("{entry}.sig");
-        let signature = self.members.iter().find(|other| other.name == signature);
+        let signature = self.exact(&format!("{entry}.sig"));
         let Some(signature) = signature.and_then(|member| member.bytes.as_deref()) else {
             return Err(ArchiveError::Unsigned { entry });
         };

@@ -125,6 +125,7 @@ fn members_are_held_to_the_manifest_before_anything_is_given_out() {
         (with(&|members| members.push(("image.tar.zst.sig", b"?".to_vec()))), "the `Manifest` does not list it"),
         (with(&|members| drop(members.remove(2))), "there is no such member"),
         (with(&|members| drop(members.pop())), "it has no member `Manifest`"),
+        (with(&|members| members[3].0 = "Manifest.gz"), "it has no member `Manifest`"),
         (with(&|members| members[3].1 = b"DATA gpkg-1 0 MD5 0".to_vec()), "it has neither BLAKE2B nor SHA512"),
         (with(&|members| members[3].1 = b"EBUILD x".to_vec()), "`DATA`, a name and a size are expected"),
         (with(&|members| members.push(("gpkg-1", Vec::new()))), "it comes twice"),
