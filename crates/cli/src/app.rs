@@ -67,6 +67,18 @@ verbs! {
     Files(cmd::files::Args) => cmd::files::run,
     /// Name the packages that own a path.
     Owner(cmd::owner::Args) => cmd::owner::run,
+    /// List what packages require.
+    Requires(cmd::requires::Args) => cmd::requires::run,
+    /// List what packages offer.
+    Provides(cmd::provides::Args) => cmd::provides::run,
+    /// Name the packages that require something.
+    WhatRequires(cmd::what_requires::Args) => cmd::what_requires::run,
+    /// Name the packages that offer something.
+    WhatProvides(cmd::what_provides::Args) => cmd::what_provides::run,
+    /// Show why a package is installed.
+    Why(cmd::why::Args) => cmd::why::run,
+    /// Search names and descriptions of installed packages.
+    Search(cmd::search::Args) => cmd::search::run,
     /// Compare the disk with what packages put there.
     Verify(cmd::verify::Args) => cmd::verify::run,
     /// Pack a directory tree as a package.

@@ -1,6 +1,6 @@
 //! Questions about what is installed.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use pkgformat::{Limits, PackageRecord};
 use pkgtypes::{Arch, PackageId, PackageName, PkgPath, Release, Timestamp, Version};
@@ -188,6 +188,60 @@ impl Installed {
             "SELECT DISTINCT packages.name FROM requires JOIN packages ON packages.id = requires.package
              WHERE label = ? ORDER BY 1",
             label,
+        )
+    }
+
+    /// The packages in whose name or description all words stand, in whatever case (of ASCII letters); sorted by name.
+    ///
+    /// # Errors
+    /// The database can not be read.
+    pub fn search(&self, words: &[&str]) -> Result<Vec<Package>> {
+        let fits = vec!["instr(lower(packages.name || ' ' || description), lower(?)) > 0"; words.len()].join(" AND ");
+        let filter = if words.is_empty() { String::new() } else { format!("WHERE {fits}") };
+        let read = || -> rusqlite::Result<Vec<Package>> {
+            let mut statement = self.conn.prepare(&format!("SELECT {PACKAGE} {filter} ORDER BY packages.name"))?;
+            statement.query_map(rusqlite::params_from_iter(words), Package::from_row)?.collect()
+        };
+        read().during("search the packages", &self.conn)
+    }
+
+    /// The shortest chain of packages from one that the user asked for to this one, each of which requires the next, be it
+    /// as one of several; empty where nothing that was asked for leads here.
+    ///
+    /// # Errors
+    /// [`Error::NotInstalled`]; the database can not be read.
+    pub fn why(&self, name: &PackageName) -> Result<Vec<PackageName>> {
+        self.row_of(name)?.ok_or_else(|| Error::NotInstalled { name: name.clone() })?;
+        let wanted: HashSet<PackageName> = self.wanted()?.into_iter().collect();
+        // Which package each one was reached from.
+        let mut reached = HashMap::from([(name.clone(), None)]);
+        let mut queue = VecDeque::from([name.clone()]);
+        while let Some(package) = queue.pop_front() {
+            if wanted.contains(&package) {
+                let next = |package: &PackageName| reached.get(package).cloned().flatten();
+                return Ok(std::iter::successors(Some(package), next).collect());
+            }
+            for requiring in self.requiring(&package)? {
+                if !reached.contains_key(&requiring) {
+                    reached.insert(requiring.clone(), Some(package.clone()));
+                    queue.push_back(requiring);
+                }
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    /// The packages that require something that this one is, offers or has; sorted by name.
+    fn requiring(&self, name: &PackageName) -> Result<Vec<PackageName>> {
+        self.names(
+            "WITH this AS (SELECT id FROM packages WHERE name = ?1),
+                  labels AS (SELECT ?1 AS label
+                             UNION SELECT label FROM provides WHERE package IN this
+                             UNION SELECT label FROM requires JOIN paths ON path = CAST(substr(label, 7) AS BLOB)
+                                   WHERE label >= 'file:/' AND label < 'file:0' AND paths.package IN this)
+             SELECT DISTINCT packages.name FROM requires JOIN packages ON packages.id = requires.package
+             WHERE label IN labels ORDER BY 1",
+            name.as_str(),
         )
     }
 

@@ -558,3 +558,40 @@ fn folders_are_brought_back_by_another_installation() {
     assert_eq!(mode(), 0o755);
     scene.assert_verified();
 }
+
+#[test]
+fn why_a_package_is_there_and_where_a_word_stands() {
+    let scene = Scene::new();
+    let package = |spec: &str, provides: &[&str], requires: &[&str]| {
+        let built = pack(spec).meta(|meta| {
+            meta.provides = provides.iter().map(|text| text.parse().unwrap()).collect();
+            meta.requires = requires.iter().map(|text| text.parse().unwrap()).collect();
+            meta.description = vec![format!("The {} of it all", spec.to_uppercase())];
+        });
+        built.file(&format!("usr/bin/{}", spec.split(' ').next().unwrap()), 0o755, spec).build()
+    };
+    let app = package("app 1-1", &[], &["shell | other", "so:libx.so.1"]);
+    let others = [
+        package("shell 1-1", &["cmd:sh"], &["file:/usr/bin/core"]),
+        package("libx 1-1", &["so:libx.so.1"], &["cmd:sh"]),
+        package("core 1-1", &[], &[]),
+        package("alone 1-1", &[], &["core"]),
+    ];
+    let mut request = scene.request(&others.iter().collect::<Vec<_>>(), &[]);
+    request.install.push(app.incoming().wanted());
+    run(&mut scene.open(), request).unwrap();
+
+    let db = scene.installed();
+    let why = |text: &str| db.why(&name(text)).unwrap().iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(why("app"), ["app"]);
+    assert_eq!(why("libx"), ["app", "libx"]);
+    assert_eq!(why("core"), ["app", "shell", "core"]);
+    assert_eq!(why("alone"), [""; 0]);
+    assert_eq!(db.why(&name("missing")).unwrap_err().kind(), ErrorKind::Unknown);
+
+    let found = |words: &[&str]| db.search(words).unwrap().iter().map(|p| p.name.to_string()).collect::<Vec<_>>();
+    assert_eq!(found(&["of it ALL", "shell"]), ["shell"]);
+    assert_eq!(found(&["LIBX"]), ["libx"]);
+    assert_eq!(found(&["50%"]), [""; 0]);
+    assert_eq!(found(&[]).len(), 5);
+}

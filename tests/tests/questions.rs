@@ -1,0 +1,45 @@
+//! Questions about what is installed.
+
+use e2e::Env;
+
+/// An application that was asked for, the library that it requires, and something else.
+fn env() -> Env {
+    let env = Env::new(env!("CARGO_BIN_EXE_pkg-e2e"));
+    env.trusted_root();
+    for (name, meta) in [
+        ("app", ["requires=so:libx.so.1 | other", "description=Draws squares"]),
+        ("libx", ["provides=so:libx.so.1", "description=Draws lines"]),
+        ("alone", ["description=Does nothing", "url=https://example.org"]),
+    ] {
+        env.write(&format!("{name}-tree/share/{name}"), name);
+        let (tree, file) = (format!("{name}-tree"), format!("{name}.kpkg"));
+        let version = ["-m", "version=1.0", "-m", "release=1", "-m", meta[0], "-m", meta[1]];
+        env.pkg(&[&["pack", &tree, "-o", &file], &version[..]].concat()).code(0);
+        env.pkg(&["trust", "sign", &file, "--key", "key"]).code(0);
+    }
+    env.pkg(&["install", "--root", "root", "-y", "libx.kpkg", "app.kpkg", "alone.kpkg"]).code(0);
+    env
+}
+
+#[test]
+fn what_packages_require_and_offer_and_who_does() {
+    let env = env();
+    env.pkg(&["requires", "app", "--root", "root"]).code(0).out_has(&["so:libx.so.1 | other\n"]);
+    env.pkg(&["provides", "libx", "--root", "root"]).code(0).out_has(&["libx = 1.0-1\n", "so:libx.so.1\n"]);
+    env.pkg(&["what-requires", "so:libx.so.1", "--root", "root"]).code(0).out_has(&["app\n"]);
+    env.pkg(&["what-provides", "so:libx.so.1", "--root", "root"]).code(0).out_has(&["libx\n"]);
+    env.pkg(&["what-provides", "cmd:none", "--root", "root"]).code(5).err_has(&["cmd:none"]);
+    env.pkg(&["requires", "none", "--root", "root"]).code(5);
+    let listed = env.pkg(&["requires", "app", "--root", "root", "--json"]).code(0).json();
+    assert_eq!(listed["packages"][0]["requires"][0], "so:libx.so.1 | other");
+}
+
+#[test]
+fn why_a_package_is_there_and_which_one_a_word_means() {
+    let env = env();
+    let chain = env.pkg(&["why", "app", "--root", "root", "--json"]).code(0).json();
+    assert_eq!(chain["chain"], serde_json::json!(["app"]));
+    env.pkg(&["why", "none", "--root", "root"]).code(5);
+    assert_eq!(env.pkg(&["search", "draws", "LINES", "--root", "root"]).code(0).out, "libx 1.0-1  Draws lines\n");
+    env.pkg(&["search", "circles", "--root", "root"]).code(5);
+}
