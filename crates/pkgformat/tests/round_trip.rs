@@ -6,8 +6,11 @@ mod samples;
 
 use std::collections::BTreeMap;
 
+use std::io::{Cursor, Read};
+
 use pkgformat::{
-    ElfFacts, Entry, EntryKind, Limits, Manifest, PackageMeta, PackageRecord, Principal, Trigger, Use, Xattr,
+    ElfFacts, Entry, EntryKind, Limits, Manifest, PackageMeta, PackageRecord, Principal, RawReader, Reader, Result,
+    SeekReader, Summary, Trigger, Use, Xattr,
 };
 use pkgtypes::{Digest, Mode, PkgPath, Timestamp};
 use proptest::collection::{btree_map, vec};
@@ -168,6 +171,89 @@ fn meta() -> impl Strategy<Value = PackageMeta> {
     )
 }
 
+/// A package as a reader has it.
+type Seen = (PackageRecord, Vec<Vec<u8>>, Summary);
+
+fn all_of(mut blob: impl Read) -> Result<Vec<u8>> {
+    let mut content = Vec::new();
+    blob.read_to_end(&mut content)?;
+    Ok(content)
+}
+
+fn streamed(package: &[u8]) -> Result<Seen> {
+    let mut reader = Reader::open(package, Limits::default())?;
+    let mut contents = Vec::new();
+    while let Some(blob) = reader.next_blob()? {
+        contents.push(all_of(blob)?);
+    }
+    Ok((reader.package().clone(), contents, reader.finish()?))
+}
+
+/// From the last content to the first.
+fn picked(package: &[u8]) -> Result<Seen> {
+    let mut reader = SeekReader::open(Cursor::new(package), Limits::default())?;
+    let digests: Vec<Digest> = reader.places().map(|place| place.digest).collect();
+    let contents: Result<Vec<_>> = digests.iter().rev().map(|digest| all_of(reader.blob(digest)?)).collect();
+    let mut contents = contents?;
+    contents.reverse();
+    Ok((reader.package().clone(), contents, reader.check_heads()?))
+}
+
+/// Record by record up to the summary, which this reader does not take, because it does not count the manifest's entries.
+fn raw(package: &[u8], blobs: usize) -> Result<Vec<Vec<u8>>> {
+    let mut reader = RawReader::new(package, Limits::default());
+    let mut data = Vec::new();
+    while data.len() <= blobs {
+        let Some(record) = reader.next_record()? else { break };
+        data.push(record.into_data()?);
+    }
+    Ok(data)
+}
+
+/// The entries of lists that stand one after another.
+fn split(mut bytes: &[u8]) -> Vec<Vec<Vec<u8>>> {
+    let mut lists = vec![Vec::new()];
+    while let Some((&digits, rest)) = bytes.split_first() {
+        if digits == 0 {
+            lists.push(Vec::new());
+            bytes = rest;
+            continue;
+        }
+        let (digits, rest) = rest.split_at(usize::from(digits));
+        let length = digits.iter().fold(0, |length, &digit| length << 8 | usize::from(digit));
+        let (entry, rest) = rest.split_at(length);
+        lists.last_mut().unwrap().push(entry.to_vec());
+        bytes = rest;
+    }
+    assert_eq!(lists.pop(), Some(Vec::new()), "the last list has an end");
+    lists
+}
+
+/// One change of lists, as somebody might make it who knows the format by and large.
+fn changed(lists: &mut Vec<Vec<Vec<u8>>>, change: u8, at: sample::Index, also: sample::Index, byte: u8) {
+    let places: Vec<(usize, usize)> =
+        lists.iter().enumerate().flat_map(|(number, list)| (0..list.len()).map(move |entry| (number, entry))).collect();
+    let ((list, entry), (other, its)) = (*at.get(&places), *also.get(&places));
+    match change {
+        0 => drop(lists[list].remove(entry)),
+        1 => {
+            let copy = lists[list][entry].clone();
+            lists[other].insert(its, copy);
+        }
+        2 => {
+            let last = lists[list][entry].len() - 1;
+            lists[list][entry][last] = byte;
+        }
+        3 => lists[list][entry].push(byte),
+        4 => lists.swap(list, other),
+        5 => drop(lists.remove(list)),
+        _ => {
+            let its = its.min(lists[list].len() - 1);
+            lists[list].swap(entry, its);
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
@@ -187,6 +273,54 @@ proptest! {
         let (read, blobs) = samples::read(&package).unwrap();
         prop_assert_eq!(&read, &record);
         prop_assert_eq!(samples::write(&read, &blobs), package);
+    }
+
+    #[test]
+    fn all_readers_agree(meta in meta(), manifest in manifest()) {
+        let record = PackageRecord::new(meta, manifest).unwrap();
+        let package = samples::write(&record, &(0..4).map(content).collect::<Vec<_>>());
+        let front_to_back = streamed(&package).unwrap();
+        prop_assert_eq!(&picked(&package).unwrap(), &front_to_back);
+        let data = raw(&package, front_to_back.1.len()).unwrap();
+        prop_assert_eq!(&data[1..], front_to_back.1);
+        prop_assert_eq!(front_to_back.0, record);
+    }
+
+    /// Wherever it is hit, no reader takes a package for whole.
+    #[test]
+    fn damage_is_found_by_all_readers(meta in meta(), manifest in manifest(), at in any::<sample::Index>(), bit in 0..8u8, cut: bool) {
+        let record = PackageRecord::new(meta, manifest).unwrap();
+        let mut package = samples::write(&record, &(0..4).map(content).collect::<Vec<_>>());
+        let at = at.index(package.len());
+        if cut {
+            package.truncate(at);
+        } else {
+            package[at] ^= 1 << bit;
+        }
+        prop_assert!(streamed(&package).is_err());
+        prop_assert!(picked(&package).is_err());
+    }
+
+    /// A package record with a change: where it is accepted, it would be written so.
+    #[test]
+    fn what_is_accepted_is_written_the_same(
+        meta in meta(),
+        manifest in manifest(),
+        (change, byte) in (0..7u8, prop_oneof![Just(b'0'), Just(b'a'), any::<u8>()]),
+        (at, also) in any::<(sample::Index, sample::Index)>(),
+    ) {
+        let bytes = PackageRecord::new(meta, manifest).unwrap().encode();
+        let mut record = RawReader::open_ended(&*bytes, Limits::default());
+        let record = record.next_record().unwrap().unwrap();
+        let list = record.meta().as_bytes().to_vec();
+        let mut lists = split(&[list, record.into_data().unwrap()].concat());
+        changed(&mut lists, change, at, also, byte);
+        let lists: Vec<Vec<u8>> = lists.iter().map(|list| samples::list(list)).collect();
+        let (first, rest) = lists.split_first().map(|(first, rest)| (first.clone(), rest.concat())).unwrap_or_default();
+        let forged = samples::Forged::new(&first, &rest).bytes();
+        if let Ok(record) = PackageRecord::decode(&forged, &Limits::default()) {
+            prop_assert_eq!(record.encode(), forged);
+        }
     }
 
     #[test]
