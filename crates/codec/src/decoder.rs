@@ -143,8 +143,9 @@ fn lzma<R: Read>(source: Source<R>, stream: Stream) -> State<R> {
 
 pub(crate) fn zstd_decoder<S: BufRead>(source: S, memory: u64) -> io::Result<zstd::stream::read::Decoder<'static, S>> {
     let mut decoder = zstd::stream::read::Decoder::with_buffer(source)?;
-    // The format counts windows in powers of two, and the library knows these.
-    decoder.window_log_max(memory.clamp(1 << 10, 1 << 31).ilog2())?;
+    // The format counts windows in powers of two, and the library knows these; less where addresses are short.
+    let largest = if cfg!(target_pointer_width = "64") { 1 << 31 } else { 1 << 30 };
+    decoder.window_log_max(memory.clamp(1 << 10, largest).ilog2())?;
     Ok(decoder)
 }
 
