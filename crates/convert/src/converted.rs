@@ -7,6 +7,9 @@ use crate::report::Report;
 use crate::spool::Spool;
 use crate::{Error, Format, Result};
 
+/// The longest record that readers take by default.
+const RECORD: usize = 256 << 20;
+
 /// A foreign package that was read whole: its record is known, its contents wait in the scratch file.
 #[derive(Debug)]
 pub struct Converted {
@@ -24,7 +27,11 @@ impl Converted {
         spool: Spool,
         report: Report,
     ) -> Result<Self> {
-        Ok(Self { format, record: PackageRecord::new(meta, manifest)?, spool, report })
+        let record = PackageRecord::new(meta, manifest)?;
+        if record.encoded_len() > RECORD as u64 {
+            return Err(Error::TooLarge { what: "metadata and paths", limit: RECORD });
+        }
+        Ok(Self { format, record, spool, report })
     }
 
     /// What it was.

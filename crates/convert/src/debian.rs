@@ -1,5 +1,6 @@
 //! Debian packages.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::Read;
 
@@ -34,7 +35,8 @@ pub(crate) fn read(source: impl Read, spool: File, options: &Options) -> Result<
     let arch = field("Architecture")?;
     let mut draft = Draft::begin(Format::Deb, field("Package")?, field("Version")?, arch, spool)?;
     fields(&mut draft, &control);
-    Relations { draft: &mut draft, arch }.all(&control);
+    let stands_in = &names(&control, "Provides") & &names(&control, "Replaces");
+    Relations { draft: &mut draft, arch, stands_in }.all(&control);
     control_files(&mut draft, &control);
     deb.read_files::<Error>(&options.archive, |entry, data| draft.tree.add(entry, data, &mut draft.report))?;
     draft.tree.mark_by_place();
@@ -84,6 +86,8 @@ fn conffiles(draft: &mut Draft, control: &DebControl) {
 struct Relations<'a> {
     draft: &'a mut Draft,
     arch: &'a str,
+    /// Names that it provides and replaces both.
+    stands_in: HashSet<&'a str>,
 }
 
 /// `name[:arch] [(op version)]`.
@@ -111,7 +115,7 @@ impl Relations<'_> {
         }
         for field in ["Conflicts", "Breaks"] {
             for text in items(value(field)) {
-                self.conflict(field, text, control);
+                self.conflict(field, text);
             }
         }
     }
@@ -141,17 +145,13 @@ impl Relations<'_> {
     }
 
     /// A conflict; where the package replaces and provides the other one too, it takes its place (policy 7.6.2).
-    fn conflict(&mut self, field: &str, text: &str, control: &DebControl) {
+    fn conflict(&mut self, field: &str, text: &str) {
         let original = format!("{field}: {text}");
         match self.target(text) {
             Err(why) => self.lose(field, text, why),
             Ok(target) => {
                 let name = target.capability.as_str();
-                let stands_in = |field: &str| {
-                    let value = control.field(field).unwrap_or_default();
-                    items(value).any(|item| Atom::parse(item).is_some_and(|atom| atom.name == name))
-                };
-                if stands_in("Replaces") && stands_in("Provides") && field == "Conflicts" {
+                if self.stands_in.contains(name) && field == "Conflicts" {
                     self.draft.obsolete(&target, &original);
                 }
                 self.draft.conflict(&target, &original);
@@ -213,6 +213,12 @@ fn bound(text: &str) -> Option<(Op, &str)> {
     ];
     let (sign, op) = signs.into_iter().find(|(sign, _)| text.starts_with(sign))?;
     Some((op, text[sign.len()..].trim()))
+}
+
+/// The names in a field's relations.
+fn names<'a>(control: &'a DebControl, field: &str) -> HashSet<&'a str> {
+    let value = control.field(field).unwrap_or_default();
+    items(value).filter_map(Atom::parse).map(|atom| atom.name).collect()
 }
 
 fn items(field: &str) -> impl Iterator<Item = &str> {

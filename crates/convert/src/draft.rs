@@ -1,7 +1,8 @@
+use std::collections::BTreeSet;
 use std::fs::File;
 
 use pkgformat::{EntryKind, PackageMeta, Use};
-use pkgtypes::{Arch, Capability, Constraint, PackageName, PkgPath, Relation, Release, Requirement, Version};
+use pkgtypes::{Arch, Capability, Constraint, Digest, PackageName, PkgPath, Relation, Release, Requirement, Version};
 
 use crate::converted::Converted;
 use crate::effects::{self, Effect};
@@ -197,6 +198,7 @@ impl Draft {
         }
         self.meta.installed_size = Some(size);
         fit(&mut self.meta, &mut self.report)?;
+        self.report.dedup();
         Converted::new(self.format, self.meta, manifest, spool, self.report)
     }
 
@@ -207,10 +209,17 @@ impl Draft {
                 && path.file_name().ends_with(b".conf")
         };
         let files = self.tree.entries().filter(|entry| is_sysusers(&entry.path));
-        let digests: Vec<_> = files
+        let digests: BTreeSet<Digest> = files
             .filter_map(|entry| if let EntryKind::File { digest, .. } = &entry.kind { Some(*digest) } else { None })
             .collect();
+        let mut left = METADATA as usize;
         for text in digests.iter().filter_map(|digest| self.tree.text(digest)) {
+            // More would not fit into the metadata anyway.
+            let Some(rest) = left.checked_sub(text.len()) else {
+                self.report.add(LossKind::Field, "usr/lib/sysusers.d", "it says more than metadata can hold");
+                return;
+            };
+            left = rest;
             for line in text.lines().filter_map(Self::line) {
                 match line.as_bytes()[0] {
                     b'u' | b'm' => self.meta.sysusers.push(line),
@@ -231,13 +240,15 @@ fn conjunction(alternatives: &[Target]) -> Option<Vec<Requirement>> {
         if choices.len() * relations.len() > MOST {
             return None;
         }
-        let longer = |choice: &Vec<Relation>, relation: &Relation| {
-            choice.iter().cloned().chain([relation.clone()]).collect::<Vec<_>>()
-        };
-        choices = relations
-            .iter()
-            .flat_map(|relation| choices.iter().map(|c| longer(c, relation)).collect::<Vec<_>>())
-            .collect();
+        // Each further bound has a copy of its own of what was chosen before.
+        let chosen = if relations.len() > 1 { choices.clone() } else { Vec::new() };
+        for (index, relation) in relations.into_iter().enumerate() {
+            let from = if index == 0 { 0 } else { choices.len() };
+            if index > 0 {
+                choices.extend_from_slice(&chosen);
+            }
+            choices[from..].iter_mut().for_each(|choice| choice.push(relation.clone()));
+        }
     }
     let text = |choice: Vec<Relation>| {
         let parts: Vec<String> = choice.iter().map(ToString::to_string).collect();
@@ -278,15 +289,19 @@ fn machine(arch: &str) -> Result<Arch> {
 
 /// Leaves out the largest of the kept values until the metadata can be read.
 fn fit(meta: &mut PackageMeta, report: &mut Report) -> Result<()> {
-    loop {
-        let entries = meta.entries().map_err(pkgformat::Error::from)?;
-        let bytes = entries.iter().map(|(name, value)| (name.len() + value.len() + 10) as u64).sum::<u64>();
-        if bytes <= METADATA {
-            return Ok(());
-        }
-        let largest = (0..meta.other.len()).max_by_key(|index| meta.other[*index].1.len());
-        let Some(largest) = largest else { return Err(Error::Metadata { bytes, limit: METADATA }) };
-        let (name, value) = meta.other.remove(largest);
+    let cost = |name: &str, value: &[u8]| (name.len() + value.len() + 10) as u64;
+    let entries = meta.entries().map_err(pkgformat::Error::from)?;
+    let mut bytes: u64 = entries.iter().map(|(name, value)| cost(name, value)).sum();
+    if bytes <= METADATA {
+        return Ok(());
+    }
+    let mut kept = std::mem::take(&mut meta.other);
+    kept.sort_by_key(|(_, value)| value.len());
+    while bytes > METADATA {
+        let Some((name, value)) = kept.pop() else { return Err(Error::Metadata { bytes, limit: METADATA }) };
+        bytes = bytes.saturating_sub(cost(&name, &value));
         report.add(LossKind::Field, name, format!("its {} bytes are too many for metadata", value.len()));
     }
+    meta.other = kept;
+    Ok(())
 }

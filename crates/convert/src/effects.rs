@@ -43,9 +43,13 @@ pub(crate) fn of_libraries<'a>(entries: impl Iterator<Item = &'a Entry>) -> Vec<
 /// The effects of a shell script's commands.
 pub(crate) fn of_script(text: &str) -> Vec<Effect> {
     let joined = text.replace("\\\n", " ");
+    const MOST: usize = 100;
     let mut effects = Vec::new();
     let mut here: Option<String> = None;
     for line in joined.lines() {
+        if effects.len() == MOST {
+            break;
+        }
         if let Some(end) = &here {
             if line.trim_start_matches('\t') == end {
                 here = None;

@@ -62,6 +62,14 @@ pub enum Error {
         /// What it names.
         target: PkgPath,
     },
+    /// More than a reader of what comes out accepts.
+    #[error("the {what} have more than {limit} bytes")]
+    TooLarge {
+        /// What.
+        what: &'static str,
+        /// How many are accepted.
+        limit: usize,
+    },
     /// More metadata than a reader accepts.
     #[error("the metadata have {bytes} bytes, more than the {limit} that are read")]
     Metadata {

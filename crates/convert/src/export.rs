@@ -31,6 +31,7 @@ pub fn to_tar<R: Read, W: Write>(reader: Reader<R>, spool: File, output: W) -> R
     }
     let mut writer = TarWriter::new(output);
     files(reader, spool, &mut report, |entry, data| Ok(writer.append(entry, data)?))?;
+    report.dedup();
     Ok((writer.finish()?, report))
 }
 

@@ -63,6 +63,10 @@ pub(crate) fn read(mut source: impl Read, spool: File, options: &Options) -> Res
 
 /// `NAME-VERSION[-rN]`: the version is what the first `-` with one after it begins.
 fn split_version(text: &str) -> Option<(&str, &str)> {
+    const LONGEST: usize = 255;
+    if text.len() > LONGEST {
+        return None;
+    }
     let cuts = text.match_indices('-').map(|(at, _)| (&text[..at], &text[at + 1..]));
     cuts.into_iter().find(|(name, version)| {
         !name.is_empty() && version.starts_with(|c: char| c.is_ascii_digit()) && Scheme::Gentoo.version(version).is_ok()

@@ -31,6 +31,7 @@ pub fn to_gpkg<R: Read, W: Write + Seek>(reader: Reader<R>, spool: File, output:
     }
     let mut writer = GpkgWriter::new(output, &name, &files, &GpkgOptions::default())?;
     export::files(reader, spool, &mut report, |entry, data| Ok(writer.append(entry, data)?))?;
+    report.dedup();
     Ok((writer.finish()?, report))
 }
 

@@ -1,3 +1,4 @@
+use std::collections::HashSet;
 use std::fmt;
 
 /// What a conversion could not keep, in the order in which it was found.
@@ -8,7 +9,7 @@ pub struct Report {
 }
 
 /// One thing that is not as it was.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Loss {
     /// Of which kind it is.
     pub kind: LossKind,
@@ -58,10 +59,13 @@ impl fmt::Display for LossKind {
 
 impl Report {
     pub(crate) fn add(&mut self, kind: LossKind, what: impl Into<String>, why: impl Into<String>) {
-        let loss = Loss { kind, what: what.into(), why: why.into() };
-        if !self.losses.contains(&loss) {
-            self.losses.push(loss);
-        }
+        self.losses.push(Loss { kind, what: what.into(), why: why.into() });
+    }
+
+    /// Says each loss once.
+    pub(crate) fn dedup(&mut self) {
+        let mut seen = HashSet::new();
+        self.losses.retain(|loss| seen.insert(loss.clone()));
     }
 
     /// Whether nothing but scripts was lost.

@@ -167,6 +167,12 @@ fn capability(name: &str) -> Option<Capability> {
 
 /// `(a or b)`, `(a and b)` and both inside each other: lists of alternatives that hold together.
 fn rich(text: &str) -> Option<Vec<Vec<Target>>> {
+    const DEPTH: u32 = 8;
+    condition(text, DEPTH)
+}
+
+fn condition(text: &str, depth_left: u32) -> Option<Vec<Vec<Target>>> {
+    let depth_left = depth_left.checked_sub(1)?;
     let inside = text.trim().strip_prefix('(')?.strip_suffix(')')?;
     let mut parts: Vec<(Option<&str>, String)> = vec![(None, String::new())];
     let mut depth = 0u32;
@@ -189,7 +195,8 @@ fn rich(text: &str) -> Option<Vec<Vec<Target>>> {
     if parts[1..].iter().any(|(other, _)| *other != operator) || depth != 0 {
         return None;
     }
-    let operands: Vec<Vec<Vec<Target>>> = parts.iter().map(|(_, part)| operand(part)).collect::<Option<_>>()?;
+    let operands: Vec<Vec<Vec<Target>>> =
+        parts.iter().map(|(_, part)| operand(part, depth_left)).collect::<Option<_>>()?;
     match operator {
         None | Some("and") => Some(operands.into_iter().flatten().collect()),
         // Alternatives that are conjunctions themselves would have to be multiplied out.
@@ -200,10 +207,10 @@ fn rich(text: &str) -> Option<Vec<Vec<Target>>> {
     }
 }
 
-fn operand(text: &str) -> Option<Vec<Vec<Target>>> {
+fn operand(text: &str, depth_left: u32) -> Option<Vec<Vec<Target>>> {
     // A capability may have brackets of its own, but does not begin with one.
     if text.starts_with('(') {
-        return rich(text);
+        return condition(text, depth_left);
     }
     let mut words = text.split(' ');
     let capability = capability(words.next()?)?;
@@ -330,6 +337,7 @@ mod tests {
             ("(a or b and c)", None),
             ("(a with b)", None),
             ("(a", None),
+            ("((((((((((a))))))))))", None),
             ("()", None),
         ] {
             assert_eq!(said(text).as_deref(), expected, "{text}");

@@ -9,6 +9,9 @@ use crate::report::{LossKind, Report};
 use crate::spool::Spool;
 use crate::{Error, Result};
 
+/// Most bytes of paths that are added: what readers take of a manifest by default.
+const MANIFEST: usize = 256 << 20;
+
 /// The files of a foreign package as they come.
 #[derive(Debug)]
 pub(crate) struct Tree {
@@ -44,7 +47,9 @@ impl Tree {
         entry.mtime = foreign.mtime;
         entry.owner = principal(foreign.user.as_deref(), foreign.uid, path, report);
         entry.group = principal(foreign.group.as_deref(), foreign.gid, path, report);
-        for (name, value) in &foreign.xattrs {
+        let attributes: BTreeMap<&[u8], &[u8]> =
+            foreign.xattrs.iter().rev().map(|(name, value)| (name.as_slice(), value.as_slice())).collect();
+        for (name, value) in attributes {
             carry(&mut entry, name, value, report);
         }
         self.entries.insert(path.clone(), entry);
@@ -108,7 +113,7 @@ impl Tree {
     /// The manifest, and the contents.
     pub(crate) fn finish(self) -> Result<(Manifest, Spool)> {
         let Self { spool, mut entries, links } = self;
-        add_parents(&mut entries, links.keys());
+        add_parents(&mut entries, &links)?;
         let mut names: BTreeMap<&PkgPath, BTreeSet<&PkgPath>> = BTreeMap::new();
         for (link, first) in &links {
             names.entry(first).or_insert_with(|| [first].into()).insert(link);
@@ -163,14 +168,33 @@ fn relink(entries: &mut BTreeMap<PkgPath, Entry>, first: &PkgPath, names: &BTree
     }
 }
 
-/// Folders that the foreign package does not name: root's, mode 0755.
-fn add_parents<'a>(entries: &mut BTreeMap<PkgPath, Entry>, links: impl Iterator<Item = &'a PkgPath>) {
-    let mut missing: BTreeSet<PkgPath> = entries.keys().flat_map(PkgPath::ancestors).collect();
-    missing.extend(links.flat_map(PkgPath::ancestors));
+/// Folders that the foreign package does not name: root's, mode 0755. Deep paths imply many long ones, so they are counted.
+fn add_parents(entries: &mut BTreeMap<PkgPath, Entry>, links: &HashMap<PkgPath, PkgPath>) -> Result<()> {
+    let mut missing: BTreeSet<PkgPath> = BTreeSet::new();
+    let mut left = MANIFEST;
+    for path in entries.keys().chain(links.keys()) {
+        for folder in path.ancestors() {
+            // What is above a folder that is known is known too, or comes from that folder itself.
+            if entries.contains_key(&folder) || missing.contains(&folder) {
+                break;
+            }
+            let too_large = Error::TooLarge { what: "paths of folders that are not listed", limit: MANIFEST };
+            left = left.checked_sub(folder.as_bytes().len()).ok_or(too_large)?;
+            missing.insert(folder);
+        }
+    }
     for path in missing {
         let mode = Mode::from_raw(0o755);
-        entries.entry(path.clone()).or_insert_with(|| Entry::new(path, EntryKind::Dir { mode }));
+        entries.insert(path.clone(), Entry::new(path, EntryKind::Dir { mode }));
     }
+    // A folder that is owned and not shipped, with something in it that is listed.
+    let parents: BTreeSet<PkgPath> = entries.keys().filter_map(PkgPath::parent).collect();
+    for path in parents {
+        if let Some(entry) = entries.get_mut(&path).filter(|entry| entry.kind == EntryKind::Ghost) {
+            entry.kind = EntryKind::Dir { mode: Mode::from_raw(0o755) };
+        }
+    }
+    Ok(())
 }
 
 /// The owner by name; by number where there is no name.
@@ -206,7 +230,7 @@ fn carry(entry: &mut Entry, name: &[u8], value: &[u8], report: &mut Report) {
         lost("only files and folders have attributes");
     } else if name.len() > 255 {
         lost("its name is too long");
-    } else if entry.xattrs.iter().all(|xattr| xattr.name != name) {
+    } else {
         entry.xattrs.push(Xattr { name: name.to_vec(), value: value.to_vec() });
     }
 }

@@ -344,6 +344,27 @@ fn a_path_stands_once_and_links_have_a_file() {
     assert!(matches!(convert(&Deb::new(control, outside).build()), Err(Error::Archive(_))));
 }
 
+/// Fields that grow with the square of their length, were they handled one against another.
+#[test]
+fn long_fields_take_no_longer_than_they_should() {
+    let many = |item: &str, parting: &str| vec![item; 20_000].join(parting);
+    let numbered: Vec<String> = (0..10_000).map(|number| format!("a{number}")).collect();
+    let fields = [
+        format!("Depends: {}", many("a", "|")),
+        format!("Conflicts: {}\nReplaces: {}\nProvides: x", numbered.join(","), numbered.join(",")),
+        format!("Depends: {}", many("a:other", ",")),
+        (0..10_000).map(|number| format!("X-{number}: y\n")).collect::<String>(),
+    ];
+    for fields in fields {
+        let control = format!("Package: a\nVersion: 1\nArchitecture: all\nDescription: d\n{}\n", fields.trim_end());
+        // Whether it fits is not the question here.
+        let _ = convert(&Deb::new(&control, Archive::new()).build());
+    }
+    let users = "adduser --system a\n".repeat(20_000);
+    let control = "Package: a\nVersion: 1\nArchitecture: all\nDescription: d\n";
+    assert!(convert(&Deb::new(control, Archive::new()).with("postinst", &users).build()).is_ok());
+}
+
 /// Damage is an error, or the package is one that can be written and read nonetheless.
 #[test]
 fn damaged_packages_do_no_harm() {

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test that fails says so")]
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
@@ -211,6 +212,28 @@ fn debian_versions_keep_dpkgs_order() {
     let list = words(DEBIAN);
     let all: Vec<(&str, &str)> = list.iter().flat_map(|a| list.iter().map(move |b| (a.as_str(), b.as_str()))).collect();
     check(Scheme::Debian, &all, &dpkg(&all));
+}
+
+/// All versions that this system knows of, in our order, are in dpkg's.
+#[test]
+fn real_debian_versions_keep_dpkgs_order() {
+    const MOST: usize = 300;
+    if !is_installed("dpkg") {
+        return;
+    }
+    let lines = |program: &str, arguments: &[&str]| {
+        let output = Command::new(program).args(arguments).stderr(Stdio::null()).output();
+        output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default()
+    };
+    let known =
+        [lines("dpkg-query", &["-W", "-f", "Version: ${Version}\n"]), lines("apt-cache", &["dumpavail"])].concat();
+    let texts: BTreeSet<&str> = known.lines().filter_map(|line| line.strip_prefix("Version: ")).collect();
+    let mut versions: Vec<(Version, &str)> =
+        texts.into_iter().map(|text| (mapped(Scheme::Debian, text), text)).collect();
+    versions.sort_by(|a, b| a.0.compare(&b.0));
+    let neighbours: Vec<(&str, &str)> = versions.windows(2).map(|pair| (pair[0].1, pair[1].1)).collect();
+    let some: Vec<(&str, &str)> = neighbours.iter().step_by(neighbours.len() / MOST + 1).copied().collect();
+    check(Scheme::Debian, &some, &dpkg(&some));
 }
 
 #[test]
