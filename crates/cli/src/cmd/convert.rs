@@ -173,9 +173,11 @@ impl Source {
     fn open(args: &Args, target: &Target) -> anyhow::Result<Self> {
         let input = Sniffed::new(packages::raw(&args.file)?).map_err(ConvertError::Input)?;
         if zpkg::is_zpkg(input.head()) {
+            refuse_needless(args, "zpkg")?;
             return Self::open_sqlite(args, target);
         }
         if input.plain_head().starts_with(&pkgformat::record::MAGIC) {
+            refuse_needless(args, "kpkg")?;
             let mut scratch = target.scratch()?;
             let mut plain = codec::Decoder::new(input, codec::Bounds::default())?;
             std::io::copy(&mut plain, &mut scratch).map_err(pkgformat::Error::from)?;
@@ -193,7 +195,7 @@ impl Source {
             }
             Err(error) => Err(error.into()),
             Ok(converted) => {
-                refuse_needless(args, converted.format())?;
+                refuse_needless(args, converted.format().as_str())?;
                 Ok(Self::Foreign(Box::new(converted), target.scratch()?))
             }
         }
@@ -250,14 +252,12 @@ fn keys(path: &Path) -> anyhow::Result<archive::OpenPgpKeys> {
 }
 
 /// What was said and counts for nothing is a mistake.
-fn refuse_needless(args: &Args, format: Format) -> anyhow::Result<()> {
-    let refuse = |what: &str| {
-        Err(Failure::new(exit::USAGE, format!("{what}; this is a package of the kind {}", format.as_str())).into())
-    };
-    if !args.meta.is_empty() && format != Format::Tar {
+fn refuse_needless(args: &Args, kind: &str) -> anyhow::Result<()> {
+    let refuse = |what: &str| Err(Failure::new(exit::USAGE, format!("{what}; this is a {kind}")).into());
+    if !args.meta.is_empty() && kind != Format::Tar.as_str() {
         return refuse("`--meta` is for tar archives, which say nothing of themselves");
     }
-    if args.key.is_some() && format != Format::Gpkg {
+    if args.key.is_some() && kind != Format::Gpkg.as_str() {
         return refuse("`--key` is for gpkg packages, whose signatures can be checked");
     }
     Ok(())
