@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 use convert::{Converted, LossKind, Options, Scheme};
-use pkgformat::{Limits, PackageMeta, Reader};
+use pkgformat::{EntryKind, Limits, Manifest, PackageMeta, Reader};
 use pkgfs::{Root, fd};
 use pkgtree::{Names, Ownership, UnpackOptions, Unpacker};
 use pkgtypes::{PkgPath, Timestamp};
@@ -161,6 +161,9 @@ impl Seen {
         }
         let listed = if kind == Kind::Deb { Listed::of(package)? } else { Listed::default() };
         seen.compare_trees(&ours, &theirs, kind, &listed)?;
+        if kind == Kind::Rpm {
+            seen.compare_header(package, &ours, converted.record().manifest())?;
+        }
         Ok(seen)
     }
 
@@ -187,6 +190,30 @@ impl Seen {
         }
         if left.links() != right.links() {
             self.differ("hard links differ");
+        }
+        Ok(())
+    }
+
+    /// Owners and capabilities, which rpm has in its header and not in its payload.
+    fn compare_header(&mut self, package: &Path, ours: &Path, manifest: &Manifest) -> Result<()> {
+        let format = "[%{FILENAMES}\\t%{FILEUSERNAME}\\t%{FILEGROUPNAME}\\t%{FILECAPS}\\n]";
+        let output = Command::new("rpm").args(["-qp", "--nosignature", "--qf", format]).arg(package).output()?;
+        ensure!(output.status.success(), "rpm -qp fails");
+        for line in String::from_utf8(output.stdout)?.lines() {
+            let [path, user, group, capabilities] = line.split('\t').collect::<Vec<_>>()[..] else {
+                bail!("rpm -qp prints {line:?}");
+            };
+            let path = path.trim_start_matches('/');
+            let entry = manifest.find(&PkgPath::new(path.as_bytes())?).with_context(|| format!("{path} is missing"))?;
+            // A further name has the owner of the first one.
+            let has_owner = !matches!(entry.kind, EntryKind::Hardlink { .. } | EntryKind::Ghost);
+            if has_owner && (entry.owner.as_str(), entry.group.as_str()) != (user, group) {
+                self.differ(format!("{path}: owner {}:{} instead of {user}:{group}", entry.owner, entry.group));
+            }
+            let said = if capabilities.is_empty() { String::new() } else { capabilities_of(&ours.join(path))? };
+            if said != capabilities {
+                self.differ(format!("{path}: capabilities {said:?} instead of {capabilities:?}"));
+            }
         }
         Ok(())
     }
@@ -237,6 +264,13 @@ impl Seen {
         }
         Ok(())
     }
+}
+
+/// As `getcap` prints them behind the path.
+fn capabilities_of(path: &Path) -> Result<String> {
+    let output = Command::new("getcap").arg(path).output()?;
+    let text = String::from_utf8(output.stdout)?;
+    Ok(text.trim_end().rsplit_once(' ').map(|(_, capabilities)| capabilities.to_owned()).unwrap_or_default())
 }
 
 fn strings<T: ToString>(values: &[T]) -> Vec<String> {
@@ -397,8 +431,11 @@ fn differences(left: &Path, mine: &Metadata, right: &Path, other: &Metadata, kin
     } else if mine.file_type().is_char_device() || mine.file_type().is_block_device() {
         differ("device", mine.rdev().to_string(), other.rdev().to_string());
     } else if mine.is_file() || mine.is_dir() {
-        let attributes = |path: &Path| -> Result<String> { attributes(&File::open(path)?) };
-        differ("attributes", attributes(left)?, attributes(right)?);
+        // rpm's attributes stand in its header.
+        if kind != Kind::Rpm {
+            let attributes = |path: &Path| -> Result<String> { attributes(&File::open(path)?) };
+            differ("attributes", attributes(left)?, attributes(right)?);
+        }
     }
     if mine.is_file() && !is_same(left, right)? {
         differences.push("content".to_owned());
