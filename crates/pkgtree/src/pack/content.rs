@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
@@ -112,13 +112,13 @@ impl Filled {
 
     fn read(&mut self, index: usize, tree: &Root, place: &Place<'_>, piece: &Piece<'_>) -> Result<()> {
         let size = piece.look.stat.size;
-        let mut open = piece.open(tree, place)?;
+        let open = piece.open(tree, place)?;
         let head = record::blob_head(size);
         let head_digest = Digest::of(&head);
         self.put(&head);
         self.put(head_digest.as_bytes());
         let content = self.take(usize::try_from(size).expect("a small file's size fits"));
-        open.fill(content)?;
+        open.fill_at(content, 0)?;
         let data_digest = Digest::of(&*content);
         let surprise = open.surprise(place, content)?;
         open.close(data_digest)?;
@@ -149,13 +149,9 @@ impl<'a> Piece<'a> {
 }
 
 impl Open<'_> {
-    /// Reads exactly as many bytes as `buffer` takes.
-    pub(super) fn fill(&mut self, buffer: &mut [u8]) -> Result<()> {
-        self.file.read_exact(buffer).map_err(|error| self.failed(error))
-    }
-
-    /// As [`Open::fill`], from a place in the file.
-    fn fill_at(&self, buffer: &mut [u8], offset: u64) -> Result<()> {
+    /// Reads exactly as many bytes as `buffer` takes, from a place in the file: whoever looked for ELF facts moved the
+    /// descriptor's own.
+    pub(super) fn fill_at(&self, buffer: &mut [u8], offset: u64) -> Result<()> {
         self.file.read_exact_at(buffer, offset).map_err(|error| self.failed(error))
     }
 

@@ -14,7 +14,7 @@ const CHUNK: usize = 512 << 10;
 const BUFFERS: usize = 4;
 
 /// Copies a file of this size into the sink.
-pub(super) fn copy(mut file: Open<'_>, size: u64, sink: &mut impl Sink, progress: &mut dyn Progress) -> Result<Digest> {
+pub(super) fn copy(file: Open<'_>, size: u64, sink: &mut impl Sink, progress: &mut dyn Progress) -> Result<Digest> {
     let (full, hashing) = sync_channel::<Vec<u8>>(BUFFERS);
     let (empty, ready) = sync_channel::<Vec<u8>>(BUFFERS);
     for _ in 0..BUFFERS {
@@ -22,12 +22,12 @@ pub(super) fn copy(mut file: Open<'_>, size: u64, sink: &mut impl Sink, progress
     }
     let digest = std::thread::scope(|scope| {
         let hasher = threads::spawn(scope, move || hash(&hashing, &empty))?;
-        let mut left = size;
-        while left > 0 {
+        let mut at = 0;
+        while at < size {
             let mut chunk = ready.recv().expect("the hasher gives back what it gets");
-            chunk.resize(usize::try_from(left).map_or(CHUNK, |left| left.min(CHUNK)), 0);
-            file.fill(&mut chunk)?;
-            left -= chunk.len() as u64;
+            chunk.resize(usize::try_from(size - at).map_or(CHUNK, |left| left.min(CHUNK)), 0);
+            file.fill_at(&mut chunk, at)?;
+            at += chunk.len() as u64;
             sink.write(&chunk)?;
             go_on(progress.advance(chunk.len() as u64))?;
             full.send(chunk).expect("the hasher hears until it is let go");

@@ -215,6 +215,17 @@ fn large_files_stand_once_each() {
     assert!(pack(&unpacked.root) == package);
 }
 
+/// Debug files have no name that tells that they are ELF, so they are found out while they are packed.
+#[test]
+fn large_elf_files_of_one_content_are_packed() {
+    let scratch = scratch();
+    let tree = dir(scratch.root(), "tree");
+    let elf = [b"\x7fELF\x02\x01\x01".to_vec(), noise(400_000, 3)].concat();
+    make(&tree, &[(b"one.debug".to_vec(), file(elf.clone(), 0o644)), (b"two.debug".to_vec(), file(elf, 0o644))]);
+    let packed = pack(&tree);
+    assert_eq!(Reader::open(&*packed, Limits::default()).unwrap().finish().unwrap().blobs, 1);
+}
+
 #[test]
 fn progress_counts_every_byte() {
     #[derive(Default)]
