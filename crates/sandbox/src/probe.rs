@@ -37,20 +37,38 @@ pub struct Probe {
     pub sysfs: Finding,
     /// The host's network.
     pub host_net: Finding,
-    /// The version of Landlock, 0 without it; from 6 on, rooms are cut off from abstract sockets and signals by it, too.
+    /// Landlock's scopes (its version 6), which cut a room off from abstract sockets and signals.
+    pub scopes: Finding,
+    /// The version of Landlock, 0 without it.
     pub landlock_abi: u32,
 }
 
 impl Probe {
     /// The thing, by name, and what was found; for a table.
-    pub fn findings(&self) -> [(&'static str, &Finding); 5] {
+    pub fn findings(&self) -> [(&'static str, &Finding); 6] {
         [
             ("clean room", &self.room),
             ("overlay root", &self.overlay),
             ("writable overlay root", &self.overlay_upper),
             ("fresh /sys", &self.sysfs),
             ("host network", &self.host_net),
+            ("landlock scopes", &self.scopes),
         ]
+    }
+
+    /// What it costs to be without the thing of this name, one of [`findings`](Self::findings).
+    pub fn cost(name: &str) -> &'static str {
+        match name {
+            "clean room" => "nothing can be built or run in a room",
+            "overlay root" => {
+                "no root of layers: builds, whose dependencies are layers, cannot run; rooms on one folder can"
+            }
+            "writable overlay root" => "a root of layers can only be read",
+            "fresh /sys" => "/sys is an empty folder, as it is by default",
+            "host network" => "no room shares the network of the host",
+            "landlock scopes" => "a room that shares the host's network can reach the host's abstract sockets",
+            _ => "",
+        }
     }
 }
 
@@ -63,6 +81,14 @@ pub fn probe() -> Probe {
     sysfs.sys = Some(Sysfs::Real);
     let mut host_net = plain();
     host_net.net = Net::Host;
+    let landlock_abi = raw::landlock_abi().map_or(0, |abi| abi as u32);
+    let scopes = if landlock_abi >= 6 {
+        Finding::Works
+    } else {
+        Finding::Missing(format!(
+            "Landlock has version {landlock_abi}, 6 is needed: Linux 6.12 with landlock among lsm="
+        ))
+    };
     Probe {
         kernel,
         room: finding(&plain()),
@@ -70,7 +96,8 @@ pub fn probe() -> Probe {
         overlay_upper: finding(&room(layered(Upper::Tmpfs { size: 1 << 20 }))),
         sysfs: finding(&sysfs),
         host_net: finding(&host_net),
-        landlock_abi: raw::landlock_abi().map_or(0, |abi| abi as u32),
+        scopes,
+        landlock_abi,
     }
 }
 

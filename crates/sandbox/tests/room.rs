@@ -398,6 +398,7 @@ fn this_machine_grants_what_rooms_need() {
     let probe = sandbox::probe();
     for (name, finding) in probe.findings() {
         assert!(finding.works(), "{name}: {finding:?}");
+        assert!(!sandbox::Probe::cost(name).is_empty(), "{name}");
     }
     assert!(!Path::new(&probe.kernel).as_os_str().is_empty());
 }

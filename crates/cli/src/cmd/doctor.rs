@@ -24,7 +24,7 @@ pub fn run(args: &Args, _: &Voice) -> anyhow::Result<u8> {
         let findings: Vec<Value> = probe
             .findings()
             .iter()
-            .map(|(what, finding)| json!({ "what": what, "works": works(finding), "why": why(finding) }))
+            .map(|(what, finding)| json!({ "what": what, "works": works(finding), "why": why(finding), "cost": cost(what, finding) }))
             .collect();
         render::json(
             &json!({ "format_version": 1, "kernel": probe.kernel, "landlock": probe.landlock_abi, "findings": findings }),
@@ -34,11 +34,19 @@ pub fn run(args: &Args, _: &Voice) -> anyhow::Result<u8> {
         for (what, finding) in probe.findings() {
             match why(finding) {
                 None => render::data(format_args!("ok       {what}"))?,
-                Some(why) => render::data(format_args!("missing  {what}: {why}"))?,
+                Some(why) => {
+                    render::data(format_args!("missing  {what}: {why}"))?;
+                    render::data(format_args!("         without it: {}", sandbox::Probe::cost(what)))?;
+                }
             }
         }
     }
     Ok(if works(&probe.room) && works(&probe.overlay) { exit::DONE } else { exit::SANDBOX })
+}
+
+/// What it means that something is missing.
+fn cost(what: &str, finding: &Finding) -> Option<&'static str> {
+    (!works(finding)).then(|| sandbox::Probe::cost(what))
 }
 
 fn works(finding: &Finding) -> bool {

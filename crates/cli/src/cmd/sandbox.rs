@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use sandbox::{
-    Access, Error, Ids, Input, Limit, Limits, Mount, Net, Outcome, Output, Owner, Room, Root, Session, Sysfs, Upper,
+    Access, Error, Ids, Input, Limit, Limits, Mount, Net, Outcome, Output, Owner, Room, Root, Session, SetId, Sysfs,
+    Upper,
 };
 use serde_json::{Value, json};
 
@@ -57,6 +58,12 @@ pub struct Args {
     /// Show SRC writable at DST.
     #[arg(long, num_args = 2, value_names = ["SRC", "DST"], action = clap::ArgAction::Append)]
     bind: Vec<PathBuf>,
+    /// The same as --ro-bind where SRC exists.
+    #[arg(long, num_args = 2, value_names = ["SRC", "DST"], action = clap::ArgAction::Append)]
+    ro_bind_try: Vec<PathBuf>,
+    /// The same as --bind where SRC exists.
+    #[arg(long, num_args = 2, value_names = ["SRC", "DST"], action = clap::ArgAction::Append)]
+    bind_try: Vec<PathBuf>,
     /// Put an empty file system in memory at DST.
     #[arg(long, value_name = "DST", action = clap::ArgAction::Append)]
     tmpfs: Vec<PathBuf>,
@@ -72,9 +79,24 @@ pub struct Args {
     /// Choose the network.
     #[arg(long, value_enum, default_value = "loopback")]
     net: Network,
-    /// Run as this user and group of the room.
+    /// The same as --net host.
+    #[arg(long, conflicts_with = "net")]
+    share_net: bool,
+    /// Run as this user of the room.
     #[arg(long, value_name = "N", default_value = "1000")]
     uid: u32,
+    /// Run as this group of the room [default: the user's number].
+    #[arg(long, value_name = "N")]
+    gid: Option<u32>,
+    /// Refuse setid bits, file capabilities and other extended attributes.
+    #[arg(long)]
+    no_setid: bool,
+    /// Give the command a terminal of its own, on which nobody types; what it writes there comes out as it is.
+    #[arg(long, conflicts_with = "shell")]
+    pty: bool,
+    /// Taken for bubblewrap's sake; what they ask for is always so.
+    #[command(flatten)]
+    always: Always,
     /// End the room after this many seconds.
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     timeout: Option<Duration>,
@@ -98,6 +120,30 @@ pub struct Args {
     command: Vec<OsString>,
 }
 
+/// Options of bubblewrap that say what a room is anyway.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Options of bwrap that are always on")]
+pub struct Always {
+    /// New namespaces of every kind.
+    #[arg(long)]
+    unshare_all: bool,
+    /// No environment but what is set.
+    #[arg(long)]
+    clearenv: bool,
+    /// Everything ends with the caller.
+    #[arg(long)]
+    die_with_parent: bool,
+    /// No way to type into the terminal.
+    #[arg(long)]
+    new_session: bool,
+    /// A fresh /proc; DST must be /proc.
+    #[arg(long, value_name = "DST", value_parser = ["/proc"])]
+    proc: Option<String>,
+    /// A minimal /dev; DST must be /dev.
+    #[arg(long, value_name = "DST", value_parser = ["/dev"])]
+    dev: Option<String>,
+}
+
 /// Runs the command in its room.
 ///
 /// # Errors
@@ -106,10 +152,11 @@ pub struct Args {
 pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
     let room = room(args)?;
     let mut status = args.json_status.map(status_file).transpose()?;
-    let shared = room.session != Session::New;
+    let shared = matches!(room.session, Session::Keep | Session::Foreground);
     // In a shared terminal the program gets Ctrl-C itself and decides what it means.
     let go_on = || signals::pending().is_none_or(|signal| shared && signal == signal_hook::consts::SIGINT);
-    let result = room.spawn().and_then(|child| child.wait_while(|_, _| Ok(()), go_on));
+    let show = |_, bytes: &[u8]| std::io::stdout().write_all(bytes).and_then(|()| std::io::stdout().flush());
+    let result = room.spawn().and_then(|child| child.wait_while(show, go_on));
     if let Some(status) = &mut status {
         writeln!(status, "{}", status_line(&result))
             .context("the status could not be written to the --json-status descriptor")?;
@@ -141,11 +188,14 @@ fn room(args: &Args) -> anyhow::Result<Room> {
     room.hostname.clone_from(&args.hostname);
     room.net = match args.net {
         Network::None => Net::None,
-        Network::Loopback => Net::Loopback,
-        Network::Host => Net::Host,
+        Network::Loopback if !args.share_net => Net::Loopback,
+        Network::Loopback | Network::Host => Net::Host,
     };
     room.sys = Some(Sysfs::Empty);
-    room.ids = Ids { uid: args.uid, gid: args.uid };
+    room.ids = Ids { uid: args.uid, gid: args.gid.unwrap_or(args.uid) };
+    if args.no_setid {
+        room.setid = SetId::Ban;
+    }
     room.limits = Limits {
         wall: args.timeout,
         memory: args.memory,
@@ -154,7 +204,9 @@ fn room(args: &Args) -> anyhow::Result<Room> {
         ..Limits::default()
     };
     (room.stdin, room.stdout, room.stderr) = (Input::Inherit, Output::Inherit, Output::Inherit);
-    if args.shell || std::io::stdin().is_terminal() {
+    if args.pty {
+        room.session = Session::Pty;
+    } else if args.shell || std::io::stdin().is_terminal() {
         room.session = if args.shell { Session::Foreground } else { Session::Keep };
         if let Some(terminal) = std::env::var_os("TERM") {
             room.env("TERM", terminal);
@@ -200,6 +252,11 @@ fn mounts(args: &Args, binds: Vec<(&Path, &Path)>) -> Vec<Mount> {
     // As root, what only root may read stays unreadable unless it is handed over for writing.
     mounts.extend(binds.into_iter().map(|(source, target)| bind(source, target, Access::Ro, Owner::Host)));
     mounts.extend(args.bind.chunks_exact(2).map(|pair| bind(&pair[0], &pair[1], Access::Rw, Owner::Caller)));
+    let tried = [(&args.ro_bind_try, Access::Ro, Owner::Host), (&args.bind_try, Access::Rw, Owner::Caller)];
+    for (pairs, access, owner) in tried {
+        let there = pairs.chunks_exact(2).filter(|pair| pair[0].exists());
+        mounts.extend(there.map(|pair| bind(&pair[0], &pair[1], access, owner)));
+    }
     mounts.sort_by_key(|mount| mount.target().components().count());
     mounts
 }
@@ -283,6 +340,56 @@ mod tests {
         assert_eq!(room.root, Root::Dir { path: "/".into(), access: Access::Ro, owner: Owner::Host });
         let targets: Vec<_> = room.mounts.iter().map(|mount| mount.target().to_owned()).collect();
         assert_eq!(targets, [Path::new("/x"), Path::new("/x/y")]);
+    }
+
+    #[test]
+    fn a_line_written_for_bubblewrap_means_the_same() {
+        let words = [
+            "--unshare-all",
+            "--share-net",
+            "--die-with-parent",
+            "--new-session",
+            "--clearenv",
+            "--proc",
+            "/proc",
+            "--dev",
+            "/dev",
+        ];
+        let binds = [
+            "--ro-bind",
+            "/",
+            "/",
+            "--ro-bind-try",
+            "/no/such/thing",
+            "/x",
+            "--bind-try",
+            "/usr",
+            "/y",
+            "--uid",
+            "5",
+            "--gid",
+            "6",
+        ];
+        let line: Vec<_> = words.into_iter().chain(binds).chain(["--", "true"]).collect();
+        let room = parse(&line);
+        assert_eq!((room.net, room.ids), (Net::Host, Ids { uid: 5, gid: 6 }));
+        let targets: Vec<_> = room.mounts.iter().map(|mount| mount.target().to_owned()).collect();
+        assert_eq!(targets, [Path::new("/y")]);
+        let elsewhere = ["sandbox", "--proc", "/elsewhere", "--", "true"];
+        assert!(Line::try_parse_from(elsewhere).is_err(), "what would mean another thing is refused");
+    }
+
+    #[test]
+    fn the_manual_page_has_every_option() {
+        use clap::CommandFactory;
+        let page = include_str!("../../../../docs/man/pkg-sandbox.1").replace('\\', "");
+        let command = Line::command();
+        let missing: Vec<_> = command
+            .get_arguments()
+            .filter_map(clap::Arg::get_long)
+            .filter(|long| *long != "help" && !page.contains(&format!("--{long}")))
+            .collect();
+        assert!(missing.is_empty(), "{missing:?}");
     }
 
     #[test]
