@@ -22,14 +22,15 @@
 //! # What a room promises
 //!
 //! - **Its own world**: new user, mount, pid, uts, ipc and cgroup namespaces, and a network namespace with nothing but a loopback
-//!   (unless [`Net::Host`] is asked for). The old root is gone, `/proc` is fresh with its dangerous files covered and `/proc/sys`
-//!   read-only, `/dev` holds six devices, `/sys` is empty.
+//!   (unless [`Net::Host`] is asked for). The old root is gone, `/proc` is fresh with `/proc/sys` read-only and those of its
+//!   dangerous files covered that their mode does not close to the program, `/dev` holds six devices, `/sys` is empty.
 //! - **No power**: every capability and the bounding set dropped, `no_new_privs`, a list of denied system calls, Landlock scopes
 //!   where the kernel has them, a new session and keyring. A root caller's program runs as [`Room::host_id`], never as the
 //!   host's root; only [`Profile::Script`] does, with seven capabilities that hold inside.
 //! - **No orphan**: an init of the room's own, a program of two hundred bytes, reaps what is left behind. Everything inside ends
 //!   when the program ends, when a limit is reached, when the [`Child`] is dropped, and when the process that holds it dies, by
-//!   whatever signal; the thread that spawned it does not matter. When `wait` returns nothing is left: no process, no mount.
+//!   whatever signal; the thread that spawned it does not matter. When `wait` returns nothing is left: no process, no mount
+//!   (with a [`Stock`] the mounts go a moment later).
 //! - **The truth**: an [`Error`] means that the program never ran, and says which step the kernel refused and what to do;
 //!   an [`Outcome`] is exactly how the program ended, with the [`Limit`] that ended it if one did.
 //! - **Same numbers**: files of the caller show as [`Ids`] inside, for root by id-mapped mounts, and what is written inside
@@ -37,10 +38,13 @@
 //! - **Threads**: everything is allocated before the first process of a room exists. Its set-up shares the caller's memory with
 //!   vfork semantics, so the cost does not grow with that memory and no copy of it (keys!) lives in the room; it only calls the
 //!   kernel. No such process runs beside the program: the init has replaced it by then.
+//! - **Speed**: a [`Stock`] makes ahead what all rooms have, which halves the time of a start and frees it from the number of
+//!   the host's mounts. Example `launch` measures it.
 //!
 //! # Limitations
 //!
-//! - Linux 6.8 or newer for overlay roots with `lowerdir+`; x86_64 and aarch64 (the latter's init and filter are untested).
+//! - Linux 6.8 or newer for overlay roots with `lowerdir+`; x86_64 and aarch64. The latter's filter is tested by an interpreter
+//!   only, its init not at all.
 //! - One user and one group inside (all of them for a root caller's [`Profile::Script`]): `chown` to another fails with EINVAL.
 //! - A layer of an ordinary user's overlay must not have other file systems mounted inside it, and layers must not nest.
 //! - [`Limits::memory`] bounds each process' address space; the sum over all is looked at four times a second. A limit on

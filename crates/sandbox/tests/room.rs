@@ -113,6 +113,27 @@ fn case_42_signals_umask_and_limits_are_reset() {
     assert_eq!(out, "0022\n0\n0000000000000000\n");
 }
 
+/// Makes a room, and says what its program finds ignored.
+#[test]
+fn ignorer() {
+    if !harness::is_probe("ignorer") {
+        return;
+    }
+    let base = Base::new();
+    let script = "grep -E '^Sig(Blk|Ign)' /proc/self/status | cut -f2 | sort -u; (exit 3); echo $?; exit 5";
+    let (outcome, out, _) = run(&base.sh(script));
+    println!("\nFOUND {} {:?}", out.trim().replace('\n', " "), outcome.exit);
+}
+
+#[test]
+fn case_42_a_caller_that_ignores_the_end_of_its_children_sees_this_one() {
+    let mut command = std::process::Command::new("sh");
+    let script = "trap '' CHLD PIPE HUP USR1; exec \"$0\" --exact ignorer --nocapture";
+    let output = command.args(["-c", script]).arg(std::env::current_exe().unwrap()).env("PROBE", "ignorer").output();
+    let text = String::from_utf8(output.unwrap().stdout).unwrap();
+    assert_eq!(harness::marked(&text, "FOUND "), ["0000000000000000 3 Code(5)"], "{text}");
+}
+
 #[test]
 fn case_05_proc_sys_cannot_be_written() {
     let base = Base::new();

@@ -283,7 +283,8 @@ fn fail(shared: &Shared<'_>, step: u32, errno: Errno) -> ! {
 extern "C" fn first(shared: *mut c_void) -> c_int {
     // SAFETY: `enter` passes a `Shared` that lives until this process has left its memory; nobody writes it.
     let shared: &Shared<'_> = unsafe { &*shared.cast_const().cast() };
-    raw::default_signals();
+    // Were it ignored, as a caller may have it, the end of the program's process would go unseen. The others can wait.
+    raw::default_signal(libc::SIGCHLD);
     raw::umask(0o022);
     if !shared.launch.hop {
         enter_namespaces(shared);
@@ -296,6 +297,7 @@ extern "C" fn first(shared: *mut c_void) -> c_int {
     if pid != 2 {
         fail(shared, FORK, if pid < 0 { libc::EAGAIN } else { libc::ESRCH });
     }
+    raw::default_signals();
     run(shared, late, early.len());
     let errno = become_init(shared);
     fail(shared, INIT, errno)
@@ -345,6 +347,7 @@ fn become_program(shared: &Shared<'_>) -> (u32, Errno) {
 
 fn prepare_program(shared: &Shared<'_>, payload: &Payload) -> Result<(), (u32, Errno)> {
     let at = |stage: u32| move |errno: Errno| (stage, errno);
+    raw::default_signals();
     raw::new_session_keyring();
     if matches!(payload.session, Session::New | Session::Pty) {
         raw::setsid().map_err(at(SESSION))?;

@@ -464,11 +464,14 @@ pub(crate) fn seccomp(program: &[u64]) -> Sys<()> {
 
 /// Gives every signal its default action.
 pub(crate) fn default_signals() {
+    (1..=64).for_each(default_signal);
+}
+
+/// Gives one signal its default action.
+pub(crate) fn default_signal(signal: c_int) {
     let default = [0usize; 4];
-    for signal in 1..=64 {
-        // SAFETY: all zero is `struct kernel_sigaction` with SIG_DFL; SIGKILL and SIGSTOP fail with EINVAL, harmlessly.
-        let _ = unsafe { sys!(libc::SYS_rt_sigaction, signal, default.as_ptr(), 0, 8) };
-    }
+    // SAFETY: all zero is `struct kernel_sigaction` with SIG_DFL; SIGKILL and SIGSTOP fail with EINVAL, harmlessly.
+    let _ = unsafe { sys!(libc::SYS_rt_sigaction, signal, default.as_ptr(), 0, 8) };
 }
 
 /// Sets the signal mask and returns the old one.
