@@ -113,7 +113,8 @@ struct Walk<'o> {
     holes: u64,
 }
 
-/// Holes are a compression of zeros and are bounded like others: this many bytes, and this many for each of the archive.
+/// Holes are a compression of zeros and are bounded like others: this many bytes, and this many for each byte of the
+/// archive that was read. What an entry says of its own data does not count: that may not be there.
 const HOLES_SLACK: u64 = 64 << 20;
 const HOLES_RATIO: u64 = 1000;
 
@@ -147,7 +148,7 @@ impl Walk<'_> {
             return Err(at.limit("bytes", self.options.limits.bytes));
         }
         self.holes = self.holes.saturating_add(size.saturating_sub(raw.stored));
-        let most = data_offset.saturating_add(raw.stored).saturating_mul(HOLES_RATIO).max(HOLES_SLACK);
+        let most = data_offset.saturating_mul(HOLES_RATIO).max(HOLES_SLACK);
         if self.holes > most { Err(at.limit("bytes of holes", most)) } else { Ok(()) }
     }
 

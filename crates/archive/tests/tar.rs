@@ -319,22 +319,26 @@ fn a_cut_archive_is_told_wherever_it_is_cut() {
 /// A few bytes that stand for 8 GiB of zeros are as bad as a compression bomb.
 #[test]
 fn holes_are_bounded() {
-    let sparse = |size: &[u8; 12]| {
-        let mut header = Block { size: 0, ..Block::gnu(b"sparse", b'S') }.bytes();
-        header[386..398].copy_from_slice(size);
-        header[398..410].copy_from_slice(b"00000000000\0");
+    let with_data = |offset: &[u8; 12], stored: usize, size: &[u8; 12]| {
+        let mut header = Block { size: stored, ..Block::gnu(b"sparse", b'S') }.bytes();
+        header[386..398].copy_from_slice(offset);
+        header[398..410].copy_from_slice(format!("{stored:011o}\0").as_bytes());
         header[483..495].copy_from_slice(size);
         header[148..156].copy_from_slice(b"        ");
         let sum: u32 = header.iter().map(|&byte| u32::from(byte)).sum();
         header[148..156].copy_from_slice(format!("{sum:6o}\0 ").as_bytes());
         header
     };
+    let sparse = |size| with_data(size, 0, size);
     let unread = |bytes: &[u8]| read_tar::<ArchiveError>(bytes, &Options::default(), |_, _| Ok(()));
     assert!(unread(&archive(&[sparse(b"00400000000\0")])).is_ok(), "64 MiB are nothing");
     assert_eq!(
         unread(&archive(&[sparse(b"77777777777\0")])).unwrap_err().to_string(),
         "entry `sparse` at byte 0: the archive has more than 67108864 bytes of holes"
     );
+    // Data that are not there allow no more: the zeros before them would come first.
+    let claimed = unread(&archive(&[with_data(b"70000000000\0", 64 << 20, b"70400000000\0")])).unwrap_err().to_string();
+    assert!(claimed.ends_with("more than 67108864 bytes of holes"), "{claimed}");
     let several = vec![sparse(b"00200000000\0"); 3];
     assert!(unread(&archive(&several[..2])).is_ok());
     assert!(unread(&archive(&several)).is_err());
