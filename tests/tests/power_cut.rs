@@ -1,5 +1,6 @@
 //! The power goes in the middle of a transaction: at every flush of the disk, and with any part of what was written since.
 #![expect(clippy::disallowed_methods, reason = "tests arrange trees of their own")]
+#![expect(clippy::unwrap_used, reason = "what a scene is made of must be there")]
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};

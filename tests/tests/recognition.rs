@@ -1,5 +1,6 @@
 //! What the files under `contrib/` teach other programs to recognise: `file(1)` and desktops.
 #![expect(clippy::disallowed_methods, reason = "tests arrange trees of their own")]
+#![expect(clippy::print_stderr, reason = "a skipped test says why")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

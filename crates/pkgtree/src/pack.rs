@@ -294,7 +294,12 @@ impl<'a> Packer<'a> {
         for (entry, piece) in prepared.files() {
             if entry.uses.contains(&Use::License) {
                 let place = self.tree.at(piece.path)?;
-                digests.push(large::copy(piece.open(self.tree, &place)?, piece.look.stat.size, &mut Nowhere, &mut ())?);
+                digests.push(large::copy(
+                    &piece.open(self.tree, &place)?,
+                    piece.look.stat.size,
+                    &mut Nowhere,
+                    &mut (),
+                )?);
             }
         }
         prepared.meta.license_files.extend(digests);

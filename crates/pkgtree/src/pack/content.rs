@@ -546,11 +546,11 @@ impl<'c, 'a, S: Sink> Contents<'c, 'a, S> {
         let surprise = open.surprise(&place, &open.start()?)?;
         self.written.surprises.extend(surprise.map(|traits| (index, traits)));
         if may_repeat {
-            return self.write_once(&piece, open, hand);
+            return self.write_once(&piece, &open, hand);
         }
         let size = piece.look.stat.size;
         let length = record::blob_len(size).ok_or(Error::TooLarge)?;
-        let Some(room) = self.sink.room(length) else { return self.write_next(size, open) };
+        let Some(room) = self.sink.room(length) else { return self.write_next(size, &open) };
         self.work_until(hand, |state| (state.transfers.len() <= threads.get()).then_some(()))?;
         let head = record::blob_head(size);
         let head_digest = Digest::of(&head);
@@ -581,7 +581,7 @@ impl<'c, 'a, S: Sink> Contents<'c, 'a, S> {
 
     /// Writes a file that seems to have the content of an earlier one only if it has another. It is read before, and
     /// read again to be written.
-    fn write_once(&mut self, piece: &Piece<'a>, open: Open<'a>, hand: &mut Hand<'_, 'a>) -> Result<()> {
+    fn write_once(&mut self, piece: &Piece<'a>, open: &Open<'a>, hand: &mut Hand<'_, 'a>) -> Result<()> {
         self.wait_for_large(hand)?;
         let size = piece.look.stat.size;
         let digest = large::copy(open, size, &mut Nowhere, self.progress)?;
@@ -591,11 +591,11 @@ impl<'c, 'a, S: Sink> Contents<'c, 'a, S> {
         }
         let place = self.tree.at(piece.path)?;
         let again = Piece { expected: Some(digest), ..*piece };
-        self.write_next(size, again.open(self.tree, &place)?)
+        self.write_next(size, &again.open(self.tree, &place)?)
     }
 
     /// Writes a file that is known to have a new content.
-    fn write_next(&mut self, size: u64, open: Open<'a>) -> Result<()> {
+    fn write_next(&mut self, size: u64, open: &Open<'a>) -> Result<()> {
         let head = record::blob_head(size);
         let head_digest = Digest::of(&head);
         self.sink.write(&head)?;

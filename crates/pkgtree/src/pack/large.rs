@@ -14,7 +14,7 @@ const CHUNK: usize = 512 << 10;
 const BUFFERS: usize = 4;
 
 /// Copies a file of this size into the sink.
-pub(super) fn copy(file: Open<'_>, size: u64, sink: &mut impl Sink, progress: &mut dyn Progress) -> Result<Digest> {
+pub(super) fn copy(file: &Open<'_>, size: u64, sink: &mut impl Sink, progress: &mut dyn Progress) -> Result<Digest> {
     let (full, hashing) = sync_channel::<Vec<u8>>(BUFFERS);
     let (empty, ready) = sync_channel::<Vec<u8>>(BUFFERS);
     for _ in 0..BUFFERS {
