@@ -1,4 +1,4 @@
-use std::io::{self, Read, Seek};
+use std::io::{self, Read, Seek, SeekFrom};
 
 use ::zip::ExtraField;
 use ::zip::read::ZipFile;
@@ -12,6 +12,11 @@ use crate::{ArchiveError, Entry, EntryKind, Options};
 
 const CONTAINER: &str = "zip archive";
 
+/// Entries may share their data, so a small archive can have large files without end. Bounded as other compressions are:
+/// this many bytes, and this many for each byte of the archive.
+const SLACK: u64 = 64 << 20;
+const RATIO: u64 = 1000;
+
 /// Reads a zip archive; files are stored or deflated.
 ///
 /// `each` gets every entry in order with the data of a file (nothing for others); it need not read them. An archive made
@@ -20,11 +25,13 @@ const CONTAINER: &str = "zip archive";
 /// # Errors
 /// What is wrong with the archive, and what `each` returns.
 pub fn read_zip<E: From<ArchiveError>>(
-    reader: impl Read + Seek,
+    mut reader: impl Read + Seek,
     options: &Options,
     mut each: impl FnMut(&Entry, &mut dyn Read) -> Result<(), E>,
 ) -> Result<(), E> {
     let malformed = |error: ::zip::result::ZipError| broken(&error);
+    let packed = reader.seek(SeekFrom::End(0)).map_err(|source| ArchiveError::Io { offset: 0, source })?;
+    let most = options.limits.bytes.min(packed.saturating_mul(RATIO).max(SLACK));
     let mut archive = ::zip::ZipArchive::new(reader).map_err(malformed)?;
     let mut bytes: u64 = 0;
     for index in 0..archive.len() {
@@ -34,8 +41,8 @@ pub fn read_zip<E: From<ArchiveError>>(
             return Err(at.limit("entries", options.limits.entries).into());
         }
         bytes = bytes.saturating_add(file.size());
-        if bytes > options.limits.bytes {
-            return Err(at.limit("bytes", options.limits.bytes).into());
+        if bytes > most {
+            return Err(at.limit("bytes", most).into());
         }
         if let Some(entry) = read_entry(&mut file, options.strip, &at)? {
             let size = if let EntryKind::File { size } = entry.kind { size } else { 0 };

@@ -69,3 +69,32 @@ fn limits() {
     assert!(error.to_string().ends_with("the archive has more than 2 entries"), "{error}");
     assert!(read(sample()[..100].to_vec(), &Options::default()).is_err());
 }
+
+/// Entries that share their data: few bytes that stand for very many.
+#[test]
+fn a_bomb_is_stopped_by_its_ratio() {
+    let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    writer.start_file("a000", SimpleFileOptions::default()).unwrap();
+    writer.write_all(&vec![0; 1 << 20]).unwrap();
+    let bytes = writer.finish().unwrap().into_inner();
+    let (start, end) =
+        [b"PK\x01\x02", b"PK\x05\x06"].map(|magic| bytes.windows(4).position(|window| window == magic).unwrap()).into();
+    let bomb = |entries: u16| {
+        let directory: Vec<u8> = (0..entries)
+            .flat_map(|number| {
+                let mut entry = bytes[start..end].to_vec();
+                entry[46..50].copy_from_slice(format!("a{number:03}").as_bytes());
+                entry
+            })
+            .collect();
+        let mut last = bytes[end..].to_vec();
+        last[8..10].copy_from_slice(&entries.to_le_bytes());
+        last[10..12].copy_from_slice(&entries.to_le_bytes());
+        last[12..16].copy_from_slice(&(directory.len() as u32).to_le_bytes());
+        [&bytes[..start], &directory, &last].concat()
+    };
+    let unread = |bytes: Vec<u8>| read_zip::<ArchiveError>(Cursor::new(bytes), &Options::default(), |_, _| Ok(()));
+    assert!(unread(bomb(64)).is_ok(), "64 MiB are nothing");
+    let refusal = unread(bomb(65)).unwrap_err().to_string();
+    assert!(refusal.ends_with("the archive has more than 67108864 bytes"), "{refusal}");
+}
