@@ -52,10 +52,7 @@ pub fn sealed_tar(bytes: &[u8]) -> Vec<u8> {
             let sum: u32 = block.iter().map(|&byte| u32::from(byte)).sum();
             block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
         }
-        at = size
-            .checked_next_multiple_of(BLOCK)
-            .and_then(|size| size.checked_add(at + BLOCK))
-            .unwrap_or(usize::MAX / 2);
+        at = size.min(tar.len()).next_multiple_of(BLOCK) + at + BLOCK;
     }
     tar
 }
