@@ -116,6 +116,12 @@ pub(crate) fn mkdirat(dir: RawFd, path: &CStr, mode: u32) -> Sys<()> {
     unsafe { sys!(libc::SYS_mkdirat, dir, path.as_ptr(), mode) }.map(drop)
 }
 
+/// Makes an empty file that is not there yet.
+pub(crate) fn make_file(dir: RawFd, path: &CStr, mode: u32) -> Sys<()> {
+    // SAFETY: `path` is a NUL-terminated string that outlives the call.
+    unsafe { sys!(libc::SYS_mknodat, dir, path.as_ptr(), libc::S_IFREG | mode, 0) }.map(drop)
+}
+
 pub(crate) fn symlinkat(target: &CStr, dir: RawFd, path: &CStr) -> Sys<()> {
     // SAFETY: both strings are NUL-terminated and outlive the call.
     unsafe { sys!(libc::SYS_symlinkat, target.as_ptr(), dir, path.as_ptr()) }.map(drop)

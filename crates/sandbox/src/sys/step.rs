@@ -265,9 +265,8 @@ fn write_file(path: &std::ffi::CStr, data: &[u8], mark: bool) -> Sys<()> {
 }
 
 fn touch(dir: RawFd, path: &std::ffi::CStr) -> Sys<()> {
-    let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW;
-    raw::close(raw::openat(dir, path, flags, 0o644)?);
-    Ok(())
+    // Not by opening it: a descriptor for writing, copied by a fork elsewhere in the caller, would keep the mount writable.
+    raw::make_file(dir, path, 0o644)
 }
 
 fn attributes(mount: RawFd, set: u64, recursive: bool, idmap: Option<RawFd>, chown: Option<Ownership>) -> Sys<()> {
