@@ -2,6 +2,7 @@ use std::fmt;
 use std::io::{self, Write};
 use std::ops::RangeInclusive;
 
+use crate::gzip::GzipWriter;
 use crate::{Error, Format};
 
 /// The levels of zstd.
@@ -34,7 +35,7 @@ enum State<W: Write> {
     Plain(W),
     Zstd(zstd::stream::write::Encoder<'static, W>),
     Xz(Box<liblzma::write::XzEncoder<W>>),
-    Gzip(Box<flate2::write::GzEncoder<W>>),
+    Gzip(Box<GzipWriter<W>>),
     Bzip2(Box<bzip2::write::BzEncoder<W>>),
 }
 
@@ -63,10 +64,7 @@ impl<W: Write> Encoder<W> {
             Format::Plain => State::Plain(writer),
             Format::Zstd => State::Zstd(zstd_encoder(writer, level(3, ZSTD_LEVELS)?)?),
             Format::Xz => State::Xz(Box::new(liblzma::write::XzEncoder::new(writer, level(6, 0..=9)?))),
-            Format::Gzip => {
-                let level = flate2::Compression::new(level(6, 0..=9)?);
-                State::Gzip(Box::new(flate2::write::GzEncoder::new(writer, level)))
-            }
+            Format::Gzip => State::Gzip(Box::new(GzipWriter::new(writer, level(6, 0..=9)?))),
             Format::Bzip2 => {
                 let level = bzip2::Compression::new(level(9, 1..=9)?);
                 State::Bzip2(Box::new(bzip2::write::BzEncoder::new(writer, level)))

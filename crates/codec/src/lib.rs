@@ -31,6 +31,7 @@ mod error;
 mod format;
 mod frame;
 mod frames;
+mod gzip;
 mod pool;
 mod read_at;
 mod seek_table;
