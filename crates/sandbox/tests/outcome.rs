@@ -464,9 +464,10 @@ fn no_orphans_when_the_terminal_is_closed() {
     unlockpt(&master).unwrap();
     let name = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
     let (mut read, write) = std::io::pipe().unwrap();
-    // setsid makes the terminal the controlling one of a new session, as a terminal emulator does.
-    let mut holder = Command::new("setsid")
-        .args(["--ctty", "--wait"])
+    // setsid makes the terminal the controlling one of a new session, as a terminal emulator does. Whoever started the
+    // tests may ignore hang-ups.
+    let mut holder = Command::new("env")
+        .args(["--default-signal=HUP", "setsid", "--ctty", "--wait"])
         .arg(std::env::current_exe().unwrap())
         .args(["--exact", "on_a_terminal", "--nocapture"])
         .env("PROBE", "on_a_terminal")
