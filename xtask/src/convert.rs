@@ -41,13 +41,19 @@ pub(crate) fn fetch(folder: &Path, count: usize) -> Result<bool> {
     let listed = Command::new("dpkg-query").args(["-W", "-f", "${Package}\\n"]).output();
     let Ok(listed) = listed else { return Ok(false) };
     let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
-    for name in listed.lines().take(count) {
-        let status = Command::new("apt-get").args(["download", "-qq", name]).current_dir(&folder).status();
-        if !status.is_ok_and(|status| status.success()) {
-            println!("apt does not bring `{name}`");
-        }
+    let names: Vec<&str> = listed.lines().take(count).collect();
+    // One name that apt does not know is enough to have it bring none.
+    if !download(&folder, &names) {
+        let missing = names.iter().filter(|name| !download(&folder, &[name]));
+        missing.for_each(|name| println!("apt does not bring `{name}`"));
     }
     Ok(!packages(&folder)?.is_empty())
+}
+
+fn download(folder: &Path, names: &[&str]) -> bool {
+    let options = ["-qq", "-o", "APT::Sandbox::User=root", "download"];
+    let status = Command::new("apt-get").args(options).args(names).current_dir(folder).status();
+    status.is_ok_and(|status| status.success())
 }
 
 fn packages(folder: &Path) -> Result<Vec<PathBuf>> {
