@@ -10,15 +10,16 @@ use std::path::Path;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::error::{STEP_MAPS, STEP_PIVOT};
+use crate::error::{STEP_MAPS, STEP_PIVOT, STEP_RANGE};
 use crate::plan::{Caller, c_string};
+use crate::range;
 use crate::spawn::explain;
 use crate::steps::Steps;
 use crate::sys::dumpable;
 use crate::sys::namespaces;
 use crate::sys::raw::{MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY};
 use crate::sys::step::{MountPoint, Ownership, Slot, Step};
-use crate::sys::userns::{Extent, userns};
+use crate::sys::userns::{Extent, userns, write_maps};
 use crate::{Error, Ids, Net, Profile, Room, Session, Sysfs};
 
 const SAFE: u64 = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
@@ -31,7 +32,9 @@ pub(crate) struct Kind {
     root: bool,
     profile: Profile,
     ids: Ids,
-    host_id: u32,
+    /// Of the program on the host, where that is another than the set-up's.
+    host: Ids,
+    range: Option<u32>,
     net: Net,
     dev: bool,
     sys: Option<Sysfs>,
@@ -41,7 +44,6 @@ pub(crate) struct Kind {
 
 impl Kind {
     pub(crate) fn of(room: &Room, caller: &Caller) -> Self {
-        let ids = if room.profile == Profile::Script { Ids { uid: 0, gid: 0 } } else { room.ids };
         let (root, user) = match caller {
             Caller::User { uid, gid } => (false, (*uid, *gid)),
             Caller::Root { .. } => (true, (0, 0)),
@@ -50,8 +52,9 @@ impl Kind {
             caller: user,
             root,
             profile: room.profile,
-            ids,
-            host_id: room.host_id,
+            ids: room.program_ids(),
+            host: room.host_ids(),
+            range: room.range,
             net: room.net,
             dev: room.dev,
             sys: room.sys,
@@ -60,10 +63,17 @@ impl Kind {
         }
     }
 
+    /// The kinds of namespaces that are its own.
+    fn namespaces(&self) -> i32 {
+        let user = if self.root { 0 } else { libc::CLONE_NEWUSER };
+        let net = if self.net == Net::Host { 0 } else { libc::CLONE_NEWNET };
+        libc::CLONE_NEWNS | user | net
+    }
+
     /// Owner of what the set-up makes, where that is not the set-up's own user.
     pub(crate) fn owner(&self) -> Option<Ownership> {
         let other = self.root && self.profile == Profile::Build;
-        other.then_some(Ownership { uid: self.host_id, gid: self.host_id })
+        other.then_some(Ownership { uid: self.host.uid, gid: self.host.gid })
     }
 
     /// Whether the program has the id of the host's root.
@@ -127,23 +137,22 @@ impl Blank {
     pub(crate) fn make(kind: &Kind, maps: &Maps) -> Result<Self, Error> {
         // Before the copy: a mount made meanwhile makes it stale.
         let seen = if kind.root { None } else { Seen::now() };
-        let plan = Planner { kind, steps: Steps::default(), names: None, pty: None }.whole()?;
-        let mut kinds = libc::CLONE_NEWNS;
-        if !kind.root {
-            kinds |= libc::CLONE_NEWUSER;
-        }
-        if kind.net != Net::Host {
-            kinds |= libc::CLONE_NEWNET;
-        }
-        let mut made = namespaces::make(kinds, &plan.steps.steps, plan.steps.slots)
-            .map_err(|refused| explain(&plan.steps.names, refused))?;
+        let range = (!kind.root && kind.range.is_some()).then(|| userns(|pid| range::write(pid, maps))).transpose()?;
+        let planner = Planner { kind, range: range.as_ref(), steps: Steps::default(), names: None, pty: None };
+        let plan = planner.whole()?;
+        // With a range it is in the namespace that has it that the others are made.
+        let kinds = if range.is_some() { 0 } else { kind.namespaces() };
+        let lost = range.is_some().then(dumpable::Lost::allow);
+        let made = namespaces::make(kinds, &plan.steps.steps, plan.steps.slots);
+        drop(lost);
+        let mut made = made.map_err(|refused| explain(&plan.steps.names, refused))?;
         let mut take = |slot: Option<Slot>| slot.and_then(|slot| made.get_mut(slot).and_then(Option::take));
         let missing = || Error::start("opening the namespaces", libc::EBADF);
         let (user, net, host, pty) = (take(plan.user), take(plan.net), take(plan.host), take(plan.pty));
         let mounts = take(Some(plan.mounts)).ok_or_else(missing)?;
-        let user = match (user, maps) {
-            (Some(user), _) => user,
-            (None, Maps { users, groups }) => userns(users, groups).map_err(|errno| Error::start(STEP_MAPS, errno))?,
+        let user = match user {
+            Some(user) => user,
+            None => userns(|pid| write_maps(pid, maps))?,
         };
         Ok(Self { kind: kind.clone(), user, net, host, seen, pty, mounts })
     }
@@ -184,6 +193,8 @@ struct Plan {
 
 struct Planner<'a> {
     kind: &'a Kind,
+    /// A user namespace that has its maps already.
+    range: Option<&'a OwnedFd>,
     steps: Steps,
     /// The directory of this process' namespaces.
     names: Option<Slot>,
@@ -194,7 +205,11 @@ impl Planner<'_> {
     fn whole(mut self) -> Result<Plan, Error> {
         let names = self.steps.slot();
         self.names = Some(names);
-        if !self.kind.root {
+        if let Some(range) = self.range {
+            let (namespace, kinds) = (range.as_raw_fd(), self.kind.namespaces() & !libc::CLONE_NEWUSER);
+            self.steps.push(STEP_RANGE, Step::Enter { namespace, kind: libc::CLONE_NEWUSER });
+            self.steps.push(crate::error::STEP_NAMESPACES, Step::Unshare { kinds });
+        } else if !self.kind.root {
             self.map_user();
         }
         let name = "opening the namespaces";

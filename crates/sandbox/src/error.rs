@@ -51,6 +51,16 @@ pub enum Error {
         /// Why; for more folders in folders or more entries than are allowed ENAMETOOLONG and EFBIG.
         source: io::Error,
     },
+    /// A tree could not be removed.
+    #[error("{} cannot be removed: {source}{}", path.display(), Colon(detail))]
+    Remove {
+        /// The tree.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+        /// What was said about it, may be empty.
+        detail: String,
+    },
     /// The sink for the output failed; the room was ended.
     #[error("the output of the room could not be passed on: {0}")]
     Sink(io::Error),
@@ -67,12 +77,19 @@ impl Error {
         Self::Start { step, source: io::Error::from_raw_os_error(errno), detail: String::new(), hint }
     }
 
+    /// A refusal that this machine's set-up explains.
+    pub(crate) fn hinted(step: &str, errno: i32, detail: String, hint: String) -> Self {
+        Self::Start { step: step.to_owned(), source: io::Error::from_raw_os_error(errno), detail, hint }
+    }
+
     /// The step that failed, where it was one of the set-up's.
     pub fn step(&self) -> Option<&str> {
         match self {
             Self::Start { step, .. } => Some(step),
             Self::Exec { .. } => Some("running the program"),
-            Self::Invalid { .. } | Self::Watch { .. } | Self::Changes { .. } | Self::Sink(_) => None,
+            Self::Invalid { .. } | Self::Watch { .. } | Self::Changes { .. } | Self::Remove { .. } | Self::Sink(_) => {
+                None
+            }
         }
     }
 
@@ -83,6 +100,7 @@ impl Error {
             | Self::Exec { source, .. }
             | Self::Watch { source, .. }
             | Self::Changes { source, .. }
+            | Self::Remove { source, .. }
             | Self::Sink(source) => source.raw_os_error(),
             Self::Invalid { .. } => None,
         }
@@ -110,6 +128,7 @@ impl std::fmt::Display for Hint<'_> {
 /// Steps whose refusal has well-known reasons.
 pub(crate) const STEP_NAMESPACES: &str = "making the namespaces";
 pub(crate) const STEP_MAPS: &str = "mapping the user";
+pub(crate) const STEP_RANGE: &str = "mapping the range of users";
 pub(crate) const STEP_PROC: &str = "mounting /proc";
 pub(crate) const STEP_OVERLAY: &str = "mounting the overlay";
 pub(crate) const STEP_IDMAP: &str = "mapping the owners of";

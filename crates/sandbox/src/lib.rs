@@ -26,7 +26,7 @@
 //!   dangerous files covered that their mode does not close to the program, `/dev` holds six devices, `/sys` is empty.
 //! - **No power**: every capability and the bounding set dropped, `no_new_privs`, a list of denied system calls, Landlock scopes
 //!   where the kernel has them, a new session and keyring. A root caller's program runs as [`Room::host_id`], never as the
-//!   host's root; only [`Profile::Script`] does, with seven capabilities that hold inside.
+//!   host's root; only [`Profile::Script`] does. That and user 0 of a [`Room::range`] have seven capabilities, which hold inside.
 //! - **No orphan**: an init of the room's own, a program of two hundred bytes, reaps what is left behind. Everything inside ends
 //!   when the program ends, when a limit is reached, when the [`Child`] is dropped, and when the process that holds it dies, by
 //!   whatever signal; the thread that spawned it does not matter. When `wait` returns nothing is left: no process, no mount
@@ -45,7 +45,8 @@
 //!
 //! - Linux 6.8 or newer for overlay roots with `lowerdir+`; x86_64 and aarch64. The latter's filter is tested by an interpreter
 //!   only, its init not at all.
-//! - One user and one group inside (all of them for a root caller's [`Profile::Script`]): `chown` to another fails with EINVAL.
+//! - One user and one group inside (all of them for a root caller's [`Profile::Script`], more with [`Room::range`]): `chown` to
+//!   another fails with EINVAL.
 //! - A layer of an ordinary user's overlay must not have other file systems mounted inside it, and layers must not nest.
 //! - [`Limits::memory`] bounds each process' address space; the sum over all is looked at four times a second. A limit on
 //!   processes does not bind [`Profile::Script`] for root in the kernel; it is then only looked at. No control groups are used.
@@ -68,6 +69,8 @@ mod filter;
 mod outcome;
 mod plan;
 mod probe;
+mod range;
+mod remove;
 mod room;
 mod spawn;
 mod steps;
@@ -80,6 +83,7 @@ pub use child::Child;
 pub use error::Error;
 pub use outcome::{Exit, Limit, Limits, Outcome, Stream, Usage};
 pub use probe::{Finding, Probe, probe};
+pub use remove::remove_tree;
 pub use room::{
     Access, DEFAULT_HOST_ID, Ids, InheritedFd, Input, Mount, Net, Output, Owner, Profile, Program, Room, Root, Session,
     SetId, Sysfs, Upper,

@@ -76,6 +76,17 @@ pub(crate) fn check(room: &Room) -> Result<(), Error> {
     if room.host_id == 0 || room.host_id == u32::MAX {
         return Err(Error::invalid("the host id of a room must be neither 0 nor 4294967295"));
     }
+    if let Some(count) = room.range {
+        let crate::Ids { uid, gid } = room.program_ids();
+        if uid.max(gid) >= count {
+            return Err(Error::invalid(format!(
+                "the user {uid} or the group {gid} is not within a range of {count} ids"
+            )));
+        }
+        if room.host_id.checked_add(count).is_none() {
+            return Err(Error::invalid("the range of users ends beyond the last id"));
+        }
+    }
     if room.setid == crate::SetId::Ban && !room.seccomp {
         return Err(Error::invalid("setid bits are banned by the system call filter, which is switched off"));
     }

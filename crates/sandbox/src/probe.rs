@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 use crate::sys::{init, raw};
 use crate::{Net, Program, Room, Root, Sysfs, Upper};
 
+/// Users of the range that is tried: as many as an administrator usually gives.
+const RANGE: u32 = 65_536;
+
 /// What was found when one thing was tried.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -37,6 +40,8 @@ pub struct Probe {
     pub sysfs: Finding,
     /// The host's network.
     pub host_net: Finding,
+    /// A range of users ([`Room::range`](crate::Room::range)).
+    pub id_range: Finding,
     /// Landlock's scopes (its version 6), which cut a room off from abstract sockets and signals.
     pub scopes: Finding,
     /// The version of Landlock, 0 without it.
@@ -45,13 +50,14 @@ pub struct Probe {
 
 impl Probe {
     /// The thing, by name, and what was found; for a table.
-    pub fn findings(&self) -> [(&'static str, &Finding); 6] {
+    pub fn findings(&self) -> [(&'static str, &Finding); 7] {
         [
             ("clean room", &self.room),
             ("overlay root", &self.overlay),
             ("writable overlay root", &self.overlay_upper),
             ("fresh /sys", &self.sysfs),
             ("host network", &self.host_net),
+            ("range of users", &self.id_range),
             ("landlock scopes", &self.scopes),
         ]
     }
@@ -66,6 +72,7 @@ impl Probe {
             "writable overlay root" => "a root of layers can only be read",
             "fresh /sys" => "/sys is an empty folder, as it is by default",
             "host network" => "no room shares the network of the host",
+            "range of users" => "a room has one user and one group: files in it cannot be given to others",
             "landlock scopes" => "a room that shares the host's network can reach the host's abstract sockets",
             _ => "",
         }
@@ -81,6 +88,8 @@ pub fn probe() -> Probe {
     sysfs.sys = Some(Sysfs::Real);
     let mut host_net = plain();
     host_net.net = Net::Host;
+    let mut ranged = plain();
+    ranged.range = Some(RANGE);
     let landlock_abi = raw::landlock_abi().map_or(0, |abi| abi as u32);
     let scopes = if landlock_abi >= 6 {
         Finding::Works
@@ -96,6 +105,7 @@ pub fn probe() -> Probe {
         overlay_upper: finding(&room(layered(Upper::Tmpfs { size: 1 << 20 }))),
         sysfs: finding(&sysfs),
         host_net: finding(&host_net),
+        id_range: finding(&ranged),
         scopes,
         landlock_abi,
     }

@@ -287,6 +287,15 @@ pub struct Room {
     /// The host's uid and gid of the program when the caller is root; give each concurrent room its own. Never 0. Pipes that the
     /// program gets are given to it.
     pub host_id: u32,
+    /// How many users and groups there are inside, numbered from 0; `None` is one of each, [`Ids`].
+    ///
+    /// For a caller who is root they are the host's ids from [`host_id`](Self::host_id) on. An ordinary caller is
+    /// [`Ids`], as ever, and all others are ids that `/etc/subuid` and `/etc/subgid` give him; the programs `newuidmap` and
+    /// `newgidmap` map them. A program with uid 0 has the capabilities of [`Profile::Script`] over them, so that it can give files
+    /// away and become other users; with another uid it has none. What other users write into an [`Access::Rw`] mount belongs to
+    /// ids of the range outside; [`remove_tree`](crate::remove_tree) removes it.
+    #[serde(default)]
+    pub range: Option<u32>,
     /// What the program may do.
     pub profile: Profile,
     /// The program.
@@ -334,6 +343,7 @@ impl Room {
             net: Net::default(),
             ids: Ids::default(),
             host_id: DEFAULT_HOST_ID,
+            range: None,
             profile: Profile::default(),
             program: Program::Path(program.into()),
             arg0: None,
@@ -360,6 +370,22 @@ impl Room {
         room.profile = Profile::Script;
         room.net = Net::None;
         room
+    }
+
+    /// User and group of the program inside, whatever its profile.
+    pub(crate) fn program_ids(&self) -> Ids {
+        if self.profile == Profile::Script { Ids { uid: 0, gid: 0 } } else { self.ids }
+    }
+
+    /// User and group of the program on the host, where the caller is root and the program is not.
+    pub(crate) fn host_ids(&self) -> Ids {
+        let Ids { uid, gid } = if self.range.is_some() { self.ids } else { Ids { uid: 0, gid: 0 } };
+        Ids { uid: self.host_id.saturating_add(uid), gid: self.host_id.saturating_add(gid) }
+    }
+
+    /// Whether the program keeps some capabilities inside.
+    pub(crate) fn has_rights(&self) -> bool {
+        self.profile == Profile::Script || (self.range.is_some() && self.ids.uid == 0)
     }
 
     /// Adds an argument.

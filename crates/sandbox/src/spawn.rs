@@ -1,7 +1,6 @@
 //! From a description to a running room.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::ffi::{CString, OsStr, OsString};
 use std::fs::File;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -22,7 +21,7 @@ use crate::plan::{Caller, Plan, c_string, check, plan};
 use crate::sys::launch::{Become, EXEC, FIRST_STAGE, Launch, Payload, Refused, Rlimit, enter, stage_name};
 use crate::sys::userns::{self, Extent};
 use crate::sys::{init, raw};
-use crate::{Child, Error, Ids, Input, Output, Profile, Program, Room};
+use crate::{Child, Error, Ids, Input, Output, Profile, Program, Room, range};
 
 /// CHOWN, DAC_OVERRIDE, FOWNER, FSETID, SETGID, SETUID, SETFCAP.
 const SCRIPT_CAPS: u64 = 1 << 0 | 1 << 1 | 1 << 3 | 1 << 4 | 1 << 6 | 1 << 7 | 1 << 31;
@@ -140,12 +139,18 @@ fn own_map(kind: &str) -> Result<Vec<Extent>, Error> {
 /// Who makes the room and, for root, the maps of the program.
 fn caller(room: &Room) -> Result<(Caller, Maps), Error> {
     let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    let user = || {
+        let range = room.range.map(|count| range::maps(room.program_ids(), (uid, gid), count)).transpose()?;
+        Ok((Caller::User { uid, gid }, range.unwrap_or_default()))
+    };
     if uid != 0 {
-        return Ok((Caller::User { uid, gid }, Maps::default()));
+        return user();
     }
     let (uids, gids) = own_maps()?;
-    let covers = |map: &[(u32, u32, u32)]| {
-        map.iter().any(|(inside, _, count)| room.host_id.checked_sub(*inside).is_some_and(|offset| offset < *count))
+    let wanted = room.range.unwrap_or(1);
+    let covers = |map: &[Extent]| {
+        let has = |offset: u32, count: u32| offset.checked_add(wanted).is_some_and(|end| end <= count);
+        map.iter().any(|(inside, _, count)| room.host_id.checked_sub(*inside).is_some_and(|offset| has(offset, *count)))
     };
     // CHOWN, DAC_OVERRIDE, SETGID, SETUID, SETPCAP, NET_ADMIN, SYS_CHROOT, SYS_ADMIN
     let needed = 1 << 0 | 1 << 1 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 12 | 1 << 18 | 1 << 21;
@@ -159,8 +164,9 @@ fn caller(room: &Room) -> Result<(Caller, Maps), Error> {
     }
     if able && covers(&uids) && covers(&gids) {
         let Ids { uid, gid } = room.ids;
-        let maps = Maps { users: vec![(uid, room.host_id, 1)], groups: vec![(gid, room.host_id, 1)] };
-        return Ok((Caller::Root { idmap: Some(owner_map(room.host_id)?) }, maps));
+        let one = |id| room.range.map_or((id, room.host_id, 1), |count| (0, room.host_id, count));
+        let maps = Maps { users: vec![one(uid)], groups: vec![one(gid)] };
+        return Ok((Caller::Root { idmap: Some(owner_map(room)?) }, maps));
     }
     if uids.first() == Some(&(0, 0, u32::MAX)) {
         let hint = "root needs CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_SETGID, CAP_SETUID, CAP_SETPCAP, CAP_NET_ADMIN, CAP_SYS_CHROOT and CAP_SYS_ADMIN to make a room \
@@ -173,26 +179,33 @@ fn caller(room: &Room) -> Result<(Caller, Maps), Error> {
             hint: hint.to_owned(),
         });
     }
-    Ok((Caller::User { uid, gid }, Maps::default()))
+    user()
 }
 
-/// The namespace whose map shows files of root as files of `host_id`. Made once for each id and kept: it has no processes, and
+/// A range of host ids (first and count) and the program's user and group among them.
+type Owners = (u32, u32, Ids);
+
+/// The namespace whose map shows files of root as files of the program. Made once for each and kept: it has no processes, and
 /// the descriptors are as many as rooms at once.
-fn owner_map(host_id: u32) -> Result<Arc<OwnedFd>, Error> {
-    static MAPS: Mutex<BTreeMap<u32, Arc<OwnedFd>>> = Mutex::new(BTreeMap::new());
+fn owner_map(room: &Room) -> Result<Arc<OwnedFd>, Error> {
+    static MAPS: Mutex<Vec<(Owners, Arc<OwnedFd>)>> = Mutex::new(Vec::new());
+    let Ids { uid, gid } = room.host_ids();
+    let (first, count) = (room.host_id, room.range.unwrap_or(1));
+    let owners = (first, count, Ids { uid, gid });
     let mut maps = MAPS.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(map) = maps.get(&host_id) {
+    if let Some((_, map)) = maps.iter().find(|(known, _)| *known == owners) {
         return Ok(Arc::clone(map));
     }
-    // Exchanged, not only moved: the set-up itself, which is root, makes overlayfs' work files there.
-    let exchange = [(0, host_id, 1), (host_id, 0, 1)];
-    let map = Arc::new(user_namespace(&exchange, &exchange)?);
-    maps.insert(host_id, Arc::clone(&map));
+    // Exchanged, not only moved: the set-up itself, which is root, makes overlayfs' work files there. All others of a range are
+    // themselves.
+    let exchange = |own: u32| {
+        let others = [(first, first, own - first), (own + 1, own + 1, first + count - own - 1)];
+        [(0, own, 1), (own, 0, 1)].into_iter().chain(others).filter(|(_, _, count)| *count > 0).collect()
+    };
+    let map = Maps { users: exchange(uid), groups: exchange(gid) };
+    let map = Arc::new(userns::userns(|pid| userns::write_maps(pid, &map))?);
+    maps.push((owners, Arc::clone(&map)));
     Ok(map)
-}
-
-fn user_namespace(uids: &[(u32, u32, u32)], gids: &[(u32, u32, u32)]) -> Result<OwnedFd, Error> {
-    userns::userns(uids, gids).map_err(|errno| Error::start(crate::error::STEP_MAPS, errno))
 }
 
 /// Descriptors opened for the program, and the caller's ends of its pipes.
@@ -227,7 +240,8 @@ impl Stdio {
         let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
         let peer = started(step, ioctl_tiocgptpeer(&pty, flags))?;
         if rustix::process::geteuid().is_root() && room.profile == Profile::Build {
-            let (owner, group) = (Uid::from_raw(room.host_id), Gid::from_raw(room.host_id));
+            let Ids { uid, gid } = room.host_ids();
+            let (owner, group) = (Uid::from_raw(uid), Gid::from_raw(gid));
             // In a container root's room may be root's own: then it is the owner already.
             let _ = rustix::fs::fchown(&peer, Some(owner), Some(group));
         }
@@ -277,7 +291,7 @@ fn payload(room: &Room, caller: &Caller, blank: &Blank, io: &mut Stdio) -> Resul
     if matches!(caller, Caller::Root { .. }) && room.profile == Profile::Build {
         for (source, _) in &fds {
             // Or `/dev/stdout` could not be opened by its name.
-            raw::give_pipe(*source, room.host_id);
+            raw::give_pipe(*source, room.host_ids());
         }
     }
     let candidates = match &room.program {
@@ -293,8 +307,7 @@ fn payload(room: &Room, caller: &Caller, blank: &Blank, io: &mut Stdio) -> Resul
         .map(c_string)
         .collect::<Result<_, _>>()?;
     let envp = room.env.iter().map(environment).collect::<Result<_, _>>()?;
-    let script = room.profile == Profile::Script;
-    let ids = if script { Ids { uid: 0, gid: 0 } } else { room.ids };
+    let (ids, rights) = (room.program_ids(), room.has_rights());
     if !room.cwd.is_absolute() {
         return Err(Error::invalid(format!("the working directory {} must be absolute", room.cwd.display())));
     }
@@ -311,8 +324,9 @@ fn payload(room: &Room, caller: &Caller, blank: &Blank, io: &mut Stdio) -> Resul
             uid: ids.uid,
             gid: ids.gid,
         }),
-        keep_caps: if script { SCRIPT_CAPS } else { 0 },
-        securebits: if script { 0 } else { NO_CAPS_EVER },
+        drop_groups: matches!(caller, Caller::Root { .. }) || room.range.is_some(),
+        keep_caps: if rights { SCRIPT_CAPS } else { 0 },
+        securebits: if rights { 0 } else { NO_CAPS_EVER },
         landlock: landlock()?,
         filter: if room.seccomp { crate::filter::deny_list(room.setid) } else { &[] },
     })

@@ -88,6 +88,9 @@ pub struct Args {
     /// Run as this group of the room [default: the user's number].
     #[arg(long, value_name = "N")]
     gid: Option<u32>,
+    /// Have the users and groups 0 to N-1 in the room [default N: 65536]; with --uid 0 the command is their root.
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "65536")]
+    id_range: Option<u32>,
     /// Refuse setid bits, file capabilities and other extended attributes.
     #[arg(long)]
     no_setid: bool,
@@ -193,6 +196,7 @@ fn room(args: &Args) -> anyhow::Result<Room> {
     };
     room.sys = Some(Sysfs::Empty);
     room.ids = Ids { uid: args.uid, gid: args.gid.unwrap_or(args.uid) };
+    room.range = args.id_range;
     if args.no_setid {
         room.setid = SetId::Ban;
     }

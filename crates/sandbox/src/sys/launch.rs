@@ -71,6 +71,8 @@ pub(crate) struct Payload {
     pub session: Session,
     pub rlimits: Vec<Rlimit>,
     pub r#become: Option<Become>,
+    /// Whether the caller's groups are given up; where not, the program has no right to.
+    pub drop_groups: bool,
     pub keep_caps: u64,
     pub securebits: u32,
     pub landlock: Option<OwnedFd>,
@@ -352,8 +354,10 @@ fn prepare_program(shared: &Shared<'_>, payload: &Payload) -> Result<(), (u32, E
     if matches!(payload.session, Session::New | Session::Pty) {
         raw::setsid().map_err(at(SESSION))?;
     }
-    if let Some(user) = &payload.r#become {
+    if payload.drop_groups {
         raw::drop_groups().map_err(at(IDS))?;
+    }
+    if let Some(user) = &payload.r#become {
         raw::enter(user.userns, libc::CLONE_NEWUSER).map_err(at(IDS))?;
         raw::set_ids(user.uid, user.gid).map_err(at(IDS))?;
     }

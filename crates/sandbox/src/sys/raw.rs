@@ -135,14 +135,14 @@ pub(crate) fn chown(dir: RawFd, path: &CStr, uid: u32, gid: u32) -> Sys<()> {
 }
 
 /// Gives a pipe without a name to a user; other descriptors stay as they are.
-pub(crate) fn give_pipe(pipe: RawFd, id: u32) {
+pub(crate) fn give_pipe(pipe: RawFd, owner: crate::Ids) {
     const PIPEFS_MAGIC: i64 = 0x5049_5045;
     // `struct statfs` is 120 bytes and begins with the type.
     let mut stat = [0i64; 16];
     // SAFETY: `stat` is larger than the structure the kernel writes and exclusively borrowed.
     let known = unsafe { sys!(libc::SYS_fstatfs, pipe, stat.as_mut_ptr()) };
     if known.is_ok() && stat[0] == PIPEFS_MAGIC {
-        let _ = chown(pipe, c"", id, id);
+        let _ = chown(pipe, c"", owner.uid, owner.gid);
     }
 }
 

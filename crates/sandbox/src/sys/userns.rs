@@ -5,7 +5,10 @@ use std::os::fd::OwnedFd;
 
 use rustix::fs::{Mode, OFlags};
 
-use super::raw::{self, Errno};
+use super::raw;
+use crate::Error;
+use crate::blank::Maps;
+use crate::error::STEP_MAPS;
 
 /// Sleeps until killed, also by the end of the thread that waits for it. `parent` is that process' id.
 extern "C" fn sleep(parent: *mut c_void) -> c_int {
@@ -15,8 +18,8 @@ extern "C" fn sleep(parent: *mut c_void) -> c_int {
 /// First number inside, first outside, how many.
 pub(crate) type Extent = (u32, u32, u32);
 
-/// A user namespace with these maps of users and groups.
-pub(crate) fn userns(uids: &[Extent], gids: &[Extent]) -> Result<OwnedFd, Errno> {
+/// A user namespace whose maps `map` writes, which gets the number of a process in it.
+pub(crate) fn userns(map: impl FnOnce(i32) -> Result<(), Error>) -> Result<OwnedFd, Error> {
     let parent = std::ptr::without_provenance_mut(std::process::id() as usize);
     let mut stack = vec![0u64; 2048];
     let mask = raw::set_signal_mask(u64::MAX);
@@ -28,20 +31,28 @@ pub(crate) fn userns(uids: &[Extent], gids: &[Extent]) -> Result<OwnedFd, Errno>
     let error = std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EINVAL);
     raw::set_signal_mask(mask);
     if pid < 0 {
-        return Err(error);
+        return Err(Error::start(STEP_MAPS, error));
     }
-    let result = map(pid, &[("uid_map", uids), ("gid_map", gids)]);
+    let result = map(pid).and_then(|()| {
+        rustix::fs::open(format!("/proc/{pid}/ns/user"), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+            .map_err(refused)
+    });
     let _ = raw::kill(pid, libc::SIGKILL);
     let _ = raw::wait(pid);
-    result.map_err(rustix::io::Errno::raw_os_error)
+    result
 }
 
-fn map(pid: i32, maps: &[(&str, &[Extent])]) -> rustix::io::Result<OwnedFd> {
-    for (name, extents) in maps {
+fn refused(errno: rustix::io::Errno) -> Error {
+    Error::start(STEP_MAPS, errno.raw_os_error())
+}
+
+/// Writes the maps of process `pid`, which only a caller with the right to do so can.
+pub(crate) fn write_maps(pid: i32, maps: &Maps) -> Result<(), Error> {
+    for (name, extents) in [("uid_map", &maps.users), ("gid_map", &maps.groups)] {
         let lines: String =
             extents.iter().map(|(inside, outside, count)| format!("{inside} {outside} {count}\n")).collect();
-        let file = rustix::fs::open(format!("/proc/{pid}/{name}"), OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
-        rustix::io::write(&file, lines.as_bytes())?;
+        let file = rustix::fs::open(format!("/proc/{pid}/{name}"), OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty());
+        rustix::io::write(&file.map_err(refused)?, lines.as_bytes()).map_err(refused)?;
     }
-    rustix::fs::open(format!("/proc/{pid}/ns/user"), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+    Ok(())
 }
