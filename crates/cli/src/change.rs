@@ -243,7 +243,10 @@ fn tell_done(done: &Done, root: &Path, manner: Manner, voice: &Voice) -> anyhow:
         );
     }
     for told in &done.notices {
-        voice.warning(notice(told));
+        match told {
+            Notice::AccountMade { .. } | Notice::MemberAdded { .. } => voice.status(notice(told)),
+            _ => voice.warning(notice(told)),
+        }
     }
     voice.status(format_args!(
         "transaction {} done: {} in `{}`",
@@ -260,6 +263,10 @@ fn notice(notice: &Notice) -> String {
         Notice::Saved { path, saved } => format!("`{path}` was changed by you and is kept as `{saved}`"),
         Notice::ScriptFailed { package, stage, failure } => {
             format!("the {stage} script of `{package}` failed ({failure}); `pkg recover` runs it again")
+        }
+        Notice::AccountMade { what, name, id, package } => format!("{what} `{name}` ({id}) was made for `{package}`"),
+        Notice::MemberAdded { user, group, package } => {
+            format!("user `{user}` was put into group `{group}` for `{package}`")
         }
         Notice::LeftAlone { path } => {
             format!("`{path}` is no longer what the package had put there, and was left alone")

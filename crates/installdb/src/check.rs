@@ -6,8 +6,9 @@ use pkgformat::{Entry, EntryKind, Use};
 use pkgfs::{Batch, ErrorKind as DiskError, FileKind, Root, Stat};
 use pkgtypes::{Digest, Hasher, PkgPath};
 
+use crate::accounts::Accounts;
 use crate::error::Result;
-use crate::layout::{Fate, Layout, Staging, What};
+use crate::layout::{Fate, Layout, Made, MadeContent, Staging, What};
 use crate::plan::Work;
 use crate::request::Unowned;
 use crate::rights::Rights;
@@ -25,16 +26,20 @@ pub struct Checked<'db, 'p> {
     work: Work<'p>,
     layout: Layout,
     rights: Rights,
+    accounts: Accounts,
 }
 
 impl<'db, 'p> Checked<'db, 'p> {
     pub(crate) fn new(db: &'db mut InstallDb, work: Work<'p>, findings: Vec<Finding>) -> Result<Self> {
-        let rights = Rights::load(&db.root)?;
-        let (layout, findings) = Survey::new(db, &work, &rights, findings).run()?;
+        let mut findings = findings;
+        let metas = work.incoming.iter().map(|incoming| incoming.record.meta());
+        let accounts = Accounts::plan(&db.root, metas, work.time, &mut findings)?;
+        let rights = Rights::new(accounts.principals());
+        let (layout, findings) = Survey::new(db, &work, &rights, findings).run(&accounts)?;
         if !findings.is_empty() {
             return Err(Error::Refused(findings));
         }
-        Ok(Self { db, work, layout, rights })
+        Ok(Self { db, work, layout, rights, accounts })
     }
 
     /// What it does with each package, sorted by name.
@@ -52,8 +57,8 @@ impl<'db, 'p> Checked<'db, 'p> {
     /// # Errors
     /// A package that does not hold what it promises, a full disk, a script that refuses, and the like. What was staged is taken away again.
     pub fn stage(self, progress: &mut dyn Progress) -> Result<Staged<'db, 'p>> {
-        let Self { db, work, layout, rights } = self;
-        Staged::new(db, work, layout, &rights, progress)
+        let Self { db, work, layout, rights, accounts } = self;
+        Staged::new(db, work, layout, accounts, &rights, progress)
     }
 }
 
@@ -68,6 +73,7 @@ struct Survey<'a> {
     findings: Vec<Finding>,
     fates: Vec<Fate>,
     stagings: Vec<Staging>,
+    made: Vec<Made>,
     notices: Vec<Notice>,
     /// Taken away before anything is placed, because of another type.
     clear: Vec<Step>,
@@ -90,6 +96,7 @@ impl<'a> Survey<'a> {
             findings,
             fates: Vec::with_capacity(work.tree.nodes.len()),
             stagings: Vec::new(),
+            made: Vec::new(),
             notices: Vec::new(),
             clear: Vec::new(),
             remove: Vec::new(),
@@ -99,9 +106,10 @@ impl<'a> Survey<'a> {
         }
     }
 
-    fn run(mut self) -> Result<(Layout, Vec<Finding>)> {
+    fn run(mut self, accounts: &Accounts) -> Result<(Layout, Vec<Finding>)> {
         self.survey_nodes()?;
         self.survey_orphans()?;
+        self.place_accounts(accounts)?;
         self.check_rights()?;
         self.space.add_database(self.root, self.work)?;
         self.space.check(self.root, &mut self.findings)?;
@@ -109,6 +117,7 @@ impl<'a> Survey<'a> {
             steps: assemble(self.clear, &mut self.stagings, self.remove, self.attributes),
             stagings: self.stagings,
             fates: self.fates,
+            made: self.made,
             notices: self.notices,
         };
         Ok((layout, self.findings))
@@ -407,6 +416,51 @@ impl<'a> Survey<'a> {
             return Ok(false);
         }
         Ok(stat.kind != FileKind::File || Some(digest_of(self.root, &old.path)?) != content(old))
+    }
+
+    /// The files with users and groups are steps like any other: the old ones or the new ones stand, whatever happens.
+    fn place_accounts(&mut self, accounts: &Accounts) -> Result<()> {
+        for file in accounts.changed() {
+            if let Some(package) = self.bringer(&file.path) {
+                self.findings.push(Finding::AccountFile { path: file.path.clone(), package });
+                continue;
+            }
+            let content = file.content();
+            let staging = self.staging_for(&file.path)?;
+            self.space.enter(self.root, self.stagings[staging].target.parent())?;
+            self.space.add_file(content.len() as u64);
+            let content = MadeContent::File { content, attributes: file.attributes().clone() };
+            self.made.push(Made { path: file.path.clone(), staging, content });
+        }
+        self.notices.extend(accounts.notices.iter().cloned());
+        Ok(())
+    }
+
+    /// The package with which a file comes or goes in this transaction.
+    fn bringer(&self, path: &PkgPath) -> Option<pkgtypes::PackageName> {
+        let nodes = &self.work.tree.nodes;
+        let node = nodes.binary_search_by(|node| self.packages.entry(node).path.cmp(path)).ok();
+        let orphan = &self.work.tree.orphans[self.orphans_within(path)].first();
+        let going = orphan.map(|at| self.packages.outgoing[at.package].record.meta().name.clone());
+        node.filter(|node| matches!(self.fates[*node], Fate::Staged(_))).map(|node| self.package(node)).or(going)
+    }
+
+    /// The staging of a file that no package has: a new folder around it, or one of its own.
+    fn staging_for(&mut self, path: &PkgPath) -> Result<usize> {
+        let around = |staging: &Staging| staging.what == What::Tree && path.is_within(&staging.target);
+        if let Some(index) = self.stagings.iter().position(around) {
+            return Ok(index);
+        }
+        if let Some(folder) = path.parent()
+            && self.root.stat(&folder)?.is_none()
+        {
+            self.push_staging(folder.clone(), What::Tree);
+            let staging = self.stagings.len() - 1;
+            self.made.push(Made { path: folder, staging, content: MadeContent::Folder });
+            return Ok(staging);
+        }
+        self.push_staging(path.clone(), What::Made);
+        Ok(self.stagings.len() - 1)
     }
 
     /// Whether names can be made and removed in every folder where that is needed, and be staged there.

@@ -122,6 +122,12 @@ pub enum Error {
         /// How it ended, and what it said last.
         reason: String,
     },
+    /// Somebody else changed a file with users or groups while this transaction had a new one ready; nothing was changed.
+    #[error("nothing was changed: /{path} was edited by somebody else meanwhile; try again")]
+    Overtaken {
+        /// The file.
+        path: pkgtypes::PkgPath,
+    },
     /// The caller stopped the transaction; nothing was changed.
     #[error("stopped by request; nothing was changed")]
     Stopped,
@@ -169,7 +175,7 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::NoDatabase { .. } | Self::NotInstalled { .. } => ErrorKind::Unknown,
-            Self::Busy { .. } | Self::Unfinished { .. } => ErrorKind::Busy,
+            Self::Busy { .. } | Self::Unfinished { .. } | Self::Overtaken { .. } => ErrorKind::Busy,
             Self::Unmet(_) => ErrorKind::NoSolution,
             Self::Refused(_) | Self::Twice { .. } | Self::Script { .. } => ErrorKind::Refused,
             Self::Package { .. } | Self::OtherPackage { .. } => ErrorKind::Malformed,

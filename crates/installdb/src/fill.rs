@@ -1,15 +1,16 @@
 //! Writing everything new beside its target.
 
 use std::collections::HashMap;
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::ops::ControlFlow;
 
 use pkgformat::{BlobReader, Entry, EntryKind, Reader, ScriptKind};
 use pkgfs::{Batch, FileKind, Place, Root, fd};
-use pkgtypes::{Digest, Mode, PackageName, PkgPath};
+use pkgtypes::{Digest, Mode, PackageName, PkgPath, Timestamp};
 
+use crate::account_file::Attributes;
 use crate::error::Result;
-use crate::layout::{Fate, Layout, What};
+use crate::layout::{Fate, Layout, MadeContent, What};
 use crate::plan::Work;
 use crate::request::Source;
 use crate::rights::{Grant, Rights, plain};
@@ -32,13 +33,14 @@ pub(crate) fn fill(
     rights: &Rights,
     progress: &mut dyn Progress,
 ) -> Result<Findings> {
-    let Work { incoming, readers, outgoing, tree, .. } = work;
+    let Work { incoming, readers, outgoing, tree, time, .. } = work;
     let packages = Packages { incoming, outgoing };
     let paths = staged_paths(packages, &tree.nodes, layout, txn);
     let mut unset: Vec<Unset> = tree.nodes.iter().map(|node| initial(packages.entry(node), rights)).collect();
     let shape = Shape { root: db.root(), packages, nodes: &tree.nodes, layout, rights, txn, paths: &paths };
     shape.save_changed()?;
     shape.make_folders()?;
+    shape.make_others(*time)?;
     shape.make_nodes(&mut unset)?;
     let scripts = shape.make_files(readers, &mut unset, progress)?;
     shape.make_hard_links()?;
@@ -111,6 +113,39 @@ impl<'a> Shape<'a> {
             }
         }
         Ok(())
+    }
+
+    /// What no package has.
+    fn make_others(&self, time: Timestamp) -> Result<()> {
+        for made in &self.layout.made {
+            let path = staged_path(self.layout, made.staging, &made.path, self.txn);
+            match &made.content {
+                MadeContent::Folder => {
+                    self.root.create_dir(&path, PRIVATE)?;
+                    self.root.set_mode(&path, Mode::from_raw(0o755))?;
+                }
+                MadeContent::File { content, attributes } => self.make_file(&path, content, attributes, time)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn make_file(&self, path: &PkgPath, content: &[u8], attributes: &Attributes, time: Timestamp) -> Result<()> {
+        let mut file = self.root.create_file(path, Mode::from_raw(0o600))?;
+        let full = self.root.path().join(path);
+        let failed = |operation| {
+            let full = full.clone();
+            move |error| Error::Disk(pkgfs::Error::new(operation, full, error))
+        };
+        file.write_all(content).map_err(failed("write the file"))?;
+        if let Some((uid, gid)) = attributes.owner.filter(|_| self.rights.is_root()) {
+            fd::set_owner(&file, uid, gid).map_err(failed("set the owner of"))?;
+        }
+        for (name, value) in &attributes.xattrs {
+            given(fd::set_xattr(&file, name, value)).map_err(failed("set an extended attribute of"))?;
+        }
+        fd::set_mode(&file, attributes.mode).map_err(failed("set the mode of"))?;
+        fd::set_mtime(&file, time).map_err(failed("set the time of"))
     }
 
     /// Links, pipes, sockets and devices.

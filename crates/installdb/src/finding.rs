@@ -63,6 +63,53 @@ pub enum Finding {
         /// The package that gives paths to it.
         package: PackageName,
     },
+    /// A line of `sysuser` or `sysgroup` can not be carried out.
+    BadAccount {
+        /// The package.
+        package: PackageName,
+        /// The line.
+        line: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// Two packages want a user or a group with different numbers.
+    AccountClash {
+        /// `user` or `group`.
+        what: &'static str,
+        /// The name.
+        name: String,
+        /// The one package.
+        first: PackageName,
+        /// The other.
+        second: PackageName,
+    },
+    /// The number that a package wants for a user or a group is somebody else's.
+    IdTaken {
+        /// `user` or `group`.
+        what: &'static str,
+        /// The name.
+        name: String,
+        /// The number.
+        id: u32,
+        /// Whose it is.
+        other: String,
+        /// The package.
+        package: PackageName,
+    },
+    /// No number is left for a user or a group.
+    NoFreeId {
+        /// The name.
+        name: String,
+        /// The package.
+        package: PackageName,
+    },
+    /// A file with users or groups comes or goes with a package, in a transaction that adds to it.
+    AccountFile {
+        /// The file.
+        path: PkgPath,
+        /// The package it comes or goes with.
+        package: PackageName,
+    },
     /// The package asks for something that is not carried out here.
     NotCarriedOut {
         /// The package.
@@ -138,6 +185,22 @@ impl fmt::Display for Finding {
             Self::UnknownPrincipal { what, name, package } => {
                 write!(f, "{what} `{name}`, to which `{package}` gives files, is not known in the root")
             }
+            Self::BadAccount { package, line, reason } => {
+                write!(f, "`{package}` wants the user or group `{}`: {reason}", line.escape_debug())
+            }
+            Self::AccountClash { what, name, first, second } => {
+                write!(f, "`{first}` and `{second}` want the {what} `{name}` with different numbers")
+            }
+            Self::IdTaken { what, name, id, other, package } => {
+                write!(f, "`{package}` wants the {what} `{name}` with number {id}, which is that of `{other}`")
+            }
+            Self::NoFreeId { name, package } => {
+                write!(f, "no number from 100 to 999 is free for `{name}`, which `{package}` wants")
+            }
+            Self::AccountFile { path, package } => write!(
+                f,
+                "/{path} comes or goes with `{package}`, and other packages want users or groups in it: change `{package}` by itself first"
+            ),
             Self::NotCarriedOut { package, what } => {
                 write!(f, "`{package}` has {what}, which this installer does not carry out")
             }

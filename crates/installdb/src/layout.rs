@@ -1,5 +1,6 @@
 use pkgtypes::{ParseError, PkgPath};
 
+use crate::account_file::Attributes;
 use crate::step::{Step, staged_path};
 
 /// What becomes of a path on the disk.
@@ -32,6 +33,26 @@ pub(crate) enum What {
     Beside(usize),
     /// One more name for a file on the disk, under which it survives.
     Save(PkgPath),
+    /// A file that no package has.
+    Made,
+}
+
+/// Something that no package has and the transaction makes, as the whole of a [`Staging`] or as a part of it.
+#[derive(Debug)]
+pub(crate) struct Made {
+    pub(crate) path: PkgPath,
+    pub(crate) staging: usize,
+    pub(crate) content: MadeContent,
+}
+
+#[derive(Debug)]
+pub(crate) enum MadeContent {
+    /// A folder that is missing for the files.
+    Folder,
+    File {
+        content: Vec<u8>,
+        attributes: Attributes,
+    },
 }
 
 /// How the transaction is carried out on the disk.
@@ -41,6 +62,8 @@ pub(crate) struct Layout {
     pub(crate) stagings: Vec<Staging>,
     /// One for each node of the tree.
     pub(crate) fates: Vec<Fate>,
+    /// A folder before what is in it.
+    pub(crate) made: Vec<Made>,
     pub(crate) notices: Vec<Notice>,
 }
 
@@ -51,7 +74,7 @@ impl Layout {
         let top = staged_path(target, txn, *step)?;
         match what {
             What::Tree => PkgPath::new([top.as_bytes(), &path.as_bytes()[target.as_bytes().len()..]].concat()),
-            What::Beside(_) | What::Save(_) => Ok(top),
+            What::Beside(_) | What::Save(_) | What::Made => Ok(top),
         }
     }
 }
@@ -82,6 +105,26 @@ pub enum Notice {
         stage: String,
         /// How it ended, and what it said last.
         failure: String,
+    },
+    /// A user or a group was made, which a package needs.
+    AccountMade {
+        /// `user` or `group`.
+        what: &'static str,
+        /// The name.
+        name: String,
+        /// The number.
+        id: u32,
+        /// The package.
+        package: pkgtypes::PackageName,
+    },
+    /// A user became a member of a group, because a package needs it.
+    MemberAdded {
+        /// The user.
+        user: String,
+        /// The group.
+        group: String,
+        /// The package.
+        package: pkgtypes::PackageName,
     },
     /// Something of another type stands where the package had put something; it was left alone.
     LeftAlone {

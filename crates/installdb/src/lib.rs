@@ -84,10 +84,12 @@
 //! # What this crate does not do
 //!
 //! It does not decide what to install, fetch or decompress anything, or judge whom to trust: it takes packages that
-//! [`trust`] has verified. It runs no triggers and makes no users yet: packages that ask for it are refused, unless
+//! [`trust`] has verified. It runs no triggers yet: packages that ask for it are refused, unless
 //! [`Options::skip_scripts`] says to leave that out. It reads no clock, no environment, and prints nothing.
 #![forbid(unsafe_code)]
 
+mod account_file;
+mod accounts;
 mod check;
 mod commit;
 mod database;
@@ -117,6 +119,7 @@ mod script;
 mod space;
 mod stage;
 mod step;
+mod sysusers;
 mod tree;
 mod unset;
 mod verify;

@@ -146,12 +146,8 @@ fn refuse_what_is_not_carried_out(work: &Work<'_>, findings: &mut Vec<Finding>) 
         return;
     }
     for meta in records.map(PackageRecord::meta).chain(work.outgoing.iter().map(|known| known.record.meta())) {
-        let asks = [
-            (!meta.triggers.is_empty(), "triggers"),
-            (!meta.sysusers.is_empty() || !meta.sysgroups.is_empty(), "users or groups to make"),
-        ];
-        for (_, what) in asks.into_iter().filter(|(asked, _)| *asked) {
-            findings.push(Finding::NotCarriedOut { package: meta.name.clone(), what });
+        if !meta.triggers.is_empty() {
+            findings.push(Finding::NotCarriedOut { package: meta.name.clone(), what: "triggers" });
         }
     }
 }

@@ -102,7 +102,7 @@ pub struct Options {
     pub unowned: Unowned,
     /// Whether packages may miss what they require, or exclude each other.
     pub ignore_relations: bool,
-    /// Whether packages with scripts, triggers, or users to make are installed without these being carried out.
+    /// Whether packages with scripts or triggers are installed without these being run. Users and groups are made.
     pub skip_scripts: bool,
     /// Whether packages for another architecture than this program's are installed, into a root for another machine.
     pub foreign_arch: bool,

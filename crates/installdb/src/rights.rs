@@ -27,8 +27,12 @@ pub(crate) struct Grant {
 
 impl Rights {
     pub(crate) fn load(root: &Root) -> Result<Self> {
+        Principals::load(root).map(Self::new)
+    }
+
+    pub(crate) fn new(principals: Principals) -> Self {
         let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-        Ok(Self { principals: Principals::load(root)?, uid, gid })
+        Self { principals, uid, gid }
     }
 
     /// Root may give files away and make devices.

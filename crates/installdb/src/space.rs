@@ -45,11 +45,19 @@ impl Space {
 
     pub(crate) fn add(&mut self, entry: &Entry) {
         let (bytes, inodes) = match &entry.kind {
-            EntryKind::File { size, .. } => (size.div_ceil(BLOCK).saturating_mul(BLOCK), 1),
+            EntryKind::File { size, .. } => return self.add_file(*size),
             EntryKind::Dir { .. } => (BLOCK, 1),
             EntryKind::Hardlink { .. } | EntryKind::Ghost => (0, 0),
             _ => (0, 1),
         };
+        self.add_need(bytes, inodes);
+    }
+
+    pub(crate) fn add_file(&mut self, size: u64) {
+        self.add_need(size.div_ceil(BLOCK).saturating_mul(BLOCK), 1);
+    }
+
+    fn add_need(&mut self, bytes: u64, inodes: u64) {
         let need = self.needs.entry(self.current).or_default();
         need.bytes = need.bytes.saturating_add(bytes);
         need.inodes += inodes;

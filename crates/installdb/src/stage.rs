@@ -2,6 +2,7 @@ use pkgformat::ScriptKind;
 use pkgtypes::Digest;
 use sandbox::Access;
 
+use crate::accounts::Accounts;
 use crate::commit::{self, Committed};
 use crate::error::{DbResult as _, Result};
 use crate::layout::Layout;
@@ -63,6 +64,7 @@ pub struct Staged<'db, 'p> {
     guard: Guard<'db>,
     work: Work<'p>,
     layout: Layout,
+    accounts: Accounts,
     found: Findings,
 }
 
@@ -71,6 +73,7 @@ impl<'db, 'p> Staged<'db, 'p> {
         db: &'db mut InstallDb,
         mut work: Work<'p>,
         layout: Layout,
+        accounts: Accounts,
         rights: &Rights,
         progress: &mut dyn Progress,
     ) -> Result<Self> {
@@ -79,7 +82,7 @@ impl<'db, 'p> Staged<'db, 'p> {
         if !work.options.skip_scripts {
             ask_scripts(guard.db(), &work, &found)?;
         }
-        Ok(Self { guard, work, layout, found })
+        Ok(Self { guard, work, layout, accounts, found })
     }
 
     /// What it does with each package, sorted by name.
@@ -95,10 +98,16 @@ impl<'db, 'p> Staged<'db, 'p> {
     /// Decides: from here on the root is going to be as planned, whatever happens.
     ///
     /// # Errors
-    /// The disk or the database failed; the root is as before, unless the error is [`Error::InDoubt`].
+    /// Somebody else changed users or groups meanwhile ([`Error::Overtaken`]); the disk or the database failed; the root
+    /// is as before, unless the error is [`Error::InDoubt`].
     pub fn commit(self) -> Result<Committed<'db>> {
-        let Self { mut guard, work, layout, found } = self;
+        let Self { mut guard, work, layout, accounts, found } = self;
         let txn = guard.txn;
+        for file in accounts.changed() {
+            if !file.is_current(&guard.db().root)? {
+                return Err(Error::Overtaken { path: file.path.clone() });
+            }
+        }
         match commit::decide(guard.db_mut(), txn, &work, &layout, &found) {
             Ok(()) => Ok(Committed::new(guard.release(), txn, work.operations, layout.notices)),
             // Whether the decision stands in the log after all is settled by writing the opposite.

@@ -33,7 +33,8 @@ fn after() -> [Packed; 2] {
         .file("usr/share/tool/turns/into/this", 0o644, "two")
         .symlink("usr/share/tool/was", "turns")
         .config("etc/tool.conf", "two")
-        .dir("srv/tool", 0o700);
+        .dir("srv/tool", 0o700)
+        .meta(|meta| meta.sysusers.push("u tool".to_owned()));
     let new = pack("new 1-1").file("opt/new/bin/new", 0o755, "new").file("usr/bin/new", 0o755, "new");
     [tool.build(), new.build()]
 }

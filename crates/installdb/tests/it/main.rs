@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests arrange trees of their own")]
 #![expect(clippy::unwrap_used, reason = "a test that can not be arranged has failed")]
 
+mod accounts;
 mod database;
 mod interruption;
 mod medium;

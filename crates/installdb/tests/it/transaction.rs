@@ -462,7 +462,7 @@ fn a_root_that_may_not_be_changed_is_refused_at_once() {
 fn what_is_not_carried_out_is_not_passed_over() {
     let mut scene = Scene::new();
     let package = pack("s 1-1").file("s", 0o644, "s").meta(|meta| {
-        meta.sysusers.push("u s - \"S\" /".into());
+        meta.triggers.push(pkgformat::Trigger { glob: "s".into(), command: "true".into() });
     });
     let package = package.build();
     assert!(matches!(&findings(&scene, &[&package], &[])[0], Finding::NotCarriedOut { .. }));

@@ -1,0 +1,175 @@
+//! Users and groups that packages need are there before their files are.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+use installdb::{Error, ErrorKind, Finding, Notice};
+
+use crate::scene::{NOW, Pack, Packed, Scene, name, pack, path};
+
+impl Pack {
+    fn user(self, line: &str) -> Self {
+        self.meta(|meta| meta.sysusers.push(line.to_owned()))
+    }
+
+    fn group(self, line: &str) -> Self {
+        self.meta(|meta| meta.sysgroups.push(line.to_owned()))
+    }
+}
+
+fn service() -> Packed {
+    pack("service 1-1")
+        .user("u bus - \"Message Bus\" /run/bus")
+        .group("g plug -")
+        .user("m bus plug")
+        .owned_by("bus", "plug")
+        .file("srv/bus/data", 0o640, "data")
+        .build()
+}
+
+#[test]
+fn a_file_may_belong_to_a_user_that_comes_with_it() {
+    let scene = Scene::new();
+    let done = scene.install(&[&service()]);
+    assert_eq!(scene.read("etc/passwd"), "bus:!*:998:998:Message Bus:/run/bus:/usr/sbin/nologin\n");
+    assert_eq!(scene.read("etc/group"), "plug:x:999:bus\nbus:x:998:\n");
+    let stat = fs::metadata(scene.at("srv/bus/data")).unwrap();
+    if fs::metadata(scene.root()).unwrap().uid() == 0 {
+        assert_eq!((stat.uid(), stat.gid()), (998, 999));
+    }
+    assert_eq!(stat.mode() & 0o7777, 0o640);
+    assert_eq!(fs::metadata(scene.at("etc/passwd")).unwrap().mode() & 0o7777, 0o644);
+    scene.assert_verified();
+    let package = name("service");
+    let made = |what, text: &str, id| Notice::AccountMade { what, name: text.into(), id, package: package.clone() };
+    let member = Notice::MemberAdded { user: "bus".into(), group: "plug".into(), package: package.clone() };
+    assert_eq!(done.notices, [made("group", "plug", 999), made("group", "bus", 998), made("user", "bus", 998), member]);
+}
+
+#[test]
+fn users_stay_when_their_package_goes_and_are_not_made_twice() {
+    let scene = Scene::new();
+    scene.install(&[&service()]);
+    let (passwd, group) = (scene.read("etc/passwd"), scene.read("etc/group"));
+    scene.remove(&["service"]);
+    assert_eq!((scene.read("etc/passwd"), scene.read("etc/group")), (passwd.clone(), group.clone()));
+    let inode = fs::metadata(scene.at("etc/passwd")).unwrap().ino();
+    assert_eq!(scene.install(&[&service()]).notices, []);
+    assert_eq!((scene.read("etc/passwd"), scene.read("etc/group")), (passwd, group));
+    assert_eq!(fs::metadata(scene.at("etc/passwd")).unwrap().ino(), inode, "what does not change is not written");
+}
+
+#[test]
+fn who_is_there_is_taken_as_he_is_and_all_else_is_kept() {
+    let scene = Scene::new();
+    scene.write("etc/passwd", "root:x:0:0::/root:/bin/sh\nbus:x:77:78:mine:/home:/bin/sh");
+    scene.write("etc/group", "root:x:0:\n# mine\nplug:x:5:ann\n+:::\n");
+    scene.write("etc/shadow", "root:*:1::::::\n");
+    scene.write("etc/gshadow", "plug:!::ann\n");
+    fs::set_permissions(scene.at("etc/shadow"), fs::Permissions::from_mode(0o600)).unwrap();
+    let more = pack("more 1-1").user("u! door 8 - /var/door /bin/door").user("u guest 500:plug").build();
+    scene.install(&[&service(), &more]);
+    let bus = "root:x:0:0::/root:/bin/sh\nbus:x:77:78:mine:/home:/bin/sh\n";
+    let day = NOW.seconds() / 86_400;
+    let new = "door:x:8:8::/var/door:/bin/door\nguest:x:500:5::/:/usr/sbin/nologin\n";
+    assert_eq!(scene.read("etc/passwd"), format!("{bus}{new}"));
+    assert_eq!(scene.read("etc/group"), "root:x:0:\n# mine\nplug:x:5:ann,bus\ndoor:x:8:\n+:::\n");
+    let shadow = format!("root:*:1::::::\ndoor:!*:{day}:::::1:\nguest:!*:{day}::::::\n");
+    assert_eq!(scene.read("etc/shadow"), shadow);
+    assert_eq!(scene.read("etc/gshadow"), "plug:!::ann,bus\ndoor:!*::\n");
+    assert_eq!(fs::metadata(scene.at("etc/shadow")).unwrap().mode() & 0o7777, 0o600);
+}
+
+#[test]
+fn the_same_packages_make_the_same_users_in_whatever_order() {
+    let a = pack("a 1-1").user("u zoe").user("u fixed 998").group("g own -").user("u late -:own").build();
+    let b = pack("b 1-1").user("u amy").user("m zoe amy").user("u zoe - \"Zoe\"").build();
+    let texts = [[&a, &b], [&b, &a]].map(|packages| {
+        let scene = Scene::new();
+        scene.install(&packages);
+        scene.read("etc/passwd") + &scene.read("etc/group")
+    });
+    assert_eq!(texts[0], texts[1]);
+    let passwd = "fixed:!*:998:998::/:/usr/sbin/nologin\namy:!*:999:999::/:/usr/sbin/nologin\nlate:!*:996:997::/:/usr/sbin/nologin\nzoe:!*:995:995:Zoe:/:/usr/sbin/nologin\n";
+    let group = "fixed:x:998:\namy:x:999:zoe\nown:x:997:\nzoe:x:995:\n";
+    assert!(texts[0].starts_with(passwd), "{}", texts[0]);
+    assert_eq!(&texts[0][passwd.len()..], group);
+}
+
+/// What speaks against a change; nothing may have been changed.
+fn refused(scene: &Scene, packages: &[&Packed], remove: &[&str]) -> Vec<Finding> {
+    drop(scene.open());
+    let before = scene.tree();
+    let Error::Refused(findings) = scene.change(packages, remove).unwrap_err() else { panic!("it is refused") };
+    assert_eq!(scene.tree(), before);
+    findings
+}
+
+#[test]
+fn a_clash_is_found_beforehand() {
+    let scene = Scene::new();
+    scene.write("etc/passwd", "ann:x:8:8::/:/bin/sh\n");
+    scene.write("etc/group", "staff:x:9:\n");
+    let with = |spec: &str, line: &str| pack(spec).user(line).build();
+    let a = name("a");
+    let bad = refused(&scene, &[&with("a 1-1", "u ../x")], &[]);
+    assert!(matches!(&bad[..], [Finding::BadAccount { package, .. }] if *package == a));
+    let taken = |what, id, other: &str| Finding::IdTaken {
+        what,
+        name: "bob".into(),
+        id,
+        other: other.into(),
+        package: a.clone(),
+    };
+    assert_eq!(refused(&scene, &[&with("a 1-1", "u bob 8")], &[]), [taken("user", 8, "ann")]);
+    assert_eq!(refused(&scene, &[&with("a 1-1", "g bob 9")], &[]), [taken("group", 9, "staff")]);
+    let two = [&with("a 1-1", "u bob 20"), &with("b 1-1", "u bob 21")];
+    let clash = Finding::AccountClash { what: "user", name: "bob".into(), first: a, second: name("b") };
+    assert_eq!(refused(&scene, &two, &[]), [clash]);
+    let unknown = pack("a 1-1").user("u bob").owned_by("eve", "bob").file("f", 0o644, "f").build();
+    if fs::metadata(scene.root()).unwrap().uid() == 0 {
+        let findings = refused(&scene, &[&unknown], &[]);
+        assert!(matches!(&findings[..], [Finding::UnknownPrincipal { name, .. }] if name == "eve"), "{findings:?}");
+    }
+}
+
+#[test]
+fn a_passwd_file_that_comes_or_goes_is_a_change_by_itself() {
+    let scene = Scene::new();
+    let base =
+        pack("base 1-1").config("etc/passwd", "root:x:0:0::/:/bin/sh\n").config("etc/group", "root:x:0:\n").build();
+    let of = |file: &str| Finding::AccountFile { path: path(file), package: name("base") };
+    assert_eq!(refused(&scene, &[&base, &service()], &[]), [of("etc/passwd"), of("etc/group")]);
+    scene.install(&[&base]);
+    assert_eq!(refused(&scene, &[&service()], &["base"]), [of("etc/passwd"), of("etc/group")]);
+    scene.install(&[&service()]);
+    assert!(scene.read("etc/passwd").starts_with("root:x:0:0::/:/bin/sh\nbus:!*:998:"));
+    let differences = scene.installed().verify(&[]).unwrap();
+    assert!(differences.iter().all(|difference| difference.expected), "{differences:?}");
+}
+
+#[test]
+fn files_with_users_are_made_in_a_new_etc() {
+    let scene = Scene::new();
+    let conf = pack("conf 1-1").file("etc/conf", 0o644, "conf").user("u bus").build();
+    scene.install(&[&conf]);
+    assert_eq!((scene.read("etc/conf"), scene.read("etc/group")), ("conf".into(), "bus:x:999:\n".into()));
+    scene.remove(&["conf"]);
+    assert!(scene.at("etc/passwd").exists() && !scene.at("etc/conf").exists());
+}
+
+#[test]
+fn an_edit_by_somebody_else_is_not_lost() {
+    let scene = Scene::new();
+    scene.write("etc/passwd", "");
+    let (mut db, service) = (scene.open(), service());
+    let staged = db.plan(scene.request(&[&service], &[])).unwrap().check().unwrap().stage(&mut ()).unwrap();
+    scene.write("etc/passwd", "ann:x:8:8::/:/bin/sh\n");
+    let error = staged.commit().unwrap_err();
+    assert_eq!((error.kind(), error.to_string().contains("/etc/passwd")), (ErrorKind::Busy, true));
+    drop(db);
+    assert_eq!(scene.read("etc/passwd"), "ann:x:8:8::/:/bin/sh\n");
+    assert_eq!(scene.packages(), [""; 0]);
+    scene.install(&[&service]);
+    assert!(scene.read("etc/passwd").starts_with("ann:x:8:8::/:/bin/sh\nbus:"));
+}
