@@ -92,6 +92,22 @@ fn verify_tells_what_differs() {
 }
 
 #[test]
+fn verify_counts_damage_and_nothing_else() {
+    let env = env();
+    env.install("hello", &[("bin/hello", "hej")]);
+    env.install("other", &[("bin/other", "x")]);
+    env.write("root/bin/stray", "x");
+    env.pkg(&["verify", "hel*", "--unowned", "--fast", "--root", "root"]).code(0).out_has(&["unowned  /bin/stray"]);
+    fs::write(env.path("root/bin/other"), "X").unwrap();
+    env.pkg(&["verify", "hel*", "--root", "root"]).code(0);
+    env.pkg(&["verify", "nothing*", "--root", "root"]).code(5).err_has(&["like `nothing*`"]);
+    let told = env.pkg(&["verify", "--unowned", "--root", "root", "--json"]).code(10).json();
+    assert_eq!(told["differences"][0]["path"], "/bin/other");
+    assert_eq!(told["differences"][0]["damage"], true);
+    assert_eq!(told["unowned"], serde_json::json!(["/bin/stray"]));
+}
+
+#[test]
 fn two_packages_can_not_bring_one_file() {
     let env = env();
     env.install("first", &[("bin/tool", "one")]);

@@ -19,6 +19,7 @@ pub mod options;
 pub mod output;
 pub mod packages;
 pub mod passphrase;
+pub mod patterns;
 pub mod places;
 pub mod render;
 pub mod signals;

@@ -1,10 +1,10 @@
 use std::ops::ControlFlow;
 
-use pkgtypes::PackageName;
+use pkgtypes::{PackageName, PkgPath};
 
-/// Hears how far a transaction is, and may stop it before it is decided.
+/// Hears how far a transaction or a comparison is, and may stop it; a transaction, before it is decided.
 pub trait Progress {
-    /// Something went on. After a break, the transaction is taken back with [`Error::Stopped`](crate::Error::Stopped).
+    /// Something went on. After a break, a transaction is taken back, with [`Error::Stopped`](crate::Error::Stopped).
     fn report(&mut self, event: Event<'_>) -> ControlFlow<()>;
 }
 
@@ -20,6 +20,16 @@ pub enum Event<'a> {
         bytes: u64,
         /// Bytes to write in all.
         total: u64,
+    },
+    /// Some paths of a package were compared with the disk.
+    Verified {
+        /// The package.
+        package: &'a PackageName,
+    },
+    /// A folder of the root is being looked at.
+    Walked {
+        /// The folder.
+        folder: &'a PkgPath,
     },
 }
 

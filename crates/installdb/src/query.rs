@@ -103,6 +103,15 @@ impl Installed {
         count.during("count the packages", &self.conn)
     }
 
+    /// The rows of all packages, in the order of their names.
+    pub(crate) fn rows(&self) -> Result<Vec<i64>> {
+        let read = || -> rusqlite::Result<Vec<i64>> {
+            let mut statement = self.conn.prepare_cached("SELECT id FROM packages ORDER BY name")?;
+            statement.query_map([], |row| row.get(0))?.collect()
+        };
+        read().during("read the packages", &self.conn)
+    }
+
     /// A package that owns the path and is not in the set, and the position of its entry.
     pub(crate) fn owner_except(&self, path: &PkgPath, leaving: &HashSet<i64>) -> Result<Option<(i64, usize)>> {
         let read = || -> rusqlite::Result<Option<(i64, usize)>> {

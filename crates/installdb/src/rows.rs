@@ -212,6 +212,12 @@ pub(crate) fn filetype(entry: &Entry) -> Option<String> {
     (!uses.is_empty()).then(|| uses.join(","))
 }
 
+/// Whether an installed package says of this path that it is a configuration file.
+pub(crate) fn is_config(conn: &Connection, path: &PkgPath) -> rusqlite::Result<bool> {
+    let query = "SELECT 1 FROM paths WHERE path = ? AND ',' || filetype || ',' LIKE '%,config,%'";
+    conn.prepare_cached(query)?.exists([path.as_bytes()])
+}
+
 /// A script of an installed package.
 pub(crate) fn script(conn: &Connection, row: i64, kind: ScriptKind) -> rusqlite::Result<Option<Vec<u8>>> {
     let mut statement = conn.prepare_cached("SELECT content FROM scripts WHERE package = ? AND stage = ?")?;

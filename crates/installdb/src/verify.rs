@@ -1,13 +1,20 @@
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{ErrorKind as IoError, Read as _};
+use std::sync::{Mutex, PoisonError};
 
-use pkgformat::{Entry, EntryKind, PackageRecord, Use};
+use pkgformat::{Entry, EntryKind, Use};
 use pkgfs::{Batch, ErrorKind as DiskError, FileKind, Place, Root, Stat, fd};
-use pkgtypes::{PackageName, PkgPath};
+use pkgtypes::{Digest, Hasher, PackageName, PkgPath};
 
-use crate::check::digest_file;
-use crate::error::{DbResult as _, Result};
+use self::shares::{Share, Shares, Subject};
+use self::stored::Stored;
+use crate::error::Result;
 use crate::rights::Rights;
-use crate::{Error, Installed, Unset};
+use crate::{Error, Event, Installed, Progress, Unset};
+
+mod shares;
+mod stored;
 
 /// A path that is not as its package says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,8 +25,16 @@ pub struct Difference {
     pub package: PackageName,
     /// What is different, at least one thing.
     pub aspects: Vec<Aspect>,
-    /// Whether the file is one that may change: the administrator's to edit, or the system's.
+    /// Whether it is one that may be: a configuration file is the administrator's in every respect, and of a file that
+    /// may change after the installation the content is the system's.
     pub expected: bool,
+}
+
+impl Difference {
+    /// Whether something is broken: neither expected, nor merely hidden from this user.
+    pub fn is_damage(&self) -> bool {
+        !self.expected && self.aspects.iter().any(|aspect| *aspect != Aspect::Unreadable)
+    }
 }
 
 /// What is different about a path.
@@ -40,7 +55,7 @@ pub enum Aspect {
     Mode,
     /// Owner or group.
     Owner,
-    /// An extended attribute that the package sets.
+    /// An extended attribute that the package sets, or a capability that it does not.
     Xattrs,
     /// The numbers of a device.
     Device,
@@ -48,8 +63,13 @@ pub enum Aspect {
     Unreadable,
 }
 
-/// Entries that one thread takes at a time.
-const SHARE: usize = 64;
+/// How closely is looked.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct VerifyOptions {
+    /// Whether a file with the package's size and time of last change is taken to have its content, too, without being
+    /// read. Others are read.
+    pub fast: bool,
+}
 
 impl Installed {
     /// Compares the disk with what the packages of these names should have there, or with all packages where no name is
@@ -58,108 +78,193 @@ impl Installed {
     /// # Errors
     /// [`Error::NotInstalled`]; the database can not be read. What can not be read on the disk is a difference.
     pub fn verify(&self, names: &[PackageName]) -> Result<Vec<Difference>> {
-        let listed = self.list(&[])?;
-        let all: Vec<PackageName> = listed.into_iter().map(|package| package.name).collect();
+        self.verify_with(names, VerifyOptions::default(), &mut ())
+    }
+
+    /// The same, as closely as asked for. All processors share the work, every byte is read once, and of the packages no
+    /// more than some are in memory at a time.
+    ///
+    /// # Errors
+    /// As [`Installed::verify`]; [`Error::Stopped`].
+    pub fn verify_with(
+        &self,
+        names: &[PackageName],
+        options: VerifyOptions,
+        progress: &mut dyn Progress,
+    ) -> Result<Vec<Difference>> {
+        let rows = self.rows_of(names)?;
+        let (stored, shared) = Stored::load(self, &rows)?;
         let rights = Rights::load(&self.root)?;
-        let mut differences = Vec::new();
-        for name in if names.is_empty() { &all[..] } else { names } {
-            let row = self.row_of(name)?.ok_or_else(|| Error::NotInstalled { name: name.clone() })?;
-            let record = self.record_of(row)?;
-            let unset = self.unset(row, &record)?;
-            differences.extend(Verifier { root: &self.root, rights: &rights, record: &record, unset }.run());
-        }
-        Ok(differences)
-    }
-
-    /// What could not be given to the package's entries when it was installed.
-    fn unset(&self, row: i64, record: &PackageRecord) -> Result<Vec<Unset>> {
-        let read = || -> rusqlite::Result<Vec<Unset>> {
-            let mut statement = self.conn.prepare_cached("SELECT unset FROM paths WHERE path = ? AND package = ?")?;
-            let entries = record.manifest().entries().iter();
-            let bits = entries.map(|entry| statement.query_row((entry.path.as_bytes(), row), |row| row.get(0)));
-            bits.map(|bits| bits.map(Unset::from_bits)).collect()
-        };
-        read().during("look up a path", &self.conn)
-    }
-}
-
-struct Verifier<'a> {
-    root: &'a Root,
-    rights: &'a Rights,
-    record: &'a PackageRecord,
-    unset: Vec<Unset>,
-}
-
-impl Verifier<'_> {
-    /// Reading and hashing take most of the time, so all processors share the entries.
-    fn run(&self) -> Vec<Difference> {
-        let next = AtomicUsize::new(0);
-        let count = self.record.manifest().entries().len();
-        let threads = std::thread::available_parallelism().map_or(1, |count| count.get().min(16));
-        let threads = threads.min(count.div_ceil(SHARE));
-        let mut differences = Vec::new();
+        let shared = shared.into_iter().map(|path| (path, Mutex::new(None))).collect();
+        let verifier = Verifier { root: &self.root, rights: &rights, options, shared };
+        let shares = Shares::new();
         std::thread::scope(|scope| {
-            let working: Vec<_> = (1..threads).map(|_| scope.spawn(|| self.work(&next))).collect();
-            differences = self.work(&next);
-            for thread in working {
-                differences.extend(thread.join().expect("a verifier does not panic"));
-            }
-        });
-        differences.sort_by(|a, b| a.path.cmp(&b.path));
-        differences
-    }
-
-    fn work(&self, next: &AtomicUsize) -> Vec<Difference> {
-        let entries = self.record.manifest().entries();
-        let mut folders = Batch::new(self.root);
-        let mut differences = Vec::new();
-        loop {
-            let start = next.fetch_add(SHARE, Ordering::Relaxed);
-            if start >= entries.len() {
-                return differences;
-            }
-            for index in start..entries.len().min(start + SHARE) {
-                differences.extend(self.verify(&mut folders, index));
-            }
-        }
-    }
-
-    fn verify(&self, folders: &mut Batch<'_>, index: usize) -> Option<Difference> {
-        let entry = &self.record.manifest().entries()[index];
-        let unset = self.unset[index];
-        if entry.kind == EntryKind::Ghost || unset.contains(Unset::DEVICE) {
-            return None;
-        }
-        let aspects = match folders.at(&entry.path).and_then(|place| Ok((place.stat()?, place))) {
-            Ok((None, _)) => vec![Aspect::Missing],
-            Ok((Some(stat), place)) => self.aspects(entry, unset, &stat, &place),
-            Err(error) => vec![unreachable_aspect(&error)],
-        };
-        if aspects.is_empty() {
-            return None;
-        }
-        let may_change = entry.uses.contains(&Use::Config) || entry.uses.contains(&Use::Mutable);
-        Some(Difference {
-            path: entry.path.clone(),
-            package: self.record.meta().name.clone(),
-            expected: may_change && aspects.iter().all(|aspect| *aspect == Aspect::Content),
-            aspects,
+            let count = std::thread::available_parallelism().map_or(1, |count| count.get().min(16));
+            let threads: Vec<_> = (1..count).map(|_| scope.spawn(|| verifier.work(&shares))).collect();
+            let own = self.hand_out(&verifier, &shares, rows, stored, progress);
+            shares.close(own.is_err());
+            let rest = threads.into_iter().flat_map(|thread| thread.join().expect("a verifier does not panic"));
+            let rest: Vec<Difference> = rest.collect();
+            let mut differences = own?;
+            differences.extend(rest);
+            differences.sort_by(|a, b| (&a.package, &a.path).cmp(&(&b.package, &b.path)));
+            Ok(differences)
         })
     }
 
-    fn aspects(&self, entry: &Entry, unset: Unset, stat: &Stat, place: &Place<'_>) -> Vec<Aspect> {
-        if !is_of_type(entry, stat.kind) {
-            return vec![Aspect::Type];
+    /// The rows of these packages, or of all.
+    fn rows_of(&self, names: &[PackageName]) -> Result<Vec<i64>> {
+        if names.is_empty() {
+            return self.rows();
         }
+        let row = |name: &PackageName| self.row_of(name)?.ok_or_else(|| Error::NotInstalled { name: name.clone() });
+        let mut rows = names.iter().map(row).collect::<Result<Vec<_>>>()?;
+        rows.sort_unstable();
+        rows.dedup();
+        Ok(rows)
+    }
+
+    /// Reads the packages one by one and gives their entries to the others; takes part itself where that is enough for now.
+    fn hand_out(
+        &self,
+        verifier: &Verifier<'_>,
+        shares: &Shares,
+        rows: Vec<i64>,
+        mut stored: Stored,
+        progress: &mut dyn Progress,
+    ) -> Result<Vec<Difference>> {
+        let mut worker = Worker::new(verifier);
+        let mut rows = rows.into_iter();
+        loop {
+            while shares.is_low()
+                && let Some(row) = rows.next()
+            {
+                let record = self.record_of(row)?;
+                let unset = stored.take(self, row, &record)?;
+                shares.add(Subject { record, unset });
+            }
+            let Some(share) = shares.take_now() else { return Ok(worker.differences) };
+            worker.verify(&share);
+            let package = &share.package.record.meta().name;
+            if progress.report(Event::Verified { package }).is_break() {
+                return Err(Error::Stopped);
+            }
+        }
+    }
+}
+
+/// What all threads share.
+struct Verifier<'a> {
+    root: &'a Root,
+    rights: &'a Rights,
+    options: VerifyOptions,
+    /// The digests of files that several packages own, once they are known.
+    shared: HashMap<PkgPath, Mutex<Option<Digest>>>,
+}
+
+impl Verifier<'_> {
+    fn work(&self, shares: &Shares) -> Vec<Difference> {
+        let mut worker = Worker::new(self);
+        while let Some(share) = shares.take() {
+            worker.verify(&share);
+        }
+        worker.differences
+    }
+}
+
+/// What is read at a time: large enough to make calls few, small enough to stay in the processor's cache.
+const BUFFER: usize = 256 << 10;
+
+/// One thread.
+struct Worker<'a> {
+    verifier: &'a Verifier<'a>,
+    folders: Batch<'a>,
+    buffer: Vec<u8>,
+    differences: Vec<Difference>,
+}
+
+impl<'a> Worker<'a> {
+    fn new(verifier: &'a Verifier<'_>) -> Self {
+        let folders = Batch::new(verifier.root);
+        Self { verifier, folders, buffer: vec![0; BUFFER], differences: Vec::new() }
+    }
+
+    fn verify(&mut self, share: &Share) {
+        let Subject { record, unset } = &*share.package;
+        for index in share.entries.clone() {
+            let entry = &record.manifest().entries()[index];
+            let unset = unset.get(&index).copied().unwrap_or_default();
+            if entry.kind == EntryKind::Ghost || unset.contains(Unset::DEVICE) {
+                continue;
+            }
+            let found = match self.folders.at(&entry.path) {
+                Ok(place) => look(self.verifier, &mut self.buffer, entry, unset, &place),
+                Err(error) => Err(error),
+            };
+            let aspects = found.unwrap_or_else(|error| vec![unreachable_aspect(&error)]);
+            if !aspects.is_empty() {
+                let (path, package) = (entry.path.clone(), record.meta().name.clone());
+                let expected = is_expected(entry, &aspects);
+                self.differences.push(Difference { path, package, aspects, expected });
+            }
+        }
+    }
+}
+
+fn is_expected(entry: &Entry, aspects: &[Aspect]) -> bool {
+    if entry.uses.contains(&Use::Config) {
+        return !aspects.contains(&Aspect::Unreadable);
+    }
+    entry.uses.contains(&Use::Mutable) && aspects.iter().all(|aspect| *aspect == Aspect::Content)
+}
+
+/// Looks at one path. A file that is read anyway is looked up once for both.
+fn look(
+    verifier: &Verifier<'_>,
+    buffer: &mut [u8],
+    entry: &Entry,
+    unset: Unset,
+    place: &Place<'_>,
+) -> pkgfs::Result<Vec<Aspect>> {
+    let is_file = matches!(entry.kind, EntryKind::File { .. });
+    if is_file
+        && !verifier.options.fast
+        && let Ok((file, stat)) = place.open_with_stat()
+    {
+        return Ok(verifier.aspects(buffer, entry, unset, &stat, place, Some(&file)));
+    }
+    let Some(stat) = place.stat()? else { return Ok(vec![Aspect::Missing]) };
+    if !is_of_type(entry, stat.kind) {
+        return Ok(vec![Aspect::Type]);
+    }
+    let is_needed = is_file && (!entry.xattrs.is_empty() || !verifier.is_believed(entry, &stat));
+    let file = if is_needed { place.open_file().ok() } else { None };
+    Ok(verifier.aspects(buffer, entry, unset, &stat, place, file.as_ref()))
+}
+
+impl Verifier<'_> {
+    /// Whether size and time are enough to know the content.
+    fn is_believed(&self, entry: &Entry, stat: &Stat) -> bool {
+        let EntryKind::File { size, .. } = &entry.kind else { return true };
+        self.options.fast && stat.size == *size && stat.mtime == entry.mtime
+    }
+
+    /// What is different about something of the right type; of a file, `file` is its content.
+    fn aspects(
+        &self,
+        buffer: &mut [u8],
+        entry: &Entry,
+        unset: Unset,
+        stat: &Stat,
+        place: &Place<'_>,
+        file: Option<&File>,
+    ) -> Vec<Aspect> {
         let mut aspects = Vec::new();
         match &entry.kind {
-            EntryKind::File { size, digest, .. } => match place.open_file().map(|file| {
-                if stat.size == *size { digest_file(file).map(|found| found == *digest) } else { Ok(false) }
-            }) {
-                Ok(Ok(true)) => {}
-                Ok(Ok(false)) => aspects.push(Aspect::Content),
-                Ok(Err(_)) | Err(_) => aspects.push(Aspect::Unreadable),
-            },
+            EntryKind::File { .. } if self.is_believed(entry, stat) => {}
+            EntryKind::File { size, digest, .. } => {
+                aspects.extend(self.content_aspect(buffer, &entry.path, (*size, digest), stat, file));
+            }
             EntryKind::Symlink { target } if place.read_link().ok().as_ref() != Some(target) => {
                 aspects.push(Aspect::Target);
             }
@@ -184,11 +289,54 @@ impl Verifier<'_> {
         if !unset.contains(Unset::OWNER) && self.rights.owner(entry) != Ok((stat.uid, stat.gid)) {
             aspects.push(Aspect::Owner);
         }
-        if !unset.contains(Unset::XATTRS) && !entry.xattrs.is_empty() {
-            aspects.extend(xattr_aspect(entry, place));
-        }
+        aspects.extend(xattr_aspect(entry, unset, place, file).filter(|more| !aspects.contains(more)));
         aspects
     }
+
+    fn content_aspect(
+        &self,
+        buffer: &mut [u8],
+        path: &PkgPath,
+        (size, digest): (u64, &Digest),
+        stat: &Stat,
+        file: Option<&File>,
+    ) -> Option<Aspect> {
+        if stat.size != size {
+            return Some(Aspect::Content);
+        }
+        let mut known = self.shared.get(path).map(|known| known.lock().unwrap_or_else(PoisonError::into_inner));
+        let before = known.as_ref().and_then(|known| **known);
+        let found = match (before, file) {
+            (Some(found), _) => found,
+            (None, Some(file)) => match digest_of(file, size, buffer) {
+                Ok(found) => found,
+                Err(_) => return Some(Aspect::Unreadable),
+            },
+            (None, None) => return Some(Aspect::Unreadable),
+        };
+        if let Some(known) = &mut known {
+            **known = Some(found);
+        }
+        (found != *digest).then_some(Aspect::Content)
+    }
+}
+
+/// The digest of a file of this size; of more than that, the size has told already.
+fn digest_of(mut file: &File, size: u64, buffer: &mut [u8]) -> std::io::Result<Digest> {
+    let mut hasher = Hasher::new();
+    let mut left = size;
+    while left > 0 {
+        match file.read(buffer) {
+            Ok(0) => break,
+            Ok(length) => {
+                hasher.update(&buffer[..length]);
+                left = left.saturating_sub(length as u64);
+            }
+            Err(error) if error.kind() == IoError::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(hasher.finish())
 }
 
 fn unreachable_aspect(error: &pkgfs::Error) -> Aspect {
@@ -212,14 +360,30 @@ fn is_of_type(entry: &Entry, kind: FileKind) -> bool {
     )
 }
 
-fn xattr_aspect(entry: &Entry, place: &Place<'_>) -> Option<Aspect> {
-    let is_dir = matches!(entry.kind, EntryKind::Dir { .. });
-    let Ok(file) = (if is_dir { place.open_dir() } else { place.open_file() }) else {
-        return Some(Aspect::Unreadable);
+/// Rights that a program should not have.
+const CAPABILITY: &[u8] = b"security.capability";
+
+/// Holds the attributes that the package sets against the disk's. Without any, a file is looked at only where it is open:
+/// it may have got capabilities.
+fn xattr_aspect(entry: &Entry, unset: Unset, place: &Place<'_>, file: Option<&File>) -> Option<Aspect> {
+    if unset.contains(Unset::XATTRS) {
+        return None;
+    }
+    if entry.xattrs.is_empty() {
+        return file.and_then(|file| fd::xattr(file, CAPABILITY).ok()?).map(|_| Aspect::Xattrs);
+    }
+    let folder = match entry.kind {
+        EntryKind::Dir { .. } => place.open_dir().ok(),
+        _ => None,
     };
+    let Some(file) = folder.as_ref().or(file) else { return Some(Aspect::Unreadable) };
+    let is_set = |name: &[u8]| entry.xattrs.iter().any(|xattr| *xattr.name == *name);
+    if !is_set(CAPABILITY) && matches!(fd::xattr(file, CAPABILITY), Ok(Some(_))) {
+        return Some(Aspect::Xattrs);
+    }
     for xattr in &entry.xattrs {
-        match fd::xattr(&file, &xattr.name) {
-            Ok(Some(value)) if value == xattr.value => {}
+        match fd::xattr(file, &xattr.name) {
+            Ok(Some(value)) if *value == *xattr.value => {}
             Ok(_) => return Some(Aspect::Xattrs),
             Err(_) => return Some(Aspect::Unreadable),
         }

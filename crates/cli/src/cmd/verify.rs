@@ -1,53 +1,82 @@
-//! `pkg verify [NAME..]`.
+//! `pkg verify [GLOB..]`.
 
-use std::path::PathBuf;
-
-use installdb::{Aspect, Difference, Installed};
-use pkgtypes::PackageName;
+use installdb::{Aspect, Difference, Installed, Unowneds, VerifyOptions};
 use serde_json::{Value, json};
 
-use crate::exit;
+use crate::options::Asked;
 use crate::render::{self, Voice};
+use crate::signals::Watch;
+use crate::{exit, patterns};
 
 /// What to verify.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "A line begins with `differs` (damage), `changed` (configuration, and what may change after an \
+    installation) or `unowned`. Exit code 10: damage; 1: nothing is damaged, and something could not be read; else 0."
+)]
 pub struct Args {
-    /// Names of installed packages; without one, all of them.
-    #[arg(value_name = "NAME")]
-    names: Vec<PackageName>,
-    /// The root to look at.
-    #[arg(long, value_name = "DIR", default_value = "/")]
-    root: PathBuf,
-    /// Print one JSON document.
+    /// Patterns that names of installed packages fit (`*`, `?`, `[..]`); without one, all packages.
+    #[arg(value_name = "GLOB")]
+    patterns: Vec<String>,
+    #[command(flatten)]
+    asked: Asked,
+    /// Take files for unchanged whose size and time of last change are the package's.
     #[arg(long)]
-    json: bool,
+    fast: bool,
+    /// List what no package owns in the packages' folders, too; not in /var, /home and their like.
+    #[arg(long)]
+    unowned: bool,
 }
 
-/// Compares the disk with what packages put there; exit code 10 when something differs. Files that may change, such as
-/// configuration, are listed but do not count.
+/// Compares the disk with what packages put there; exit code 10 when something is damaged. Configuration files and files
+/// that may change are listed apart and do not count.
 ///
 /// # Errors
 /// A package that is not installed; a database that can not be read.
 pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
-    let differences = Installed::open(&args.root)?.verify(&args.names)?;
-    let damage = differences.iter().filter(|difference| !difference.expected).count();
-    if args.json {
+    let db = Installed::open(&args.asked.root)?;
+    let names = patterns::names(&db, &args.patterns)?;
+    let differences = db.verify_with(&names, VerifyOptions { fast: args.fast }, &mut Watch)?;
+    let unowned = if args.unowned { db.unowned(&names, &mut Watch)? } else { Unowneds::default() };
+    if args.asked.json {
         let list: Vec<Value> = differences.iter().map(describe).collect();
-        render::json(&json!({ "format_version": 1, "differences": list }))?;
+        let unowned: Vec<String> = unowned.paths.iter().map(|path| format!("/{path}")).collect();
+        let document = json!({ "format_version": 1, "differences": list, "unowned": unowned });
+        render::json(&document)?;
     } else {
-        for difference in &differences {
-            let words: Vec<&str> = difference.aspects.iter().map(|aspect| word(*aspect)).collect();
-            let mark = if difference.expected { "changed " } else { "differs " };
-            render::data(format_args!("{mark} {} /{} {}", difference.package, difference.path, words.join(",")))?;
-        }
-        if damage == 0 {
-            voice.status("everything is as its packages say");
-        }
+        let (changed, differs): (Vec<_>, Vec<_>) = differences.iter().partition(|difference| difference.expected);
+        differs.into_iter().try_for_each(|difference| line("differs ", difference))?;
+        changed.into_iter().try_for_each(|difference| line("changed ", difference))?;
+        unowned.paths.iter().try_for_each(|path| render::data(format_args!("unowned  /{path}")))?;
     }
-    Ok(if damage == 0 { exit::DONE } else { exit::DIFFERENT })
+    unowned.unread.iter().for_each(|error| voice.warning(error));
+    Ok(conclude(&differences, voice))
 }
 
-fn word(aspect: Aspect) -> &'static str {
+fn line(mark: &str, difference: &Difference) -> anyhow::Result<()> {
+    let words: Vec<&str> = difference.aspects.iter().map(|aspect| word(*aspect)).collect();
+    render::data(format_args!("{mark} {} /{} {}", difference.package, difference.path, words.join(",")))
+}
+
+fn conclude(differences: &[Difference], voice: &Voice) -> u8 {
+    if differences.iter().any(Difference::is_damage) {
+        return exit::DIFFERENT;
+    }
+    match differences.iter().filter(|difference| !difference.expected).count() {
+        0 => {
+            voice.status("everything is as its packages say");
+            exit::DONE
+        }
+        unreadable => {
+            let paths = render::count(unreadable as u64, "path");
+            voice.error(format_args!("{paths} could not be read, so nothing is known about them"));
+            voice.hint("run it as the user who installed the packages");
+            exit::FAILED
+        }
+    }
+}
+
+pub(super) fn word(aspect: Aspect) -> &'static str {
     match aspect {
         Aspect::Missing => "missing",
         Aspect::Type => "type",
@@ -70,5 +99,6 @@ fn describe(difference: &Difference) -> Value {
         "path": format!("/{}", difference.path),
         "differs": words,
         "expected": difference.expected,
+        "damage": difference.is_damage(),
     })
 }

@@ -10,5 +10,6 @@ mod model;
 mod scene;
 mod scripts;
 mod transaction;
+mod verify;
 mod victim;
 mod zpkg;

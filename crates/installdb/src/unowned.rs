@@ -1,0 +1,94 @@
+use std::collections::HashSet;
+
+use pkgformat::EntryKind;
+use pkgfs::{FileKind, Walk};
+use pkgtypes::{PackageName, PkgPath};
+
+use crate::error::{DbResult as _, Result};
+use crate::rows;
+use crate::{Error, Event, Installed, Progress};
+
+/// What lies in packages' folders and belongs to none of them.
+#[derive(Debug, Default)]
+pub struct Unowneds {
+    /// The paths, in their order; of a folder that nobody owns, its own path stands for all that is in it.
+    pub paths: Vec<PkgPath>,
+    /// What could not be looked at, and why.
+    pub unread: Vec<pkgfs::Error>,
+}
+
+/// Where others than packages put things, by the filesystem hierarchy standard: what the kernel shows, what belongs to
+/// users and administrators, and what programs write while they run.
+const ELSEWHERE: [&str; 13] =
+    ["dev", "home", "lost+found", "media", "mnt", "proc", "root", "run", "srv", "sys", "tmp", "usr/local", "var"];
+
+impl Installed {
+    /// Looks for what no package owns in the folders of the packages of these names, or of all packages where no name is
+    /// given.
+    ///
+    /// Not looked at: `dev`, `home`, `lost+found`, `media`, `mnt`, `proc`, `root`, `run`, `srv`, `sys`, `tmp`, `usr/local`
+    /// and `var`; and what an installation left beside a configuration file under its name with `.new` or `.save`.
+    ///
+    /// # Errors
+    /// [`Error::NotInstalled`], [`Error::Stopped`]; the database can not be read.
+    pub fn unowned(&self, names: &[PackageName], progress: &mut dyn Progress) -> Result<Unowneds> {
+        let folders = self.folders_of(names)?;
+        let mut found = Unowneds::default();
+        let mut walk = Walk::new(&self.root)?;
+        while let Some(entry) = walk.next() {
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(error) => {
+                    found.unread.push(error);
+                    continue;
+                }
+            };
+            let is_dir = entry.stat.kind == FileKind::Dir;
+            if is_elsewhere(&entry.path) {
+                walk.skip_folder();
+            } else if !self.is_owned(&entry.path)? {
+                walk.skip_folder();
+                // The root's own top belongs to no package.
+                if entry.path.parent().is_some() && !self.is_beside_config(&entry.path)? {
+                    found.paths.push(entry.path);
+                }
+            } else if is_dir && folders.as_ref().is_some_and(|folders| !folders.contains(&entry.path)) {
+                walk.skip_folder();
+            } else if is_dir && progress.report(Event::Walked { folder: &entry.path }).is_break() {
+                return Err(Error::Stopped);
+            }
+        }
+        Ok(found)
+    }
+
+    /// The folders of these packages; `None` for those of all.
+    fn folders_of(&self, names: &[PackageName]) -> Result<Option<HashSet<PkgPath>>> {
+        if names.is_empty() {
+            return Ok(None);
+        }
+        let mut folders = HashSet::new();
+        for name in names {
+            let record = self.record(name)?;
+            let dirs = record.manifest().entries().iter().filter(|entry| matches!(entry.kind, EntryKind::Dir { .. }));
+            folders.extend(dirs.map(|entry| entry.path.clone()));
+        }
+        Ok(Some(folders))
+    }
+
+    fn is_owned(&self, path: &PkgPath) -> Result<bool> {
+        let read = || self.conn.prepare_cached("SELECT 1 FROM paths WHERE path = ?")?.exists([path.as_bytes()]);
+        read().during("look up a path", &self.conn)
+    }
+
+    fn is_beside_config(&self, path: &PkgPath) -> Result<bool> {
+        let name = path.file_name();
+        let plain = [&b".new"[..], b".save"].into_iter().find_map(|ending| name.strip_suffix(ending));
+        let Some(Ok(config)) = plain.map(|plain| path.with_file_name(plain)) else { return Ok(false) };
+        let read = || rows::is_config(&self.conn, &config);
+        read().during("look up a path", &self.conn)
+    }
+}
+
+fn is_elsewhere(path: &PkgPath) -> bool {
+    ELSEWHERE.iter().any(|folder| path.as_bytes() == folder.as_bytes())
+}
