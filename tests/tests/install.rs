@@ -108,6 +108,24 @@ fn verify_counts_damage_and_nothing_else() {
 }
 
 #[test]
+fn an_installed_package_comes_back_as_the_signed_file_it_was() {
+    let env = env();
+    env.install("hello", &[("bin/hello", "hej"), ("share/copy", "hej"), ("share/text", "text")]);
+    let file = fs::read(env.path("hello.kpkg")).unwrap();
+    env.pkg(&["pack", "--installed", "hello", "--root", "root", "-o", "back.kpkg"]).code(0);
+    assert_eq!(fs::read(env.path("back.kpkg")).unwrap(), file);
+    env.pkg(&["trust", "verify", "back.kpkg", "--root", "root"]).code(0);
+    fs::write(env.path("root/bin/hello"), "HEJ").unwrap();
+    env.pkg(&["pack", "--installed", "hello", "--root", "root", "-o", "again.kpkg.zst"]).code(0);
+    fs::write(env.path("root/share/text"), "TEXT").unwrap();
+    let refused = env.pkg(&["pack", "--installed", "hello", "--root", "root", "-o", "third.kpkg"]).code(7);
+    refused.err_has(&["not as they were installed: /share/text"]);
+    assert!(!env.path("third.kpkg").exists());
+    env.pkg(&["trust", "verify", "again.kpkg.zst", "--root", "root"]).code(0);
+    env.pkg(&["pack", "--installed", "none", "--root", "root", "-o", "none.kpkg"]).code(5);
+}
+
+#[test]
 fn two_packages_can_not_bring_one_file() {
     let env = env();
     env.install("first", &[("bin/tool", "one")]);

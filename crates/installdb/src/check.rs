@@ -10,6 +10,7 @@ use crate::accounts::Accounts;
 use crate::error::Result;
 use crate::layout::{Fate, Layout, Made, MadeContent, Staging, What};
 use crate::plan::Work;
+use crate::regenerate::content;
 use crate::request::Unowned;
 use crate::rights::Rights;
 use crate::space::Space;
@@ -502,13 +503,6 @@ fn assemble(clear: Vec<Step>, stagings: &mut [Staging], remove: Vec<Step>, attri
     steps.extend(remove);
     steps.extend(attributes);
     steps
-}
-
-fn content(entry: &Entry) -> Option<Digest> {
-    match &entry.kind {
-        EntryKind::File { digest, .. } => Some(*digest),
-        _ => None,
-    }
 }
 
 /// Whether what is on the disk is what the entry describes, its owner and time aside.

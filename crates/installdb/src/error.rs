@@ -1,7 +1,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use pkgtypes::PackageName;
+use pkgtypes::{PackageName, PkgPath};
 use rusqlite::Connection;
 
 use crate::zpkg::ZpkgProblem;
@@ -112,6 +112,22 @@ pub enum Error {
         /// The verified package.
         package: PackageName,
     },
+    /// An installed package can not be written as a file again, because some of its contents are nowhere any more.
+    #[error("files of `{package}` are not as they were installed: {}", Slashed(paths))]
+    Changed {
+        /// The package.
+        package: PackageName,
+        /// The files.
+        paths: Vec<PkgPath>,
+    },
+    /// An installed package can not be written as a file again, because writing does not work.
+    #[error("cannot write the package `{package}`: {source}")]
+    Write {
+        /// The package.
+        package: PackageName,
+        /// What does not work.
+        source: pkgformat::Error,
+    },
     /// A pre-script refused the change; nothing was changed.
     #[error("nothing was changed: the {stage} script of `{package}` refused: {reason}")]
     Script {
@@ -177,7 +193,7 @@ impl Error {
             Self::NoDatabase { .. } | Self::NotInstalled { .. } => ErrorKind::Unknown,
             Self::Busy { .. } | Self::Unfinished { .. } | Self::Overtaken { .. } => ErrorKind::Busy,
             Self::Unmet(_) => ErrorKind::NoSolution,
-            Self::Refused(_) | Self::Twice { .. } | Self::Script { .. } => ErrorKind::Refused,
+            Self::Refused(_) | Self::Twice { .. } | Self::Script { .. } | Self::Changed { .. } => ErrorKind::Refused,
             Self::Package { .. } | Self::OtherPackage { .. } => ErrorKind::Malformed,
             Self::Zpkg { problem, .. } => problem.kind(),
             _ => ErrorKind::Failed,
@@ -234,5 +250,15 @@ impl<T: fmt::Display> fmt::Display for List<'_, T> {
             0 => Ok(()),
             more => write!(f, "; and {more} more"),
         }
+    }
+}
+
+/// Paths as they are seen from the root.
+struct Slashed<'a>(&'a [PkgPath]);
+
+impl fmt::Display for Slashed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let paths: Vec<String> = self.0.iter().map(|path| format!("/{path}")).collect();
+        List(&paths).fmt(f)
     }
 }

@@ -110,6 +110,7 @@ mod principals;
 mod progress;
 mod query;
 mod recover;
+mod regenerate;
 mod relations;
 mod request;
 mod rights;

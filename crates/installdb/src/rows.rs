@@ -189,9 +189,10 @@ impl PackageRows<'_> {
         };
         let owners: Vec<&str> = signed.owners.iter().map(trust::Owner::as_str).collect();
         let mut statement = self.conn.prepare_cached(
-            "INSERT INTO acceptances (package, repo, seq, statement, issued, expires, tier, owners)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO acceptances (package, repo, seq, statement, issued, expires, tier, owners, signatures)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )?;
+        let signatures = signed.signatures.write(Vec::new()).expect("a vector takes all bytes");
         statement.execute((
             row,
             signed.repo.to_string(),
@@ -201,6 +202,7 @@ impl PackageRows<'_> {
             signed.expires.seconds(),
             signed.tier.as_str(),
             owners.join("\n"),
+            signatures,
         ))?;
         Ok(())
     }

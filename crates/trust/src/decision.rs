@@ -7,7 +7,9 @@ use pkgformat::PackageRecord;
 use pkgtypes::{Digest, PackageId, PackageName, Timestamp};
 
 use crate::statement::utc;
-use crate::{Error, Fingerprint, Moment, Owner, Policy, ReasonCode, RepoId, Result, Subject, Tier, Verified};
+use crate::{
+    Error, Fingerprint, Moment, Owner, Policy, ReasonCode, RepoId, Result, SigArchive, Subject, Tier, Verified,
+};
 
 /// The one way around a refusal: a package named together with its exact content, `NAME@PACKAGE-ID`, for one time.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,6 +69,8 @@ pub struct Signed {
     pub tier: Tier,
     /// The signers whose keys count, each once.
     pub owners: BTreeSet<Owner>,
+    /// The statements that count, with the signatures under them: what somebody else needs to judge the same package.
+    pub signatures: SigArchive,
 }
 
 /// Why a package may not be used: what, by which key, why, and what helps.

@@ -140,6 +140,9 @@ impl<'a> Search<'a> {
             }
         }
         let choir = choirs.entry(statement.repo()).or_insert_with(|| Choir::new(statement));
+        if !counted.is_empty() {
+            choir.rows.push(row);
+        }
         for file in counted {
             self.note_counted(statement, file);
             choir.add(statement, file);
@@ -329,11 +332,12 @@ struct Choir<'r> {
     oldest: &'r Statement,
     ends: Timestamp,
     voices: Vec<Voice>,
+    rows: Vec<&'r SignedStatement>,
 }
 
 impl<'r> Choir<'r> {
     fn new(statement: &'r Statement) -> Self {
-        Self { oldest: statement, ends: statement.ends(), voices: Vec::new() }
+        Self { oldest: statement, ends: statement.ends(), voices: Vec::new(), rows: Vec::new() }
     }
 
     fn add(&mut self, statement: &'r Statement, file: &KeyFile) {
@@ -345,6 +349,10 @@ impl<'r> Choir<'r> {
     }
 
     fn signed(&self) -> Signed {
+        let mut signatures = SigArchive::new();
+        for row in &self.rows {
+            signatures.insert(SignedStatement::clone(row)).expect("these rows stood in an archive before");
+        }
         Signed {
             repo: self.oldest.repo().clone(),
             seq: self.oldest.seq(),
@@ -353,6 +361,7 @@ impl<'r> Choir<'r> {
             expires: self.ends,
             tier: self.voices.iter().map(|voice| voice.tier).max().unwrap_or(Tier::Untrusted),
             owners: self.voices.iter().map(|voice| voice.owner.clone()).collect(),
+            signatures,
         }
     }
 }

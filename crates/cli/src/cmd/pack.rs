@@ -1,15 +1,17 @@
-//! `pkg pack DIR -o FILE`.
+//! `pkg pack DIR -o FILE`, `pkg pack --installed NAME -o FILE`.
 
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use codec::Format;
+use installdb::Installed;
 use pkgfile::{CompressOptions, Compressor};
-use pkgformat::PackageMeta;
+use pkgformat::{PackageMeta, PackageRecord};
 use pkgfs::{Durability, Root, TempFile};
 use pkgtree::{Names, Owners, PackOptions, Packed, Packer};
-use pkgtypes::{Arch, Mode};
+use pkgtypes::{Arch, Mode, PackageName};
+use trust::SigArchive;
 
 use crate::failure::Failure;
 use crate::output::Output;
@@ -19,10 +21,18 @@ use crate::{exit, packages};
 
 /// What to pack.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example: pkg pack ./tree -o hello-1.0-1.kpkg -m name=hello -m version=1.0 -m release=1")]
+#[command(after_help = "Examples: pkg pack ./tree -o hello-1.0-1.kpkg -m name=hello -m version=1.0 -m release=1\n\
+    \u{20}         pkg pack --installed hello -o hello.kpkg")]
 pub struct Args {
     /// The folder whose content becomes the package.
-    dir: PathBuf,
+    #[arg(required_unless_present = "installed")]
+    dir: Option<PathBuf>,
+    /// Write an installed package as the file that it was, byte for byte, and its signatures to FILE.sigs.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["dir", "meta", "keep_owners"])]
+    installed: Option<PackageName>,
+    /// The root where it is installed.
+    #[arg(long, value_name = "DIR", default_value = "/", requires = "installed")]
+    root: PathBuf,
     /// The package to write; its ending (.zst, .xz, .gz) chooses the compression.
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
@@ -42,15 +52,25 @@ pub(super) fn assignment(text: &str) -> Result<(String, String), String> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
-/// Packs a folder.
+/// Packs a folder, or what is installed.
 ///
 /// # Errors
-/// Metadata outside their grammar, a folder that can not be read or changes, a full disk.
+/// Metadata outside their grammar, a folder that can not be read or changes, a full disk; an installed package whose files
+/// were changed.
 pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
+    match (&args.dir, &args.installed) {
+        (Some(dir), _) => pack_folder(dir, args, voice)?,
+        (None, Some(name)) => pack_installed(name, args, voice)?,
+        (None, None) => return Err(Failure::new(exit::USAGE, "neither a folder nor a package is named").into()),
+    }
+    Ok(exit::DONE)
+}
+
+fn pack_folder(dir: &Path, args: &Args, voice: &Voice) -> anyhow::Result<()> {
     let meta = metadata(&args.output, &args.meta)?;
-    let tree = Root::open(&args.dir)?;
+    let tree = Root::open(dir)?;
     let output = Output::of(&args.output)?;
-    refuse_inside(&args.dir, &output)?;
+    refuse_inside(dir, &output)?;
     let mut options = PackOptions::default();
     if args.keep_owners {
         options.owners = Owners::Keep(Names::load(&tree)?);
@@ -58,9 +78,56 @@ pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
     let mut watch = Watch;
     let packer = Packer::new(&tree, meta, options).progress(&mut watch);
     let packed = write(packer, output, Format::from_extension(&args.output))
-        .with_context(|| format!("cannot pack `{}`", args.dir.display()))?;
-    report(args, &packed, voice)?;
-    Ok(exit::DONE)
+        .with_context(|| format!("cannot pack `{}`", dir.display()))?;
+    report(args, &packed, voice)
+}
+
+fn pack_installed(name: &PackageName, args: &Args, voice: &Voice) -> anyhow::Result<()> {
+    let db = Installed::open(&args.root)?;
+    let signatures = db.signatures(name)?;
+    let output = Output::of(&args.output)?;
+    let beside = output.path().map(SigArchive::path_beside).filter(|_| !signatures.is_empty());
+    let format = Format::from_extension(&args.output);
+    let record = regenerate(&db, name, output, format).with_context(|| format!("cannot pack `{name}`"))?;
+    if let Some(beside) = &beside {
+        SigArchive::update(beside, |archive| signatures.rows().iter().try_for_each(|row| archive.insert(row.clone())))?;
+    }
+    let meta = record.meta();
+    if args.json {
+        return render::json(&serde_json::json!({
+            "format_version": 1,
+            "file": args.output.display().to_string(),
+            "id": record.id().to_string(),
+            "name": meta.name.as_str(),
+            "version": meta.version.to_string(),
+            "release": meta.release.0,
+            "signatures": beside.map(|path| path.display().to_string()),
+        }));
+    }
+    let signed = if beside.is_some() { "with its signatures beside it" } else { "unsigned" };
+    let file =
+        if args.output.as_os_str() == "-" { "standard output".to_owned() } else { packages::shown(&args.output) };
+    voice.status(format_args!("packed {} {}-{} to {file}, {signed}", meta.name, meta.version, meta.release));
+    Ok(())
+}
+
+fn regenerate(db: &Installed, name: &PackageName, output: Output, format: Format) -> anyhow::Result<PackageRecord> {
+    let options = CompressOptions::default();
+    match output {
+        Output::Stream(stream) => {
+            let (out, record) = db.regenerate(name, Compressor::new(stream, format, &options)?, &mut Watch)?;
+            out.finish()?.flush()?;
+            Ok(record)
+        }
+        Output::File { folder, name: target } => {
+            let file = TempFile::new_for(&folder, &target, Mode::from_raw(0o644))?;
+            let out = Compressor::new(BufWriter::new(file.file()), format, &options)?;
+            let (out, record) = db.regenerate(name, out, &mut Watch)?;
+            out.finish()?.flush()?;
+            file.persist(Durability::Atomic)?;
+            Ok(record)
+        }
+    }
 }
 
 /// What `-m` says, over the defaults.

@@ -5,15 +5,17 @@
 CREATE UNIQUE INDEX packages_by_name ON packages (name);
 
 -- On what the package was accepted. Where the user accepted it himself, only this once, all but `package` is null.
+-- `signatures` is a signature archive (`PACKAGE.sigs`) with the statements that counted.
 CREATE TABLE acceptances (
-    package   INTEGER PRIMARY KEY REFERENCES packages (id) ON DELETE CASCADE,
-    repo      TEXT,
-    seq       TEXT,
-    statement BLOB,
-    issued    INTEGER,
-    expires   INTEGER,
-    tier      TEXT,
-    owners    TEXT
+    package    INTEGER PRIMARY KEY REFERENCES packages (id) ON DELETE CASCADE,
+    repo       TEXT,
+    seq        TEXT,
+    statement  BLOB,
+    issued     INTEGER,
+    expires    INTEGER,
+    tier       TEXT,
+    owners     TEXT,
+    signatures BLOB
 ) STRICT;
 
 -- What the user asked for, and what he did not want though it was recommended.

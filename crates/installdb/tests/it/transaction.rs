@@ -6,7 +6,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use crate::scene::{NOW, Packed, Scene, name, pack, path, run};
 use installdb::{Error, ErrorKind, Finding, InstallDb, Notice, OperationKind, Outcome, Unmet, Unowned};
 use pkgformat::{EntryKind, Xattr};
-use pkgtypes::Mode;
+use pkgtypes::{Digest, Mode};
 
 fn hello(version: &str, text: &str) -> Packed {
     pack(&format!("hello {version}"))
@@ -488,6 +488,30 @@ fn history_and_wishes_are_kept() {
     assert_eq!(history[0].argv, [b"pkg".to_vec(), b"install".to_vec()]);
     assert_eq!(history[0].changes[0].new.as_ref().unwrap().id, one.record.id());
     assert_eq!(history[1].changes[0].new, None);
+}
+
+#[test]
+fn a_package_comes_back_byte_for_byte_while_its_contents_are_somewhere() {
+    let script = b"#!/bin/sh\n".to_vec();
+    let digest = Digest::of(&script);
+    let mut packed = pack("hello 1-1").file("bin/hello", 0o755, "hej").file("share/text", 0o644, "text");
+    packed = packed.symlink("bin/hi", "hello").hardlink("bin/hey", "bin/hello").config("etc/hello", "setting");
+    packed.contents.insert(digest, script);
+    let packed = packed.meta(|meta| meta.scripts.pre_remove = Some(digest)).build();
+    let mut scene = Scene::new();
+    scene.options.skip_scripts = true;
+    scene.install(&[&packed, &pack("other 1-1").file("share/same", 0o644, "text").build()]);
+    let regenerate = || scene.installed().regenerate(&name("hello"), Vec::new(), &mut ()).map(|(bytes, _)| bytes);
+    assert_eq!(regenerate().unwrap(), packed.bytes);
+    scene.write("share/text", "TEXT");
+    fs::remove_file(scene.at("bin/hi")).unwrap();
+    assert_eq!(regenerate().unwrap(), packed.bytes, "another package has the same content");
+    scene.write("etc/hello", "mine");
+    scene.write("share/same", "x");
+    match regenerate() {
+        Err(Error::Changed { paths, .. }) => assert_eq!(paths, [path("etc/hello"), path("share/text")]),
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]
