@@ -43,3 +43,20 @@ fn why_a_package_is_there_and_which_one_a_word_means() {
     assert_eq!(env.pkg(&["search", "draws", "LINES", "--root", "root"]).code(0).out, "libx 1.0-1  Draws lines\n");
     env.pkg(&["search", "circles", "--root", "root"]).code(5);
 }
+
+#[test]
+fn what_was_done_and_what_was_installed_then() {
+    let env = env();
+    env.pkg(&["remove", "app", "--root", "root", "-y"]).code(0);
+    env.pkg(&["history", "--root", "root"]).code(0).out_has(&["   2 ", "done", "1 package ", "pkg-e2e remove app"]);
+    env.pkg(&["history", "2", "--root", "root"])
+        .code(0)
+        .out_has(&["change       remove    app 1.0-1\n", "no longer app"]);
+    let shown = env.pkg(&["history", "1", "--root", "root", "--json"]).code(0).json();
+    assert_eq!((&shown["result"], &shown["changes"][0]["op"]), (&"done".into(), &"install".into()));
+    assert!(shown["user"]["uid"].is_u64() && shown["seconds"].is_f64());
+    let diff = env.pkg(&["history", "diff", "1", "2", "--root", "root"]).code(0);
+    assert_eq!(diff.out, "remove    app 1.0-1\n");
+    env.pkg(&["list", "--at", "1", "a*", "--root", "root"]).code(0).out_has(&["alone 1.0-1 ", "app 1.0-1 "]);
+    env.pkg(&["list", "--at", "9", "--root", "root"]).code(5).err_has(&["no transaction 9"]);
+}

@@ -59,6 +59,8 @@ verbs! {
     Remove(cmd::remove::Args) => cmd::remove::run,
     /// Finish or roll back what a crash interrupted.
     Recover(cmd::recover::Args) => cmd::recover::run,
+    /// Show what was done to a root.
+    History(cmd::history::Args) => cmd::history::run,
     /// List installed packages.
     List(cmd::list::Args) => cmd::list::run,
     /// Show all that is known of installed packages.

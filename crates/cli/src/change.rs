@@ -16,7 +16,7 @@ use trust::{Exception, SigArchive, Store, SystemClock, Verified, Want};
 use crate::failure::{Failure, Interrupted};
 use crate::render::{self, Voice};
 use crate::signals::Watch;
-use crate::{exit, keys, packages, signals};
+use crate::{caller, exit, keys, packages, signals};
 
 /// How to go about a change.
 #[derive(Debug, Clone, Copy, clap::Args)]
@@ -69,6 +69,7 @@ pub fn run(root: &Path, change: Change<'_>, manner: Manner, voice: &Voice) -> an
     }
     let mut request = Request::new(keys::now());
     request.argv = std::env::args_os().map(OsStringExt::into_vec).collect();
+    request.user = Some(caller::user());
     request.options = change.options;
     request.remove = change.remove;
     refuse_missing(root, &request.remove)?;
@@ -91,7 +92,7 @@ pub fn run(root: &Path, change: Change<'_>, manner: Manner, voice: &Voice) -> an
         return Ok(());
     }
     let committed = checked.stage(&mut Watch)?.commit()?;
-    let done = committed.finish(keys::now())?;
+    let done = committed.finish(SystemClock)?;
     tell_done(&done, root, manner, voice)
 }
 
@@ -186,12 +187,14 @@ fn full(version: &PackageVersion) -> String {
     format!("{}-{}", version.version, version.release)
 }
 
-fn line(operation: &Operation) -> String {
+/// An operation as one line.
+pub fn line(operation: &Operation) -> String {
     let versions: Vec<String> = [&operation.old, &operation.new].into_iter().flatten().map(full).collect();
     format!("{:<9} {} {}", verb(operation.kind()), operation.name, versions.join(" -> "))
 }
 
-fn step(operation: &Operation) -> serde_json::Value {
+/// An operation as JSON.
+pub fn step(operation: &Operation) -> serde_json::Value {
     let mut step = json!({ "op": verb(operation.kind()), "name": operation.name.as_str() });
     if let Some(old) = &operation.old {
         step["old_version"] = old.version.to_string().into();

@@ -9,6 +9,7 @@
 
 mod app;
 pub mod building;
+pub mod caller;
 pub mod change;
 pub mod cmd;
 pub mod exit;

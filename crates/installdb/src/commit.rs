@@ -1,6 +1,10 @@
+use std::collections::HashMap;
+use std::time::Duration;
+
 use pkgformat::ScriptKind;
-use pkgtypes::Timestamp;
+use pkgtypes::{PackageName, Timestamp};
 use rusqlite::{Connection, TransactionBehavior};
+use trust::Clock;
 
 use crate::error::Result;
 use crate::journal::{self, Ending, State};
@@ -19,6 +23,7 @@ use crate::{Error, InstallDb, Notice, Operation, PackageVersion, PendingScript, 
 pub struct Committed<'db> {
     db: &'db mut InstallDb,
     txn: i64,
+    started: Timestamp,
     operations: Vec<Operation>,
     notices: Vec<Notice>,
 }
@@ -65,14 +70,27 @@ fn write(conn: &Connection, txn: i64, work: &Work<'_>, found: &Findings) -> rusq
         let (record, acceptance) = (&*incoming.record, incoming.record.acceptance());
         PackageRows { conn, record, acceptance, unset, scripts, txn, time: work.time }.insert()?;
         if incoming.wanted {
-            let mut statement = conn.prepare_cached("INSERT OR REPLACE INTO wanted (name, txn) VALUES (?, ?)")?;
-            statement.execute((record.meta().name.as_str(), txn))?;
+            wish(conn, txn, &record.meta().name, true)?;
         }
     }
     for name in &work.removed {
-        conn.prepare_cached("DELETE FROM wanted WHERE name = ?")?.execute([name.as_str()])?;
+        wish(conn, txn, name, false)?;
     }
-    write_changes(conn, txn, &work.operations)
+    write_changes(conn, txn, work)
+}
+
+/// Adds a name to what is wanted, or takes it away, and writes down where that changed something.
+fn wish(conn: &Connection, txn: i64, name: &PackageName, wanted: bool) -> rusqlite::Result<()> {
+    let name = name.as_str();
+    let changed = match wanted {
+        true => conn.prepare_cached("INSERT OR IGNORE INTO wanted (name, txn) VALUES (?, ?)")?.execute((name, txn))?,
+        false => conn.prepare_cached("DELETE FROM wanted WHERE name = ?")?.execute([name])?,
+    };
+    if changed > 0 {
+        let mut statement = conn.prepare_cached("INSERT INTO wishes (txn, name, wanted) VALUES (?, ?, ?)")?;
+        statement.execute((txn, name, wanted))?;
+    }
+    Ok(())
 }
 
 /// What runs after the change, in this order.
@@ -103,12 +121,14 @@ fn by_package(work: &Work<'_>, unset: &[Unset]) -> Vec<Vec<Unset>> {
     all
 }
 
-fn write_changes(conn: &Connection, txn: i64, operations: &[Operation]) -> rusqlite::Result<()> {
+fn write_changes(conn: &Connection, txn: i64, work: &Work<'_>) -> rusqlite::Result<()> {
     let mut statement = conn.prepare_cached(
-        "INSERT INTO changes (txn, name, old_version, old_release, old_id, new_version, new_release, new_id)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO changes (txn, name, old_version, old_release, old_id, new_version, new_release, new_id, new_arch)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )?;
-    for Operation { name, old, new } in operations {
+    let metas = work.incoming.iter().map(|incoming| incoming.record.meta());
+    let arches: HashMap<&PackageName, &str> = metas.map(|meta| (&meta.name, meta.arch.as_str())).collect();
+    for Operation { name, old, new } in &work.operations {
         let version = |known: &Option<PackageVersion>| known.as_ref().map(|known| known.version.to_string());
         let release = |known: &Option<PackageVersion>| {
             known.as_ref().map(|known| i64::try_from(known.release.0).unwrap_or(i64::MAX))
@@ -123,14 +143,15 @@ fn write_changes(conn: &Connection, txn: i64, operations: &[Operation]) -> rusql
             version(new),
             release(new),
             id(new),
+            arches.get(name),
         ))?;
     }
     Ok(())
 }
 
 impl<'db> Committed<'db> {
-    pub(crate) fn new(db: &'db mut InstallDb, txn: i64, operations: Vec<Operation>, notices: Vec<Notice>) -> Self {
-        Self { db, txn, operations, notices }
+    pub(crate) fn new(db: &'db mut InstallDb, txn: i64, work: Work<'_>, notices: Vec<Notice>) -> Self {
+        Self { db, txn, started: work.time, operations: work.operations, notices }
     }
 
     /// The transaction's number in the history.
@@ -138,15 +159,16 @@ impl<'db> Committed<'db> {
         self.txn
     }
 
-    /// Puts everything in its place, takes away what goes, and runs the scripts that come after. `time` is for the
-    /// history.
+    /// Puts everything in its place, takes away what goes, and runs the scripts that come after. The clock is asked
+    /// between the two, for the history: a [`Timestamp`] is a clock that stands still.
     ///
     /// # Errors
     /// [`Error::Interrupted`]: the disk failed; the next one who opens the database goes on.
-    pub fn finish(self, time: Timestamp) -> Result<Done> {
-        let Self { db, txn, operations, notices } = self;
+    pub fn finish(self, clock: impl Clock) -> Result<Done> {
+        let Self { db, txn, started, operations, notices } = self;
         let interrupted = |source| Error::Interrupted { txn, source: Box::new(source) };
-        recover::finish(db.installed_mut(), txn, Ending::Done(time)).map_err(interrupted)?;
+        let ending = || Ending::Done(clock.now().map(|now| (now, elapsed(started, now))));
+        recover::finish(db.installed_mut(), txn, ending).map_err(interrupted)?;
         let failed = pending::run(db, Which::Untried).map_err(interrupted)?;
         let failed = failed.into_iter().map(|script| {
             let PendingScript { package, stage, failure, .. } = script;
@@ -154,4 +176,11 @@ impl<'db> Committed<'db> {
         });
         Ok(Done { txn, operations, notices: notices.into_iter().chain(failed).collect() })
     }
+}
+
+/// How long after `start` it is; nothing where the clock was set back meanwhile.
+fn elapsed(start: Timestamp, now: Timestamp) -> Duration {
+    let nanos = |time: Timestamp| i128::from(time.seconds()) * 1_000_000_000 + i128::from(time.nanos());
+    let between = nanos(now).saturating_sub(nanos(start));
+    Duration::from_nanos(u64::try_from(between.max(0)).unwrap_or(u64::MAX))
 }

@@ -86,6 +86,12 @@ pub enum Error {
         /// The name.
         name: PackageName,
     },
+    /// There never was a transaction of this number.
+    #[error("there is no transaction {txn} in the history")]
+    NoTransaction {
+        /// The number.
+        txn: i64,
+    },
     /// The plan names a package twice.
     #[error("package `{name}` stands in the plan twice")]
     Twice {
@@ -190,7 +196,7 @@ impl Error {
     /// The class of this error.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::NoDatabase { .. } | Self::NotInstalled { .. } => ErrorKind::Unknown,
+            Self::NoDatabase { .. } | Self::NotInstalled { .. } | Self::NoTransaction { .. } => ErrorKind::Unknown,
             Self::Busy { .. } | Self::Unfinished { .. } | Self::Overtaken { .. } => ErrorKind::Busy,
             Self::Unmet(_) => ErrorKind::NoSolution,
             Self::Refused(_) | Self::Twice { .. } | Self::Script { .. } | Self::Changed { .. } => ErrorKind::Refused,

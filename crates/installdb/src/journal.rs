@@ -1,9 +1,12 @@
 //! The row that says how far the running transaction is.
 
+use std::time::Duration;
+
 use pkgtypes::Timestamp;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension as _};
 
+use crate::User;
 use crate::error::{DbResult as _, Result};
 
 /// How far the transaction is.
@@ -37,20 +40,24 @@ impl FromSql for State {
 }
 
 /// How a transaction ended, as history says it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Ending {
-    Done(Timestamp),
+    /// When, and after how long; `None` where there is no clock.
+    Done(Option<(Timestamp, Duration)>),
     /// Finished by the next process; when the first one died nobody knows.
     Recovered,
+    /// Taken back by its own process, because of this.
+    Failed(String),
     RolledBack,
 }
 
 /// Begins a transaction: its place in the history, and its row in the journal.
-pub(crate) fn begin(conn: &Connection, started: Timestamp, argv: &[u8]) -> Result<i64> {
+pub(crate) fn begin(conn: &Connection, started: Timestamp, user: Option<&User>, argv: &[u8]) -> Result<i64> {
     let write = || {
+        let (uid, name) = (user.map(|user| user.uid), user.and_then(|user| user.name.as_deref()));
         conn.execute(
-            "INSERT INTO transactions (started, argv, result) VALUES (?, ?, 'running')",
-            (started.seconds(), argv),
+            "INSERT INTO transactions (started, uid, user, argv, result) VALUES (?, ?, ?, ?, 'running')",
+            (started.seconds(), uid, name, argv),
         )?;
         let txn = conn.last_insert_rowid();
         conn.execute("INSERT INTO journal (only, txn, state) VALUES (1, ?, ?)", (txn, State::Staging))?;
@@ -75,17 +82,23 @@ pub(crate) fn set_state(conn: &Connection, state: State) -> Result<()> {
 /// Nothing waits for the disk here. Where a power cut takes the end back, the steps are done once more, which changes
 /// nothing.
 pub(crate) fn end(conn: &mut Connection, txn: i64, ending: Ending) -> Result<()> {
-    let (result, finished) = match ending {
-        Ending::Done(time) => ("done", Some(time.seconds())),
-        Ending::Recovered => ("recovered", None),
-        Ending::RolledBack => ("rolled back", None),
+    let (result, times, reason) = match ending {
+        Ending::Done(times) => ("done", times, None),
+        Ending::Recovered => ("recovered", None, None),
+        Ending::Failed(reason) => ("failed", None, Some(reason)),
+        Ending::RolledBack => ("rolled back", None, None),
     };
-    let mut write = || {
+    let finished = times.map(|(time, _)| time.seconds());
+    let milliseconds = times.map(|(_, taken)| i64::try_from(taken.as_millis()).unwrap_or(i64::MAX));
+    let write = || {
         conn.pragma_update(None, "synchronous", "normal")?;
         let change = conn.transaction()?;
         change.execute("DELETE FROM steps", [])?;
         change.execute("DELETE FROM journal", [])?;
-        change.execute("UPDATE transactions SET result = ?, finished = ? WHERE id = ?", (result, finished, txn))?;
+        change.execute(
+            "UPDATE transactions SET result = ?, finished = ?, milliseconds = ?, reason = ? WHERE id = ?",
+            (result, finished, milliseconds, reason, txn),
+        )?;
         change.commit()
     };
     let written = write();

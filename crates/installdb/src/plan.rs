@@ -9,7 +9,7 @@ use crate::outgoing::Outgoing;
 use crate::relations::After;
 use crate::request::{Arriving, Incoming, Options, Request, Source};
 use crate::tree::{self, Packages, Tree};
-use crate::{Error, Finding, InstallDb, Operation, PackageVersion, Unmet, order};
+use crate::{Error, Finding, InstallDb, Operation, PackageVersion, Unmet, User, order};
 
 /// What all states of a transaction carry along.
 #[derive(Debug)]
@@ -23,6 +23,7 @@ pub(crate) struct Work<'p> {
     pub(crate) tree: Tree,
     pub(crate) time: pkgtypes::Timestamp,
     pub(crate) argv: Vec<Vec<u8>>,
+    pub(crate) user: Option<User>,
     pub(crate) options: Options,
 }
 
@@ -69,7 +70,7 @@ impl InstallDb {
     /// still to do.
     pub fn plan<'db, 'p>(&'db mut self, request: Request<'p>) -> Result<Plan<'db, 'p>> {
         self.refuse_unfinished()?;
-        let Request { install, remove, time, argv, options } = request;
+        let Request { install, remove, time, argv, user, options } = request;
         refuse_repetition(&install, &remove)?;
         let mut outgoing = Vec::new();
         for incoming in &install {
@@ -87,7 +88,7 @@ impl InstallDb {
             false => After::new(&self.conn, &incoming, &outgoing).check()?,
         };
         let operations = operations(&incoming, &outgoing);
-        let work = Work { incoming, readers, outgoing, removed: remove, operations, tree, time, argv, options };
+        let work = Work { incoming, readers, outgoing, removed: remove, operations, tree, time, argv, user, options };
         refuse_foreign_arches(&work, &mut findings);
         refuse_what_is_not_carried_out(&work, &mut findings);
         Ok(Plan { db: self, work, findings, unmet })

@@ -59,24 +59,6 @@ impl Package {
     }
 }
 
-/// A transaction of the past.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Transaction {
-    /// Its number.
-    pub id: i64,
-    /// When it began.
-    pub started: Timestamp,
-    /// When it was over; `None` where it was interrupted.
-    pub finished: Option<Timestamp>,
-    /// The command that asked for it.
-    pub argv: Vec<Vec<u8>>,
-    /// How it ended: `done`, `recovered` or `rolled back`; `running` while it goes on.
-    pub result: String,
-    /// What it changed, sorted by name; nothing where it was rolled back.
-    pub changes: Vec<crate::Operation>,
-}
-
 impl Installed {
     pub(crate) fn row_of(&self, name: &PackageName) -> Result<Option<i64>> {
         let read = || {
@@ -285,52 +267,6 @@ impl Installed {
         };
         read().during("read the paths", &self.conn)
     }
-
-    /// All transactions, the first one first.
-    ///
-    /// # Errors
-    /// The database can not be read.
-    pub fn history(&self) -> Result<Vec<Transaction>> {
-        let read = || -> rusqlite::Result<Vec<Transaction>> {
-            let query = "SELECT id, started, finished, argv, result FROM transactions ORDER BY id";
-            let mut statement = self.conn.prepare_cached(query)?;
-            let transactions = statement.query_map([], |row| {
-                Ok(Transaction {
-                    id: row.get(0)?,
-                    started: Timestamp::from_seconds(row.get(1)?),
-                    finished: row.get::<_, Option<i64>>(2)?.map(Timestamp::from_seconds),
-                    argv: split(row.get_ref(3)?.as_blob()?),
-                    result: row.get(4)?,
-                    changes: self.changes(row.get(0)?)?,
-                })
-            })?;
-            transactions.collect()
-        };
-        read().during("read the history", &self.conn)
-    }
-
-    fn changes(&self, txn: i64) -> rusqlite::Result<Vec<crate::Operation>> {
-        let mut statement = self.conn.prepare_cached(
-            "SELECT name, old_version, old_release, old_id, new_version, new_release, new_id FROM changes
-             WHERE txn = ? ORDER BY name",
-        )?;
-        let changes = statement.query_map([txn], |row| {
-            Ok(crate::Operation { name: word_column(row, 0)?, old: version(row, 1)?, new: version(row, 4)? })
-        })?;
-        changes.collect()
-    }
-}
-
-/// Three columns that are all null where there was no package.
-fn version(row: &Row<'_>, first: usize) -> rusqlite::Result<Option<crate::PackageVersion>> {
-    if row.get_ref(first)? == rusqlite::types::ValueRef::Null {
-        return Ok(None);
-    }
-    Ok(Some(crate::PackageVersion {
-        version: word_column(row, first)?,
-        release: Release(row.get(first + 1)?),
-        id: PackageId::new(digest_column(row, first + 2)?),
-    }))
 }
 
 /// The arguments, a NUL after each.

@@ -31,11 +31,11 @@ pub(crate) fn recover(db: &mut Installed) -> Result<Option<Recovery>> {
     let Some((txn, state)) = journal::current(&db.conn)? else { return Ok(None) };
     let outcome = match state {
         State::Committed => {
-            finish(db, txn, Ending::Recovered)?;
+            finish(db, txn, || Ending::Recovered)?;
             Outcome::Finished
         }
         State::Staging | State::Discarding => {
-            discard(db, txn)?;
+            discard(db, txn, Ending::RolledBack)?;
             Outcome::RolledBack
         }
     };
@@ -46,11 +46,11 @@ pub(crate) fn recover(db: &mut Installed) -> Result<Option<Recovery>> {
 ///
 /// The journal goes only after the renames are on the disk; that its going is not on the disk when the power fails does
 /// no harm, since the steps can be repeated.
-pub(crate) fn finish(db: &mut Installed, txn: i64, ending: Ending) -> Result<()> {
+pub(crate) fn finish(db: &mut Installed, txn: i64, ending: impl FnOnce() -> Ending) -> Result<()> {
     let steps = step::load(&db.conn)?;
     step::run(&db.root, txn, &steps)?;
     sync_filesystems(&db.root, &steps)?;
-    journal::end(&mut db.conn, txn, ending)?;
+    journal::end(&mut db.conn, txn, ending())?;
     journal::checkpoint(&db.conn);
     Ok(())
 }
@@ -59,10 +59,10 @@ pub(crate) fn finish(db: &mut Installed, txn: i64, ending: Ending) -> Result<()>
 ///
 /// The state is written first: a commit whose own sync failed may yet stand in the log, and after a power cut it would
 /// be found there and believed, with its staged files gone.
-pub(crate) fn discard(db: &mut Installed, txn: i64) -> Result<()> {
+pub(crate) fn discard(db: &mut Installed, txn: i64, ending: Ending) -> Result<()> {
     journal::set_state(&db.conn, State::Discarding)?;
     step::discard(&db.root, txn, &step::load(&db.conn)?)?;
-    journal::end(&mut db.conn, txn, Ending::RolledBack)?;
+    journal::end(&mut db.conn, txn, ending)?;
     journal::checkpoint(&db.conn);
     Ok(())
 }

@@ -84,6 +84,8 @@ pub struct Request<'p> {
     pub time: Timestamp,
     /// The command that asks for it, for the history.
     pub argv: Vec<Vec<u8>>,
+    /// Who asks for it, for the history.
+    pub user: Option<User>,
     /// What is done in the cases where more than one thing can be.
     pub options: Options,
 }
@@ -91,8 +93,18 @@ pub struct Request<'p> {
 impl Request<'_> {
     /// A request for nothing, at this time.
     pub fn new(time: Timestamp) -> Self {
-        Self { install: Vec::new(), remove: Vec::new(), time, argv: Vec::new(), options: Options::default() }
+        let (install, remove, argv) = (Vec::new(), Vec::new(), Vec::new());
+        Self { install, remove, time, argv, user: None, options: Options::default() }
     }
+}
+
+/// Somebody who asks for a change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    /// The number by which the machine knows him.
+    pub uid: u32,
+    /// His name, where the machine has one for him.
+    pub name: Option<String>,
 }
 
 /// What is done in the cases where more than one thing can be.

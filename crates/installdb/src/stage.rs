@@ -5,6 +5,7 @@ use sandbox::Access;
 use crate::accounts::Accounts;
 use crate::commit::{self, Committed};
 use crate::error::{DbResult as _, Result};
+use crate::journal::Ending;
 use crate::layout::Layout;
 use crate::plan::Work;
 use crate::rights::Rights;
@@ -77,12 +78,21 @@ impl<'db, 'p> Staged<'db, 'p> {
         rights: &Rights,
         progress: &mut dyn Progress,
     ) -> Result<Self> {
-        let guard = Guard::begin(db, &work, &layout)?;
-        let found = fill::fill(guard.db(), guard.txn, &mut work, &layout, rights, progress)?;
-        if !work.options.skip_scripts {
-            ask_scripts(guard.db(), &work, &found)?;
+        let mut guard = Guard::begin(db, &work, &layout)?;
+        let filled = fill::fill(guard.db(), guard.txn, &mut work, &layout, rights, progress);
+        let asked = filled.and_then(|found| {
+            if !work.options.skip_scripts {
+                ask_scripts(guard.db(), &work, &found)?;
+            }
+            Ok(found)
+        });
+        match asked {
+            Ok(found) => Ok(Self { guard, work, layout, accounts, found }),
+            Err(error) => {
+                guard.ending = ending(&error);
+                Err(error)
+            }
         }
-        Ok(Self { guard, work, layout, accounts, found })
     }
 
     /// What it does with each package, sorted by name.
@@ -105,13 +115,15 @@ impl<'db, 'p> Staged<'db, 'p> {
         let txn = guard.txn;
         for file in accounts.changed() {
             if !file.is_current(&guard.db().root)? {
-                return Err(Error::Overtaken { path: file.path.clone() });
+                let error = Error::Overtaken { path: file.path.clone() };
+                guard.ending = ending(&error);
+                return Err(error);
             }
         }
         match commit::decide(guard.db_mut(), txn, &work, &layout, &found) {
-            Ok(()) => Ok(Committed::new(guard.release(), txn, work.operations, layout.notices)),
+            Ok(()) => Ok(Committed::new(guard.release(), txn, work, layout.notices)),
             // Whether the decision stands in the log after all is settled by writing the opposite.
-            Err(error) => Err(match recover::discard(guard.release().installed_mut(), txn) {
+            Err(error) => Err(match recover::discard(guard.release().installed_mut(), txn, ending(&error)) {
                 Ok(()) => error,
                 Err(_) => Error::InDoubt { txn, source: Box::new(error) },
             }),
@@ -124,6 +136,8 @@ impl<'db, 'p> Staged<'db, 'p> {
 struct Guard<'db> {
     db: Option<&'db mut InstallDb>,
     txn: i64,
+    /// What history says of it when it is taken back.
+    ending: Ending,
 }
 
 const HELD: &str = "the database is held until it is released, which ends the guard";
@@ -133,10 +147,10 @@ impl<'db> Guard<'db> {
     fn begin(db: &'db mut InstallDb, work: &Work<'_>, layout: &Layout) -> Result<Self> {
         let conn = &mut db.installed_mut().conn;
         let change = conn.unchecked_transaction().during("begin a transaction", conn)?;
-        let txn = journal::begin(&change, work.time, &joined(&work.argv))?;
+        let txn = journal::begin(&change, work.time, work.user.as_ref(), &joined(&work.argv))?;
         step::save(&change, &layout.steps)?;
         change.commit().during("begin a transaction", conn)?;
-        Ok(Self { db: Some(db), txn })
+        Ok(Self { db: Some(db), txn, ending: Ending::RolledBack })
     }
 
     fn db(&self) -> &InstallDb {
@@ -156,9 +170,13 @@ impl Drop for Guard<'_> {
     fn drop(&mut self) {
         if let Some(db) = self.db.take() {
             // What fails here is found in the journal by the next one who opens the database.
-            let _ = recover::discard(db.installed_mut(), self.txn);
+            let _ = recover::discard(db.installed_mut(), self.txn, self.ending.clone());
         }
     }
+}
+
+fn ending(error: &Error) -> Ending {
+    Ending::Failed(error.to_string())
 }
 
 /// The arguments with a NUL after each.

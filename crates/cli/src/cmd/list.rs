@@ -1,6 +1,6 @@
 //! `pkg list [GLOB..]`.
 
-use installdb::{Installed, Package};
+use installdb::{Installed, Package, PastPackage};
 use serde_json::{Value, json};
 
 use crate::exit;
@@ -13,6 +13,9 @@ pub struct Args {
     /// Patterns that names fit (`*`, `?`, `[..]`); without one, all packages.
     #[arg(value_name = "GLOB")]
     patterns: Vec<String>,
+    /// List what was installed after this transaction (0: before the first).
+    #[arg(long, value_name = "ID")]
+    at: Option<i64>,
     #[command(flatten)]
     asked: Asked,
 }
@@ -23,7 +26,11 @@ pub struct Args {
 /// No database, or one that can not be read.
 pub fn run(args: &Args, _: &Voice) -> anyhow::Result<u8> {
     let patterns: Vec<&str> = args.patterns.iter().map(String::as_str).collect();
-    let packages = Installed::open(&args.asked.root)?.list(&patterns)?;
+    let db = Installed::open(&args.asked.root)?;
+    if let Some(txn) = args.at {
+        return list_past(&db.packages_at(txn, &patterns)?, args);
+    }
+    let packages = db.list(&patterns)?;
     if args.asked.json {
         let list: Vec<Value> = packages.iter().map(describe).collect();
         render::json(&json!({ "format_version": 1, "packages": list }))?;
@@ -33,6 +40,30 @@ pub fn run(args: &Args, _: &Voice) -> anyhow::Result<u8> {
         }
     }
     Ok(if packages.is_empty() && !patterns.is_empty() { exit::UNKNOWN } else { exit::DONE })
+}
+
+fn list_past(packages: &[PastPackage], args: &Args) -> anyhow::Result<u8> {
+    if args.asked.json {
+        let list: Vec<Value> = packages.iter().map(describe_past).collect();
+        render::json(&json!({ "format_version": 1, "at": args.at, "packages": list }))?;
+    } else {
+        for PastPackage { name, version, release, arch, .. } in packages {
+            render::data(format_args!("{name} {version}-{release} {arch}"))?;
+        }
+    }
+    Ok(if packages.is_empty() && !args.patterns.is_empty() { exit::UNKNOWN } else { exit::DONE })
+}
+
+fn describe_past(package: &PastPackage) -> Value {
+    json!({
+        "name": package.name.as_str(),
+        "version": package.version.to_string(),
+        "release": package.release.0,
+        "arch": package.arch.as_str(),
+        "id": package.id.to_string(),
+        "wanted": package.wanted,
+        "transaction": package.txn,
+    })
 }
 
 /// A package as JSON.

@@ -35,15 +35,23 @@ CREATE TABLE target (
     PRIMARY KEY (batch, spec)
 ) STRICT, WITHOUT ROWID;
 
--- Every transaction ever begun. `argv` is the arguments, a NUL after each.
+-- Every transaction ever begun. `argv` is the arguments, a NUL after each; `uid` and `user` are who asked for it, where
+-- that is known; `milliseconds` is how long it took, where it was not interrupted. What was taken back by the process
+-- itself has `failed`, with `reason`; what was taken back after it was interrupted, or by request, has `rolled back`.
 CREATE TABLE transactions (
-    id       INTEGER PRIMARY KEY AUTOINCREMENT,
-    started  INTEGER NOT NULL,
-    finished INTEGER,
-    argv     BLOB    NOT NULL,
-    result   TEXT    NOT NULL CHECK (result IN ('running', 'done', 'recovered', 'rolled back'))
+    id           INTEGER PRIMARY KEY AUTOINCREMENT,
+    started      INTEGER NOT NULL,
+    finished     INTEGER,
+    milliseconds INTEGER,
+    uid          INTEGER,
+    user         TEXT,
+    argv         BLOB    NOT NULL,
+    result       TEXT    NOT NULL CHECK (result IN ('running', 'done', 'recovered', 'failed', 'rolled back')),
+    reason       TEXT
 ) STRICT;
 
+-- What each transaction did with packages; nothing of those that were taken back. `new_arch` is not in the old columns,
+-- because the transaction that brought the package has it.
 CREATE TABLE changes (
     txn         INTEGER NOT NULL REFERENCES transactions (id),
     name        TEXT    NOT NULL,
@@ -53,6 +61,15 @@ CREATE TABLE changes (
     new_version TEXT,
     new_release INTEGER,
     new_id      BLOB,
+    new_arch    TEXT,
+    PRIMARY KEY (txn, name)
+) STRICT, WITHOUT ROWID;
+
+-- What each transaction did with `wanted`: 1 for a name that came to it, 0 for one that went.
+CREATE TABLE wishes (
+    txn    INTEGER NOT NULL REFERENCES transactions (id),
+    name   TEXT    NOT NULL,
+    wanted INTEGER NOT NULL CHECK (wanted IN (0, 1)),
     PRIMARY KEY (txn, name)
 ) STRICT, WITHOUT ROWID;
 

@@ -4,6 +4,7 @@
 
 mod accounts;
 mod database;
+mod history;
 mod interruption;
 mod medium;
 mod model;
