@@ -167,7 +167,7 @@ impl<'db> Committed<'db> {
     pub fn finish(self, clock: impl Clock) -> Result<Done> {
         let Self { db, txn, started, operations, notices } = self;
         let interrupted = |source| Error::Interrupted { txn, source: Box::new(source) };
-        let ending = || Ending::Done(clock.now().map(|now| (now, elapsed(started, now))));
+        let ending = move || Ending::Done(clock.now().map(|now| (now, elapsed(started, now))));
         recover::finish(db.installed_mut(), txn, ending).map_err(interrupted)?;
         let failed = pending::run(db, Which::Untried).map_err(interrupted)?;
         let failed = failed.into_iter().map(|script| {
