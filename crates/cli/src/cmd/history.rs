@@ -110,7 +110,7 @@ fn describe(transaction: &Transaction) -> Value {
         "argv": argv.iter().map(|argument| String::from_utf8_lossy(argument)).collect::<Vec<_>>(),
         "user": user.as_ref().map(|user| json!({ "uid": user.uid, "name": user.name })),
         "started": started.to_utc(),
-        "finished": finished.and_then(|time| time.to_utc()),
+        "finished": finished.and_then(pkgtypes::Timestamp::to_utc),
         "seconds": duration.map(|duration| duration.as_secs_f64()),
         "result": result,
         "reason": reason,
