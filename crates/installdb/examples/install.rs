@@ -21,7 +21,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut db = InstallDb::open(root)?;
     let mut request = Request::new(SystemTime::now().into());
     request.install.push(Incoming::new(decision.into_verified(record)?, reader)?.wanted());
-    let done = db.plan(request)?.check()?.stage(&mut ())?.commit()?.finish(trust::SystemClock)?;
+    let done = db.plan(request)?.check()?.stage(&mut ())?.commit()?.finish(SystemClock)?;
 
     let mut out = std::io::stdout().lock();
     for operation in done.operations {
