@@ -234,7 +234,7 @@ impl<'a> Builder<'a> {
         let has_check = job.plan.recipe.has_check();
         for script in ["build", "check"].into_iter().filter(|script| *script == "build" || has_check) {
             let room = job.plan.build_room(script, &job.workplace);
-            log = self.run_script(job, script, &room, log, &path)?;
+            log = self.run_script(job, script, &room, log, &path, events)?;
         }
         log.finish().map(drop).map_err(io_error("write the log", &path))
     }
@@ -247,17 +247,24 @@ impl<'a> Builder<'a> {
         room: &sandbox::Room,
         mut log: Log,
         path: &Path,
+        events: &mut dyn Events,
     ) -> Result<Log, Error> {
         let recipe = job.plan.recipe.id();
-        let outcome = room::run(recipe, room, &mut log, self.stop)?;
+        let (outcome, kept) = room::run(recipe, room, &mut log, self.stop, self.options.shell_on_failure)?;
         if outcome.success() {
             return Ok(log);
         }
         let excerpt = log.finish().map_err(io_error("write the log", path))?;
+        let how = room::ending(&outcome);
+        if let Some(kept) = kept {
+            let (log, what) = (path.display(), "this shell is in its room, as it was left");
+            events.warning(recipe, &format!("`{script}` {how}; its log is {log}; {what}"));
+            room::shell_in(recipe, &kept)?;
+        }
         Err(Error::Failed(Box::new(FailedScript {
             recipe: recipe.clone(),
             script,
-            how: room::ending(&outcome),
+            how,
             first_error: excerpt.first_error,
             tail: excerpt.tail,
             log: path.to_owned(),

@@ -13,6 +13,8 @@ pub struct BuildOptions {
     pub rebuild: bool,
     /// Keep the folder of a failed build.
     pub keep_failed: bool,
+    /// Open a shell in the room of a script that failed, on the caller's terminal.
+    pub shell_on_failure: bool,
     /// Only take sources that are in the source store.
     pub offline: bool,
     /// How http is spoken where sources come from.
@@ -29,6 +31,7 @@ impl Default for BuildOptions {
             jobs: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             rebuild: false,
             keep_failed: false,
+            shell_on_failure: false,
             offline: false,
             http: HttpOptions::default(),
             host_id: sandbox::DEFAULT_HOST_ID,

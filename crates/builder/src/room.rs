@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pkgtypes::Timestamp;
 use recipe::{Recipe, RecipeId};
-use sandbox::{Exit, Limit, Limits, Net, Outcome, Output, Room, Root, Session, Stream};
+use sandbox::{Child, Exit, Kept, Limit, Limits, Net, Outcome, Output, Room, Root, Stream};
 
 use crate::log::Log;
 use crate::{Error, Stop};
@@ -15,6 +15,9 @@ pub(crate) const PROFILE: &str = "room-1";
 
 /// Where a build stages what it installs.
 const DEST: &str = "/dest";
+/// What a person gets in a room, and the terminal it takes for granted.
+const SHELL: &str = "/bin/sh";
+const TERMINAL: &str = "linux";
 /// Bytes of the room's own `/tmp`.
 const TMP: u64 = 4 << 30;
 
@@ -146,24 +149,42 @@ impl RoomPlan<'_> {
     }
 }
 
-/// Runs a room to its end, all output into `log`.
-pub(crate) fn run(recipe: &RecipeId, room: &Room, log: &mut Log, stop: Stop<'_>) -> Result<Outcome, Error> {
-    let mut run = || room.spawn()?.wait_while(|_: Stream, bytes| log.write(bytes), || !stop());
-    let outcome = run().map_err(|error| Error::Room { recipe: Box::new(recipe.clone()), error })?;
-    if outcome.cause == Some(Limit::Stopped) { Err(Error::Interrupted) } else { Ok(outcome) }
+/// Runs a room to its end, all output into `log`; with `keep` the room stays.
+pub(crate) fn run(
+    recipe: &RecipeId,
+    room: &Room,
+    log: &mut Log,
+    stop: Stop<'_>,
+    keep: bool,
+) -> Result<(Outcome, Option<Kept>), Error> {
+    let spawn = || -> Result<(Child, Option<Kept>), sandbox::Error> {
+        if keep { room.spawn_keeping().map(|(child, kept)| (child, Some(kept))) } else { Ok((room.spawn()?, None)) }
+    };
+    let mut run = || {
+        let (child, kept) = spawn()?;
+        Ok((child.wait_while(|_: Stream, bytes| log.write(bytes), || !stop())?, kept))
+    };
+    let (outcome, kept) = run().map_err(|error| refused(recipe, error))?;
+    if outcome.cause == Some(Limit::Stopped) { Err(Error::Interrupted) } else { Ok((outcome, kept)) }
+}
+
+fn refused(recipe: &RecipeId, error: sandbox::Error) -> Error {
+    Error::Room { recipe: Box::new(recipe.clone()), error }
 }
 
 /// Opens a shell in a room, on the caller's terminal.
 pub(crate) fn shell(recipe: &RecipeId, mut room: Room) -> Result<Exit, Error> {
-    room.program = sandbox::Program::Path("/bin/sh".into());
-    room.args = vec!["-i".into()];
-    room.stdin = sandbox::Input::Inherit;
-    (room.stdout, room.stderr) = (Output::Inherit, Output::Inherit);
-    room.session = Session::Foreground;
-    room.limits = Limits::default();
-    room.env("TERM", "linux");
+    room.interactive(SHELL).env("TERM", TERMINAL);
     let run = || room.spawn()?.wait();
-    run().map(|outcome| outcome.exit).map_err(|error| Error::Room { recipe: Box::new(recipe.clone()), error })
+    run().map(|outcome| outcome.exit).map_err(|error| refused(recipe, error))
+}
+
+/// Opens a shell in a room whose script has ended, on the caller's terminal.
+pub(crate) fn shell_in(recipe: &RecipeId, kept: &Kept) -> Result<(), Error> {
+    let mut room = kept.shell(SHELL);
+    room.env("TERM", TERMINAL);
+    let run = || kept.enter(&room)?.wait();
+    run().map(drop).map_err(|error| refused(recipe, error))
 }
 
 /// In words how a script ended that did not end well.

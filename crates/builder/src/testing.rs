@@ -53,7 +53,7 @@ impl Builder<'_> {
         self.caches.builds().remove_tree(&name)?;
         let log = Log::new(self.caches.builds().create_file(&name, Mode::from_raw(0o644))?);
         events.building(recipe.id(), &path);
-        let log = self.run_script(&job, "test", &job.plan.test_room(), log, &path)?;
+        let log = self.run_script(&job, "test", &job.plan.test_room(), log, &path, events)?;
         log.finish().map(drop).map_err(io_error("write the log", &path))
     }
 

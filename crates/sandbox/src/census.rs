@@ -1,6 +1,6 @@
-//! Counting what runs in a room, from outside.
+//! Looking at what runs in a room, and asking it to end, from outside.
 
-use rustix::process::Pid;
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 /// Tasks and resident memory of all processes but the init.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,6 +21,43 @@ pub(crate) fn take(init: Option<Pid>) -> Census {
         census.resident += resident(pid);
     }
     census
+}
+
+/// Asks all descendants of `init` to end, those that are stopped too.
+pub(crate) fn ask_to_end(init: Option<Pid>) {
+    let Some(init) = init.map(|pid| pid.as_raw_nonzero().get()) else { return };
+    let mut pending = children(init);
+    while let Some(pid) = pending.pop() {
+        pending.extend(children(pid));
+        let Some(process) = Pid::from_raw(pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()) else {
+            continue;
+        };
+        // The number may have become somebody else's before it was opened; what is open now stays what it is.
+        if descends(pid, init) {
+            let _ = pidfd_send_signal(&process, Signal::TERM);
+            let _ = pidfd_send_signal(&process, Signal::CONT);
+        }
+    }
+}
+
+fn descends(mut pid: i32, ancestor: i32) -> bool {
+    // Parents may change meanwhile, but only to the ancestor: no chain is longer than the processes there are.
+    for _ in 0..1 << 22 {
+        if pid == ancestor {
+            return true;
+        }
+        match parent(pid) {
+            Some(next) if next > 0 => pid = next,
+            _ => return false,
+        }
+    }
+    false
+}
+
+fn parent(pid: i32) -> Option<i32> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name in parentheses may hold anything.
+    stat.rsplit_once(") ")?.1.split_ascii_whitespace().nth(1)?.parse().ok()
 }
 
 fn tasks(pid: i32) -> Vec<i32> {

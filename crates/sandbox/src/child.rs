@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -40,7 +41,7 @@ pub struct Child {
     begin: Instant,
     reaped: bool,
     terminal: bool,
-    _made: MadeDirectories,
+    made: Arc<MadeDirectories>,
     /// Dropped when everything inside has ended.
     last: Option<Last>,
 }
@@ -84,9 +85,14 @@ impl Child {
             begin,
             reaped: false,
             terminal,
-            _made: made,
+            made: Arc::new(made),
             last: None,
         }
+    }
+
+    /// The mount points made for the room.
+    pub(crate) fn made(&self) -> Arc<MadeDirectories> {
+        Arc::clone(&self.made)
     }
 
     /// Has `act` done when everything inside has ended.
@@ -170,10 +176,9 @@ impl Child {
         mut sink: impl FnMut(Stream, &[u8]) -> std::io::Result<()>,
         mut go_on: Option<&mut dyn FnMut() -> bool>,
     ) -> Result<Outcome, Error> {
-        let mut watch =
-            Watch { begin: self.begin, last_output: Instant::now(), last_sample: self.begin, seen: 0, cause: None };
+        let mut watch = Watch::new(self.begin);
         loop {
-            let asked = go_on.is_some().then_some(SAMPLE);
+            let asked = (go_on.is_some() && watch.cause.is_none()).then_some(SAMPLE);
             let ready = self.poll([watch.timeout(&self.limits), asked].into_iter().flatten().min())?;
             for (stream, readable) in [(Stream::Stdout, ready.out), (Stream::Stderr, ready.err)] {
                 if readable {
@@ -183,9 +188,15 @@ impl Child {
             if ready.ended {
                 break;
             }
-            let stopped = go_on.as_mut().is_some_and(|go_on| !go_on()).then_some(Limit::Stopped);
-            if let Some(cause) = stopped.or_else(|| watch.reached(&self.limits, self.pid)) {
-                watch.cause = Some(cause);
+            if watch.cause.is_none() {
+                let stopped = go_on.as_mut().is_some_and(|go_on| !go_on()).then_some(Limit::Stopped);
+                let Some(cause) = stopped.or_else(|| watch.reached(&self.limits, self.pid)) else { continue };
+                watch.end_for(cause, &self.limits);
+                if watch.is_patient() {
+                    census::ask_to_end(Pid::from_raw(self.pid));
+                }
+            }
+            if !watch.is_patient() {
                 self.kill()?;
                 self.poll_end()?;
                 break;
@@ -348,11 +359,31 @@ struct Watch {
     last_sample: Instant,
     seen: u64,
     cause: Option<Limit>,
+    /// Until when the processes inside have time to end by themselves, once there is a cause.
+    patience: Option<Instant>,
 }
 
 impl Watch {
+    fn new(begin: Instant) -> Self {
+        Self { begin, last_output: Instant::now(), last_sample: begin, seen: 0, cause: None, patience: None }
+    }
+
+    /// Notes why the room is to end. What runs away gets no time.
+    fn end_for(&mut self, cause: Limit, limits: &Limits) {
+        self.cause = Some(cause);
+        let gentle = matches!(cause, Limit::Wall | Limit::Silence | Limit::Stopped);
+        self.patience = limits.grace.filter(|_| gentle).and_then(|grace| Instant::now().checked_add(grace));
+    }
+
+    fn is_patient(&self) -> bool {
+        self.patience.is_some_and(|until| Instant::now() < until)
+    }
+
     /// Until something is to be looked at even if nothing happens.
     fn timeout(&self, limits: &Limits) -> Option<Duration> {
+        if self.cause.is_some() {
+            return self.patience.map(|until| until.saturating_duration_since(Instant::now()));
+        }
         let left = |since: Instant, most: Option<Duration>| most.map(|most| most.saturating_sub(since.elapsed()));
         let sample = (limits.processes.is_some() || limits.memory.is_some()).then_some(SAMPLE);
         [left(self.begin, limits.wall), left(self.last_output, limits.silence), left(self.last_sample, sample)]

@@ -31,6 +31,7 @@
 //!   when the program ends, when a limit is reached, when the [`Child`] is dropped, and when the process that holds it dies, by
 //!   whatever signal; the thread that spawned it does not matter. When `wait` returns nothing is left: no process, no mount
 //!   (with a [`Stock`] the mounts go a moment later).
+//!   A room from [`spawn_keeping`](Room::spawn_keeping) stays, for a shell in it, until its [`Kept`] is dropped.
 //! - **The truth**: an [`Error`] means that the program never ran, and says which step the kernel refused and what to do;
 //!   an [`Outcome`] is exactly how the program ended, with the [`Limit`] that ended it if one did.
 //! - **Same numbers**: files of the caller show as [`Ids`] inside, for root by id-mapped mounts, and what is written inside
@@ -66,6 +67,7 @@ mod changes;
 mod child;
 mod error;
 mod filter;
+mod kept;
 mod outcome;
 mod plan;
 mod probe;
@@ -81,6 +83,7 @@ mod sys;
 pub use changes::{Change, Changed, changes};
 pub use child::Child;
 pub use error::Error;
+pub use kept::Kept;
 pub use outcome::{Exit, Limit, Limits, Outcome, Stream, Usage};
 pub use probe::{Finding, Probe, probe};
 pub use remove::remove_tree;

@@ -22,6 +22,9 @@ pub struct Limits {
     pub open_files: Option<u64>,
     /// Bytes of the largest file that can be written.
     pub file_size: Option<u64>,
+    /// When the room is to end for want of time or output, or because the caller said stop: how long the processes inside have
+    /// between SIGTERM, which all of them get, and SIGKILL. `None` is no time, as for everything that runs away.
+    pub grace: Option<Duration>,
 }
 
 /// The limit that ended a room.
@@ -115,7 +118,8 @@ pub struct Usage {
 /// How a room ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcome {
-    /// The program's own end; signal 9 when a limit or [`Child::kill`](crate::Child::kill) ended it.
+    /// The program's own end, also within [`Limits::grace`]; signal 9 when a limit or [`Child::kill`](crate::Child::kill) ended
+    /// it.
     pub exit: Exit,
     /// The limit that was reached, if one was.
     pub cause: Option<Limit>,

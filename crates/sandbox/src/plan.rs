@@ -65,6 +65,26 @@ pub(crate) fn plan(room: &Room, caller: &Caller, blank: &Blank) -> Result<Plan, 
     Ok(Plan { steps, early, made })
 }
 
+/// The steps that make a room of `blank` ready again, in which `room` was made before and has ended.
+pub(crate) fn plan_again(room: &Room, caller: &Caller, blank: &Blank) -> Result<Plan, Error> {
+    let (outside, inside) = (Steps::default(), Steps::default());
+    let mut planner = Planner { room, caller, blank, outside, inside, made: MadeDirectories::default() };
+    planner.outside("naming the host", Step::HostName { name: room.hostname.clone().into_bytes() });
+    let proc = room.proc.then(|| planner.proc());
+    // Its uppermost root, which the one who enters is given, is the room's.
+    let root = planner.slot();
+    planner.inside("entering the room's mounts", Step::Open { slot: root, dir: None, path: c"/".to_owned() });
+    if let Some(proc) = proc {
+        planner.fresh_proc(root, proc)?;
+    }
+    let Planner { outside: mut steps, inside, made, .. } = planner;
+    let namespace = blank.mounts.as_raw_fd();
+    steps.push("entering the room's mounts", Step::Enter { namespace, kind: libc::CLONE_NEWNS });
+    let early = steps.steps.len();
+    steps.append(inside);
+    Ok(Plan { steps, early, made })
+}
+
 /// Refuses what no kernel could make.
 pub(crate) fn check(room: &Room) -> Result<(), Error> {
     for target in targets(room) {
@@ -426,8 +446,7 @@ impl Planner<'_> {
     /// What the blank has already, and `/proc`.
     fn own_mounts(&mut self, root: Slot, blank: Slot, proc: Option<Slot>) -> Result<(), Error> {
         if let Some(proc) = proc {
-            self.place(STEP_PROC, proc, root, Path::new("/proc"), true)?;
-            self.cover(proc)?;
+            self.fresh_proc(root, proc)?;
         }
         let room = self.room;
         let ready = [(room.sys.is_some(), "/sys"), (room.dev, "/dev"), (room.tmp.is_some(), "/tmp")];
@@ -439,6 +458,11 @@ impl Planner<'_> {
             );
         }
         Ok(())
+    }
+
+    fn fresh_proc(&mut self, root: Slot, proc: Slot) -> Result<(), Error> {
+        self.place(STEP_PROC, proc, root, Path::new("/proc"), true)?;
+        self.cover(proc)
     }
 
     /// A fresh `/proc`, detached. Made outside: the kernel gives an ordinary user one only where he sees another.

@@ -50,9 +50,23 @@ pub(crate) fn spawn_of(
         Some(blank) => blank,
         None => Blank::make(&kind, &maps)?,
     };
-    let Plan { steps, early, made } = plan(room, &caller, &blank)?;
-    let mut io = Stdio { pty: blank.pty.take(), ..Stdio::default() };
-    let payload = payload(room, &caller, &blank, &mut io)?;
+    let plan = plan(room, &caller, &blank)?;
+    let pty = blank.pty.take();
+    Ok((enter_blank(room, &caller, &blank, plan, pty, begin)?, blank))
+}
+
+/// Does `plan` in a blank, and starts the program there.
+pub(crate) fn enter_blank(
+    room: &Room,
+    caller: &Caller,
+    blank: &Blank,
+    plan: Plan,
+    pty: Option<OwnedFd>,
+    begin: Instant,
+) -> Result<Child, Error> {
+    let Plan { steps, early, made } = plan;
+    let mut io = Stdio { pty, ..Stdio::default() };
+    let payload = payload(room, caller, blank, &mut io)?;
     let (alive_read, alive) = started("making a pipe", pipe_with(PipeFlags::CLOEXEC))?;
     let (status, status_write) = started("making a pipe", pipe_with(PipeFlags::CLOEXEC))?;
     let launch = Launch {
@@ -70,7 +84,7 @@ pub(crate) fn spawn_of(
         Refused::Setup(failure, _) if failure.step == EXEC => exec_error(room, failure.errno),
         other => explain(&steps.names, other),
     })?;
-    Ok((Child::new(entered, io.child, alive, status, room, begin, made), blank))
+    Ok(Child::new(entered, io.child, alive, status, room, begin, made))
 }
 
 /// A copy whose number is not one of those that the init uses.
@@ -137,7 +151,7 @@ fn own_map(kind: &str) -> Result<Vec<Extent>, Error> {
 }
 
 /// Who makes the room and, for root, the maps of the program.
-fn caller(room: &Room) -> Result<(Caller, Maps), Error> {
+pub(crate) fn caller(room: &Room) -> Result<(Caller, Maps), Error> {
     let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
     let user = || {
         let range = room.range.map(|count| range::maps(room.program_ids(), (uid, gid), count)).transpose()?;

@@ -89,6 +89,52 @@ fn case_32_the_time_limit_ends_a_program_that_stopped_itself() {
 }
 
 #[test]
+fn case_32_a_grace_time_lets_everything_inside_end_by_itself() {
+    let base = Base::new();
+    let patient = Some(Duration::from_secs(60));
+    // Its own sleep is asked, too, or the shell would wait for it.
+    for script in
+        ["trap 'echo bye; exit 7' TERM; sleep 1000", "trap 'echo bye; exit 7' TERM; kill -STOP $$; sleep 1000"]
+    {
+        let mut room = base.sh(script);
+        (room.limits.wall, room.limits.grace) = (Some(Duration::from_millis(300)), patient);
+        let (outcome, out, _) = run(&room);
+        assert_eq!((outcome.exit, outcome.cause, out.as_str()), (Exit::Code(7), Some(Limit::Wall), "bye\n"));
+        assert!(outcome.usage.wall < Duration::from_secs(60));
+    }
+    let mut room = base.sh("trap 'exit 8' TERM; echo up; sleep 1000");
+    room.limits.grace = patient;
+    let (up, mut asked) = (std::cell::Cell::new(false), 0);
+    let outcome = room.spawn().unwrap().wait_while(
+        |_, _| {
+            up.set(true);
+            Ok(())
+        },
+        || {
+            asked += 1;
+            !up.get()
+        },
+    );
+    let outcome = outcome.unwrap();
+    assert_eq!((outcome.exit, outcome.cause), (Exit::Code(8), Some(Limit::Stopped)));
+}
+
+#[test]
+fn case_32_who_does_not_use_the_grace_time_is_ended_after_it() {
+    let base = Base::new();
+    let mut room = base.sh("trap '' TERM; while :; do sleep 1000; done");
+    (room.limits.wall, room.limits.grace) = (Some(Duration::from_millis(100)), Some(Duration::from_millis(300)));
+    let (outcome, ..) = run(&room);
+    assert_eq!((outcome.exit, outcome.cause), (Exit::Signal(9), Some(Limit::Wall)));
+    assert!(outcome.usage.wall >= Duration::from_millis(400));
+    // What runs away is ended at once.
+    let mut room = base.sh("trap 'exit 7' TERM; yes; exit 7");
+    (room.limits.log_bytes, room.limits.grace) = (Some(1000), Some(Duration::from_secs(60)));
+    let (outcome, ..) = run(&room);
+    assert_eq!((outcome.exit, outcome.cause), (Exit::Signal(9), Some(Limit::LogBytes)));
+}
+
+#[test]
 fn case_31_silence_ends_the_room_and_output_postpones_it() {
     let base = Base::new();
     let mut room = base.sh("for i in 1 2 3 4; do echo $i; sleep 0.2; done; sleep 1000");

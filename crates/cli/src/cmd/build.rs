@@ -52,6 +52,9 @@ pub struct Args {
     /// Open a shell in the room instead of running the build.
     #[arg(long, conflicts_with_all = ["into", "output"])]
     shell: bool,
+    /// When a script fails, open a shell in its room as the script left it.
+    #[arg(long, conflicts_with = "shell")]
+    shell_on_failure: bool,
     /// Fetch nothing.
     #[arg(long)]
     offline: bool,
@@ -70,6 +73,7 @@ pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
     let mut options = BuildOptions {
         rebuild: args.rebuild,
         keep_failed: args.keep,
+        shell_on_failure: args.shell_on_failure,
         offline: args.offline,
         ..BuildOptions::default()
     };

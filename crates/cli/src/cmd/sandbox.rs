@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use sandbox::{
-    Access, Error, Ids, Input, Limit, Limits, Mount, Net, Outcome, Output, Owner, Room, Root, Session, SetId, Sysfs,
-    Upper,
+    Access, Child, Error, Ids, Input, Kept, Limit, Limits, Mount, Net, Outcome, Output, Owner, Room, Root, Session,
+    SetId, Sysfs, Upper,
 };
 use serde_json::{Value, json};
 
@@ -94,6 +94,9 @@ pub struct Args {
     /// Refuse setid bits, file capabilities and other extended attributes.
     #[arg(long)]
     no_setid: bool,
+    /// When the command fails, open /bin/sh in its room as the command left it; the exit code stays the command's.
+    #[arg(long, conflicts_with_all = ["shell", "pty"])]
+    shell_on_failure: bool,
     /// Give the command a terminal of its own, on which nobody types; what it writes there comes out as it is.
     #[arg(long, conflicts_with = "shell")]
     pty: bool,
@@ -103,6 +106,9 @@ pub struct Args {
     /// End the room after this many seconds.
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     timeout: Option<Duration>,
+    /// At --timeout or Ctrl-C ask everything inside to end (SIGTERM) and give it so many seconds to.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    grace: Option<Duration>,
     /// End the room when it uses more memory (K, M, G, T are powers of 1024).
     #[arg(long, value_name = "SIZE", value_parser = size)]
     memory: Option<u64>,
@@ -159,7 +165,11 @@ pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
     // In a shared terminal the program gets Ctrl-C itself and decides what it means.
     let go_on = || signals::pending().is_none_or(|signal| shared && signal == signal_hook::consts::SIGINT);
     let show = |_, bytes: &[u8]| std::io::stdout().write_all(bytes).and_then(|()| std::io::stdout().flush());
-    let result = room.spawn().and_then(|child| child.wait_while(show, go_on));
+    let (child, kept) = match spawn(args, &room) {
+        Ok((child, kept)) => (Ok(child), kept),
+        Err(error) => (Err(error), None),
+    };
+    let result = child.and_then(|child| child.wait_while(show, go_on));
     if let Some(status) = &mut status {
         writeln!(status, "{}", status_line(&result))
             .context("the status could not be written to the --json-status descriptor")?;
@@ -169,6 +179,12 @@ pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
             if let Some(limit) = outcome.cause.filter(|limit| *limit != Limit::Stopped) {
                 voice.error(format_args!("the room was ended by {limit}"));
             }
+            if let Some(kept) = kept.filter(|_| !outcome.success() && outcome.cause != Some(Limit::Stopped)) {
+                voice.status(format_args!("the command ended with {}; this shell is in its room", outcome.exit));
+                if let Err(error) = shell(&kept) {
+                    voice.error(&error);
+                }
+            }
             Ok(outcome.exit.code())
         }
         Err(error) => {
@@ -176,6 +192,23 @@ pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
             Ok(exit::SANDBOX)
         }
     }
+}
+
+/// Starts the command; the room stays if a shell may be wanted in it.
+fn spawn(args: &Args, room: &Room) -> Result<(Child, Option<Kept>), Error> {
+    if args.shell_on_failure {
+        return room.spawn_keeping().map(|(child, kept)| (child, Some(kept)));
+    }
+    Ok((room.spawn()?, None))
+}
+
+/// Runs a shell in the room of a command that has ended.
+fn shell(kept: &Kept) -> Result<Outcome, Error> {
+    let mut room = kept.shell(SHELL);
+    if let Some(terminal) = std::env::var_os("TERM") {
+        room.env("TERM", terminal);
+    }
+    kept.enter(&room)?.wait()
 }
 
 fn room(args: &Args) -> anyhow::Result<Room> {
@@ -202,6 +235,7 @@ fn room(args: &Args) -> anyhow::Result<Room> {
     }
     room.limits = Limits {
         wall: args.timeout,
+        grace: args.grace,
         memory: args.memory,
         processes: args.pids,
         file_size: args.ulimit_file,
