@@ -11,13 +11,13 @@ use crate::error::Result;
 use crate::layout::{Fate, Layout, Made, MadeContent, Staging, What};
 use crate::plan::Work;
 use crate::regenerate::content;
-use crate::request::Unowned;
+use crate::request::{Content, Unowned};
 use crate::rights::Rights;
 use crate::space::Space;
 use crate::stage::Staged;
 use crate::step::{Step, staged_path};
 use crate::tree::{Before, EntryRef, Packages};
-use crate::{Error, Finding, InstallDb, Notice, Operation, Progress};
+use crate::{Error, Finding, Forgotten, InstallDb, Notice, Operation, Progress, kept, stock};
 
 /// A transaction for which nothing was found that speaks against it.
 #[derive(Debug)]
@@ -31,12 +31,13 @@ pub struct Checked<'db, 'p> {
 }
 
 impl<'db, 'p> Checked<'db, 'p> {
-    pub(crate) fn new(db: &'db mut InstallDb, work: Work<'p>, findings: Vec<Finding>) -> Result<Self> {
+    pub(crate) fn new(db: &'db mut InstallDb, mut work: Work<'p>, findings: Vec<Finding>) -> Result<Self> {
         let mut findings = findings;
         let metas = work.incoming.iter().map(|incoming| incoming.record.meta());
         let accounts = Accounts::plan(&db.root, metas, work.time, &mut findings)?;
         let rights = Rights::new(accounts.principals());
-        let (layout, findings) = Survey::new(db, &work, &rights, findings).run(&accounts)?;
+        let (layout, mut findings) = Survey::new(db, &work, &rights, findings).run(&accounts)?;
+        stock::locate(db, &mut work, &layout, &mut findings)?;
         if !findings.is_empty() {
             return Err(Error::Refused(findings));
         }
@@ -51,6 +52,11 @@ impl<'db, 'p> Checked<'db, 'p> {
     /// What the user should hear of.
     pub fn notices(&self) -> &[Notice] {
         &self.layout.notices
+    }
+
+    /// What of the past is forgotten.
+    pub fn forgotten(&self) -> Forgotten {
+        self.layout.keeping.forgotten
     }
 
     /// Writes every new file beside its target, checks its content, and asks the scripts that may refuse.
@@ -111,6 +117,8 @@ impl<'a> Survey<'a> {
         self.survey_nodes()?;
         self.survey_orphans()?;
         self.place_accounts(accounts)?;
+        let (keeping, forgotten) = kept::plan(self.db, self.work, &mut self.space)?;
+        self.remove.extend(forgotten);
         self.check_rights()?;
         self.space.add_database(self.root, self.work)?;
         self.space.check(self.root, &mut self.findings)?;
@@ -120,6 +128,7 @@ impl<'a> Survey<'a> {
             fates: self.fates,
             made: self.made,
             notices: self.notices,
+            keeping,
         };
         Ok((layout, self.findings))
     }
@@ -198,12 +207,35 @@ impl<'a> Survey<'a> {
         let is_dir = matches!(entry.kind, EntryKind::Dir { .. });
         match stat {
             _ if !self.can_make(entry) => Ok(Some(Fate::Absent)),
-            None => self.stage(node).map(Some),
+            None => self.absent(node).map(Some),
             Some(stat) if is_dir && stat.kind == FileKind::Dir => Ok(Some(self.existing_folder(node, stat))),
             Some(stat) if is_dir => self.folder_over_file(node, stat),
             Some(stat) if stat.kind == FileKind::Dir => self.file_over_folder(node).map(Some),
             Some(stat) => self.existing_file(node, stat).map(Some),
         }
+    }
+
+    /// Where nothing is, the package's comes, unless it comes back and its administrator's version is there still.
+    fn absent(&mut self, node: usize) -> Result<Fate> {
+        let entry = self.entry(node);
+        if !self.returns(node) || !entry.uses.contains(&Use::Config) {
+            return self.stage(node);
+        }
+        let package = self.package(node);
+        let Some(saved) = self.db.saved_as(&package, &entry.path)? else { return self.stage(node) };
+        let is_file = self.root.stat(&saved)?.is_some_and(|stat| stat.kind == FileKind::File);
+        if !is_file || self.db.owner_except(&saved, &HashSet::new())?.is_some() {
+            return self.stage(node);
+        }
+        self.space.enter(self.root, entry.path.parent())?;
+        self.push_staging(entry.path.clone(), What::Save(saved.clone()));
+        self.clear.push(Step::Remove(saved));
+        Ok(Fate::Stays)
+    }
+
+    /// Whether the node's package comes back to where it was before.
+    fn returns(&self, node: usize) -> bool {
+        self.work.incoming[self.work.tree.nodes[node].source.package].returns
     }
 
     /// Plans to place the node at its path.
@@ -340,7 +372,7 @@ impl<'a> Survey<'a> {
         if disk.is_some() && (disk == new || disk == old) {
             return self.stage(node);
         }
-        if old.is_some() && old == new {
+        if (old.is_some() && old == new) || self.is_as_before(node, old, new)? {
             return Ok(Fate::Stays);
         }
         if let Some(target) = self.free_name(&entry.path, b".new", self.package(node))? {
@@ -348,6 +380,30 @@ impl<'a> Survey<'a> {
             self.stage_at(node, target, What::Beside(node))?;
         }
         Ok(Fate::Stays)
+    }
+
+    /// Whether a file was changed already when the version that goes now came, and is what it should be again. That version
+    /// had left its own beside it, which goes with it. Where its own is not there any more, nobody knows, and the file is
+    /// taken for such a one if the old content is not there either.
+    fn is_as_before(&mut self, node: usize, old: Option<Digest>, new: Option<Digest>) -> Result<bool> {
+        if !self.returns(node) {
+            return Ok(false);
+        }
+        let path = &self.entry(node).path;
+        let is_file = |path: &PkgPath| -> Result<bool> {
+            Ok(self.root.stat(path)?.is_some_and(|stat| stat.kind == FileKind::File))
+        };
+        if let Ok(beside) = path.with_file_name(&[path.file_name(), b".new"].concat())
+            && is_file(&beside)?
+            && Some(digest_of(self.root, &beside)?) == old
+            && self.db.owner_except(&beside, &HashSet::new())?.is_none()
+        {
+            self.clear.push(Step::Remove(beside));
+            return Ok(true);
+        }
+        let package = self.work.tree.nodes[node].source.package;
+        let is_stock = matches!(self.work.contents[package], Content::Stock(_));
+        Ok(is_stock && new.is_none_or(|new| !matches!(kept::find(self.db, new), Ok(Some(_)))))
     }
 
     /// The path with an ending, if nothing but an earlier file of this ending stands there; otherwise a finding.
@@ -522,7 +578,7 @@ fn is_same(root: &Root, entry: &Entry, stat: &Stat) -> Result<bool> {
     })
 }
 
-fn digest_of(root: &Root, path: &PkgPath) -> Result<Digest> {
+pub(crate) fn digest_of(root: &Root, path: &PkgPath) -> Result<Digest> {
     let file = root.open_file(path)?;
     digest_file(file).map_err(|error| pkgfs::Error::new("read the file", root.path().join(path), error).into())
 }

@@ -14,7 +14,7 @@ use crate::plan::Work;
 use crate::rows::{self, PackageRows};
 use crate::script::Call;
 use crate::stage::Findings;
-use crate::{Error, InstallDb, Notice, Operation, PackageVersion, PendingScript, Unset, order, pending, recover};
+use crate::{Error, InstallDb, Notice, Operation, PackageVersion, PendingScript, Unset, order, past, pending, recover};
 
 /// A transaction that is decided: its rows are in the database and the journal says so. What is left are the renames
 /// and removals; if they are not done now, the next one who opens the database does them.
@@ -46,22 +46,26 @@ pub(crate) fn decide(db: &mut InstallDb, txn: i64, work: &Work<'_>, layout: &Lay
     let installed = db.installed_mut();
     let (root, conn) = (&installed.root, &mut installed.conn);
     std::thread::scope(|scope| {
-        let syncing = scope.spawn(|| recover::sync_filesystems(root, &layout.steps));
+        let syncing = scope.spawn(|| recover::sync_filesystems(root, &layout.steps, layout.keeping.is_staged()));
         let path = crate::error::path_of(conn);
         let failed = |source| Error::sqlite("write the packages", path.clone(), source);
         let change = conn.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
-        write(&change, txn, work, found).map_err(failed)?;
+        write(&change, txn, work, layout, found).map_err(failed)?;
         journal::set_state(&change, State::Committed)?;
         syncing.join().expect("a sync does not panic")?;
         change.commit().map_err(failed)
     })
 }
 
-fn write(conn: &Connection, txn: i64, work: &Work<'_>, found: &Findings) -> rusqlite::Result<()> {
+fn write(conn: &Connection, txn: i64, work: &Work<'_>, layout: &Layout, found: &Findings) -> rusqlite::Result<()> {
     if !work.options.skip_scripts {
         pending::save(conn, txn, &scripts_after(conn, work, found)?)?;
     }
+    let stays = |id| work.incoming.iter().any(|incoming| incoming.record.id() == id);
     for outgoing in &work.outgoing {
+        if layout.keeping.records && !stays(outgoing.record.id()) {
+            past::store(conn, outgoing.row, txn)?;
+        }
         rows::delete(conn, outgoing.row, &outgoing.record)?;
     }
     let unset = by_package(work, &found.unset);
@@ -76,7 +80,16 @@ fn write(conn: &Connection, txn: i64, work: &Work<'_>, found: &Findings) -> rusq
     for name in &work.removed {
         wish(conn, txn, name, false)?;
     }
-    write_changes(conn, txn, work)
+    for known in &work.wishes {
+        wish(conn, txn, &known.name, known.wanted)?;
+    }
+    write_changes(conn, txn, work)?;
+    for notice in &layout.notices {
+        if let Notice::Saved { path, saved } = notice {
+            past::note_saved(conn, txn, path, saved)?;
+        }
+    }
+    layout.keeping.save(conn, txn)
 }
 
 /// Adds a name to what is wanted, or takes it away, and writes down where that changed something.
@@ -87,7 +100,8 @@ fn wish(conn: &Connection, txn: i64, name: &PackageName, wanted: bool) -> rusqli
         false => conn.prepare_cached("DELETE FROM wanted WHERE name = ?")?.execute([name])?,
     };
     if changed > 0 {
-        let mut statement = conn.prepare_cached("INSERT INTO wishes (txn, name, wanted) VALUES (?, ?, ?)")?;
+        let mut statement =
+            conn.prepare_cached("INSERT OR REPLACE INTO wishes (txn, name, wanted) VALUES (?, ?, ?)")?;
         statement.execute((txn, name, wanted))?;
     }
     Ok(())

@@ -1,7 +1,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use pkgtypes::{PackageName, PkgPath};
+use pkgtypes::{Digest, PackageName, PkgPath};
 use rusqlite::Connection;
 
 use crate::zpkg::ZpkgProblem;
@@ -92,6 +92,24 @@ pub enum Error {
         /// The number.
         txn: i64,
     },
+    /// A transaction can not be taken back alone, because a later one built on it.
+    #[error("transaction {txn} can not be undone alone: transaction {later} changed `{name}` after it")]
+    ChangedSince {
+        /// The transaction.
+        txn: i64,
+        /// A package that is not as it left it.
+        name: PackageName,
+        /// The transaction that changed that last.
+        later: i64,
+    },
+    /// A content that was there when it was looked for is another one.
+    #[error("the content {digest} of `{package}`, which was there a moment ago, was changed")]
+    Spoilt {
+        /// The package.
+        package: PackageName,
+        /// The content.
+        digest: Digest,
+    },
     /// The plan names a package twice.
     #[error("package `{name}` stands in the plan twice")]
     Twice {
@@ -148,7 +166,7 @@ pub enum Error {
     #[error("nothing was changed: /{path} was edited by somebody else meanwhile; try again")]
     Overtaken {
         /// The file.
-        path: pkgtypes::PkgPath,
+        path: PkgPath,
     },
     /// The caller stopped the transaction; nothing was changed.
     #[error("stopped by request; nothing was changed")]
@@ -199,7 +217,11 @@ impl Error {
             Self::NoDatabase { .. } | Self::NotInstalled { .. } | Self::NoTransaction { .. } => ErrorKind::Unknown,
             Self::Busy { .. } | Self::Unfinished { .. } | Self::Overtaken { .. } => ErrorKind::Busy,
             Self::Unmet(_) => ErrorKind::NoSolution,
-            Self::Refused(_) | Self::Twice { .. } | Self::Script { .. } | Self::Changed { .. } => ErrorKind::Refused,
+            Self::Refused(_)
+            | Self::Twice { .. }
+            | Self::Script { .. }
+            | Self::Changed { .. }
+            | Self::ChangedSince { .. } => ErrorKind::Refused,
             Self::Package { .. } | Self::OtherPackage { .. } => ErrorKind::Malformed,
             Self::Zpkg { problem, .. } => problem.kind(),
             _ => ErrorKind::Failed,

@@ -1,20 +1,22 @@
 //! Writing everything new beside its target.
 
 use std::collections::HashMap;
-use std::io::{Read as _, Write as _};
+use std::fs::File;
+use std::io::{self, Read, Write as _};
 use std::ops::ControlFlow;
 
 use pkgformat::{BlobReader, Entry, EntryKind, Reader, ScriptKind};
 use pkgfs::{Batch, FileKind, Place, Root, fd};
-use pkgtypes::{Digest, Mode, PackageName, PkgPath, Timestamp};
+use pkgtypes::{Digest, Hasher, Mode, PackageName, PkgPath, Timestamp};
 
 use crate::account_file::Attributes;
 use crate::error::Result;
 use crate::layout::{Fate, Layout, MadeContent, What};
 use crate::plan::Work;
-use crate::request::Source;
+use crate::request::{Content, Source};
 use crate::rights::{Grant, Rights, plain};
 use crate::stage::{Findings, Script};
+use crate::stock::Stock;
 use crate::tree::{Node, Packages};
 use crate::writer::{Failed, Target, Writers, given};
 use crate::{Error, Event, InstallDb, Progress, Unset};
@@ -33,16 +35,17 @@ pub(crate) fn fill(
     rights: &Rights,
     progress: &mut dyn Progress,
 ) -> Result<Findings> {
-    let Work { incoming, readers, outgoing, tree, time, .. } = work;
+    let Work { incoming, contents, outgoing, tree, time, .. } = work;
     let packages = Packages { incoming, outgoing };
     let paths = staged_paths(packages, &tree.nodes, layout, txn);
     let mut unset: Vec<Unset> = tree.nodes.iter().map(|node| initial(packages.entry(node), rights)).collect();
     let shape = Shape { root: db.root(), packages, nodes: &tree.nodes, layout, rights, txn, paths: &paths };
+    layout.keeping.stage(db.root(), txn)?;
     shape.save_changed()?;
     shape.make_folders()?;
     shape.make_others(*time)?;
     shape.make_nodes(&mut unset)?;
-    let scripts = shape.make_files(readers, &mut unset, progress)?;
+    let scripts = shape.make_files(contents, &mut unset, progress)?;
     shape.make_hard_links()?;
     shape.finish_folders(&mut unset)?;
     Ok(Findings { unset, scripts })
@@ -222,7 +225,7 @@ impl<'a> Shape<'a> {
     /// Reads every package to its end, verifies it, and makes its files meanwhile.
     fn make_files(
         &self,
-        readers: &mut [Reader<Source<'_>>],
+        contents: &mut [Content<'_>],
         unset: &mut [Unset],
         progress: &mut dyn Progress,
     ) -> Result<Vec<Script>> {
@@ -231,8 +234,13 @@ impl<'a> Shape<'a> {
         let missing = std::thread::scope(|scope| {
             let mut writers = Writers::new(scope, self.root);
             let mut read = Ok(());
-            for (package, reader) in readers.iter_mut().enumerate() {
-                read = self.read_package(package, reader, &mut writers, &mut scripts, &mut meter);
+            for (package, content) in contents.iter_mut().enumerate() {
+                read = match content {
+                    Content::Package(reader) => {
+                        self.read_package(package, reader, &mut writers, &mut scripts, &mut meter)
+                    }
+                    Content::Stock(stock) => self.read_stock(package, stock, &mut writers, &mut scripts, &mut meter),
+                };
                 if read.is_err() {
                     break;
                 }
@@ -278,9 +286,60 @@ impl<'a> Shape<'a> {
                 writers.write(files.into_iter(), content)?;
             } else if !files.is_empty() {
                 let pieces = writers.stream(files)?;
-                read_pieces(blob, |piece| pieces.send(piece).map_err(|_| Interruption::Writers), malformed)?;
+                let failed = |error: io::Error| malformed(error.into());
+                read_pieces(blob, |piece| pieces.send(piece).map_err(|_| Interruption::Writers), failed)?;
             }
             meter.add(name, size)?;
+        }
+        Ok(())
+    }
+
+    /// Reads what is staged of a package that comes back, and verifies it.
+    fn read_stock<'scope>(
+        &self,
+        package: usize,
+        stock: &Stock,
+        writers: &mut Writers<'scope, 'a>,
+        scripts: &mut Vec<Script>,
+        meter: &mut Meter<'_>,
+    ) -> Result<(), Interruption>
+    where
+        'a: 'scope,
+    {
+        let meta = self.packages.incoming[package].record.meta();
+        for (kind, digest) in meta.scripts.iter() {
+            let content = stock.scripts.get(&digest).cloned();
+            let content = content.ok_or_else(|| Error::Spoilt { package: meta.name.clone(), digest })?;
+            scripts.push(Script { package, kind, digest, content });
+        }
+        let mut targets: Vec<(Digest, Targets<'a>)> = self.targets(package).into_iter().collect();
+        targets.sort_by(|(_, a), (_, b)| a[0].path.cmp(&b[0].path));
+        for (digest, files) in targets {
+            let EntryKind::File { size, .. } = files[0].entry.kind else { continue };
+            if size == 0 {
+                writers.write(files.into_iter(), Vec::new())?;
+                continue;
+            }
+            let mut content = Checking::new(stock.open(self.root, &meta.name, digest)?, size);
+            let spoilt = || Interruption::Other(Error::Spoilt { package: meta.name.clone(), digest });
+            let failed = |error| {
+                Interruption::Other(pkgfs::Error::new("read a kept content of", self.root.path(), error).into())
+            };
+            if size <= WHOLE {
+                let mut whole = Vec::new();
+                content.read_to_end(&mut whole).map_err(failed)?;
+                if !content.is(digest) {
+                    return Err(spoilt());
+                }
+                writers.write(files.into_iter(), whole)?;
+            } else {
+                let pieces = writers.stream(files)?;
+                read_pieces(&mut content, |piece| pieces.send(piece).map_err(|_| Interruption::Writers), failed)?;
+                if !content.is(digest) {
+                    return Err(spoilt());
+                }
+            }
+            meter.add(&meta.name, size)?;
         }
         Ok(())
     }
@@ -318,6 +377,12 @@ enum Interruption {
     Other(Error),
 }
 
+impl From<Error> for Interruption {
+    fn from(error: Error) -> Self {
+        Self::Other(error)
+    }
+}
+
 impl From<Failed> for Interruption {
     fn from(_: Failed) -> Self {
         Self::Writers
@@ -333,18 +398,41 @@ fn read_whole(mut blob: BlobReader<'_, Source<'_>>) -> pkgformat::Result<Vec<u8>
 }
 
 fn read_pieces<E>(
-    mut blob: BlobReader<'_, Source<'_>>,
+    mut content: impl Read,
     mut take: impl FnMut(Vec<u8>) -> Result<(), E>,
-    malformed: impl Fn(pkgformat::Error) -> E,
+    failed: impl Fn(io::Error) -> E,
 ) -> Result<(), E> {
     loop {
         let mut piece = Vec::with_capacity(PIECE);
-        let read = blob.by_ref().take(PIECE as u64).read_to_end(&mut piece);
-        read.map_err(|error| malformed(error.into()))?;
+        content.by_ref().take(PIECE as u64).read_to_end(&mut piece).map_err(&failed)?;
         if piece.is_empty() {
             return Ok(());
         }
         take(piece)?;
+    }
+}
+
+/// A content that is held against its digest while it is read; never more of it than was promised.
+struct Checking {
+    file: io::Take<File>,
+    hasher: Hasher,
+}
+
+impl Checking {
+    fn new(file: File, size: u64) -> Self {
+        Self { file: file.take(size), hasher: Hasher::new() }
+    }
+
+    fn is(self, digest: Digest) -> bool {
+        self.hasher.finish() == digest
+    }
+}
+
+impl Read for Checking {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.file.read(buffer)?;
+        self.hasher.update(&buffer[..length]);
+        Ok(length)
     }
 }
 

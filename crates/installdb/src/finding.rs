@@ -131,6 +131,15 @@ pub enum Finding {
         /// Which number.
         what: &'static str,
     },
+    /// A package can not come back, because something of it was not kept and is nowhere else.
+    NotKept {
+        /// The package.
+        package: PackageName,
+        /// A file whose content is missing; `None` where nothing is known of the package any more.
+        path: Option<PkgPath>,
+        /// How many more contents are missing.
+        more: usize,
+    },
     /// The file system has too little space.
     NoSpace {
         /// A path on the file system; `None` is the root's top.
@@ -208,6 +217,14 @@ impl fmt::Display for Finding {
                 write!(f, "`{package}` is for {arch}, and this machine is {}", Arch::host())
             }
             Self::TooLarge { package, what } => write!(f, "the {what} of `{package}` is too large for the database"),
+            Self::NotKept { package, path: None, .. } => {
+                write!(f, "`{package}` can not be brought back: its record is not kept any more")
+            }
+            Self::NotKept { package, path: Some(path), more } => {
+                write!(f, "`{package}` can not be brought back: the content of /{path}")?;
+                let others = if *more > 0 { format!(" and of {more} more") } else { String::new() };
+                write!(f, "{others} is nowhere to be found")
+            }
             Self::NoSpace { path, needed, free } => {
                 write!(f, "{needed} bytes are needed on the file system of {}, {free} are free", Folder(path.as_ref()))
             }

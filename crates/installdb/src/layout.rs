@@ -1,6 +1,7 @@
 use pkgtypes::{ParseError, PkgPath};
 
 use crate::account_file::Attributes;
+use crate::kept::Keeping;
 use crate::step::{Step, staged_path};
 
 /// What becomes of a path on the disk.
@@ -65,6 +66,7 @@ pub(crate) struct Layout {
     /// A folder before what is in it.
     pub(crate) made: Vec<Made>,
     pub(crate) notices: Vec<Notice>,
+    pub(crate) keeping: Keeping,
 }
 
 impl Layout {

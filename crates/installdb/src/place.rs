@@ -11,6 +11,11 @@ pub(crate) fn folder() -> PkgPath {
     fixed("var/lib/kista")
 }
 
+/// Contents that went and may come back.
+pub(crate) fn kept() -> PkgPath {
+    fixed("var/lib/kista/kept")
+}
+
 /// The database.
 pub(crate) fn database() -> PkgPath {
     fixed("var/lib/kista/install.db")

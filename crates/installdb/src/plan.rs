@@ -7,18 +7,20 @@ use crate::check::Checked;
 use crate::error::{DbResult as _, Result};
 use crate::outgoing::Outgoing;
 use crate::relations::After;
-use crate::request::{Arriving, Incoming, Options, Request, Source};
+use crate::request::{Arriving, Content, Incoming, Options, Request};
 use crate::tree::{self, Packages, Tree};
-use crate::{Error, Finding, InstallDb, Operation, PackageVersion, Unmet, User, order};
+use crate::{Error, Finding, InstallDb, Operation, PackageVersion, Retention, Unmet, User, Wish, order};
 
 /// What all states of a transaction carry along.
 #[derive(Debug)]
 pub(crate) struct Work<'p> {
     pub(crate) incoming: Vec<Arriving>,
     /// Where their contents come from, in the same order.
-    pub(crate) readers: Vec<pkgformat::Reader<Source<'p>>>,
+    pub(crate) contents: Vec<Content<'p>>,
     pub(crate) outgoing: Vec<Outgoing>,
     pub(crate) removed: Vec<PackageName>,
+    pub(crate) wishes: Vec<Wish>,
+    pub(crate) retention: Option<Retention>,
     pub(crate) operations: Vec<Operation>,
     pub(crate) tree: Tree,
     pub(crate) time: pkgtypes::Timestamp,
@@ -70,7 +72,7 @@ impl InstallDb {
     /// still to do.
     pub fn plan<'db, 'p>(&'db mut self, request: Request<'p>) -> Result<Plan<'db, 'p>> {
         self.refuse_unfinished()?;
-        let Request { install, remove, time, argv, user, options } = request;
+        let Request { install, remove, wishes, retention, time, argv, user, options } = request;
         refuse_repetition(&install, &remove)?;
         let mut outgoing = Vec::new();
         for incoming in &install {
@@ -80,7 +82,7 @@ impl InstallDb {
             let known = Outgoing::load(self, name)?;
             outgoing.push(known.ok_or_else(|| Error::NotInstalled { name: name.clone() })?);
         }
-        let (incoming, readers): (Vec<_>, Vec<_>) = install.into_iter().map(Incoming::into_parts).unzip();
+        let (incoming, contents): (Vec<_>, Vec<_>) = install.into_iter().map(Incoming::into_parts).unzip();
         let mut findings = Vec::new();
         let tree = tree::plan(self, Packages { incoming: &incoming, outgoing: &outgoing }, &mut findings)?;
         let unmet = match options.ignore_relations {
@@ -88,7 +90,20 @@ impl InstallDb {
             false => After::new(&self.conn, &incoming, &outgoing).check()?,
         };
         let operations = operations(&incoming, &outgoing);
-        let work = Work { incoming, readers, outgoing, removed: remove, operations, tree, time, argv, user, options };
+        let work = Work {
+            incoming,
+            contents,
+            outgoing,
+            removed: remove,
+            wishes,
+            retention,
+            operations,
+            tree,
+            time,
+            argv,
+            user,
+            options,
+        };
         refuse_foreign_arches(&work, &mut findings);
         refuse_what_is_not_carried_out(&work, &mut findings);
         Ok(Plan { db: self, work, findings, unmet })

@@ -6,7 +6,7 @@ use pkgtypes::PkgPath;
 use crate::error::Result;
 use crate::journal::{self, Ending, State};
 use crate::step::{self, Step};
-use crate::{Error, Installed};
+use crate::{Error, Installed, kept, place};
 
 /// What was done about an interrupted transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +49,7 @@ pub(crate) fn recover(db: &mut Installed) -> Result<Option<Recovery>> {
 pub(crate) fn finish(db: &mut Installed, txn: i64, ending: impl FnOnce() -> Ending) -> Result<()> {
     let steps = step::load(&db.conn)?;
     step::run(&db.root, txn, &steps)?;
-    sync_filesystems(&db.root, &steps)?;
+    sync_filesystems(&db.root, &steps, false)?;
     journal::end(&mut db.conn, txn, ending())?;
     journal::checkpoint(&db.conn);
     Ok(())
@@ -62,16 +62,20 @@ pub(crate) fn finish(db: &mut Installed, txn: i64, ending: impl FnOnce() -> Endi
 pub(crate) fn discard(db: &mut Installed, txn: i64, ending: Ending) -> Result<()> {
     journal::set_state(&db.conn, State::Discarding)?;
     step::discard(&db.root, txn, &step::load(&db.conn)?)?;
+    kept::discard(&db.root, txn)?;
     journal::end(&mut db.conn, txn, ending)?;
     journal::checkpoint(&db.conn);
     Ok(())
 }
 
-/// Brings every file system that the steps touch to the disk, each once.
-pub(crate) fn sync_filesystems(root: &Root, steps: &[Step]) -> Result<()> {
+/// Brings every file system that the steps touch to the disk, each once, and that of what is `kept`.
+pub(crate) fn sync_filesystems(root: &Root, steps: &[Step], kept: bool) -> Result<()> {
     let mut synced = Vec::new();
     let mut last: Option<Option<PkgPath>> = None;
     let mut folders = Batch::new(root);
+    if kept {
+        sync_once(&mut folders, Some(place::kept()), &mut synced)?;
+    }
     for step in steps {
         let folder = step.path().parent();
         if last.as_ref() == Some(&folder) {

@@ -54,7 +54,9 @@ impl Installed {
     pub fn signatures(&self, name: &PackageName) -> Result<SigArchive> {
         let row = self.row_of(name)?.ok_or_else(|| Error::NotInstalled { name: name.clone() })?;
         let read = || -> rusqlite::Result<Option<Option<Vec<u8>>>> {
-            let mut statement = self.conn.prepare_cached("SELECT signatures FROM acceptances WHERE package = ?")?;
+            let mut statement = self.conn.prepare_cached(
+                "SELECT signatures FROM acceptances JOIN packages USING (package_id) WHERE packages.id = ?",
+            )?;
             statement.query_row([row], |row| row.get(0)).optional()
         };
         let Some(bytes) = read().during("read the signatures", &self.conn)?.flatten() else {

@@ -1,12 +1,14 @@
 use std::fmt;
 use std::io::{self, Read};
+use std::ops::Deref;
 
 use pkgformat::{PackageRecord, Reader};
 use pkgtypes::{PackageName, Timestamp};
-use trust::Verified;
+use trust::{Acceptance, Verified};
 
-use crate::Error;
 use crate::error::Result;
+use crate::stock::Stock;
+use crate::{Error, Retention, Wish};
 
 /// Where a package's bytes come from, decompressed.
 pub struct Source<'p>(Box<dyn Read + 'p>);
@@ -34,14 +36,58 @@ impl fmt::Debug for Source<'_> {
 #[derive(Debug)]
 pub struct Incoming<'p> {
     arriving: Arriving,
-    reader: Reader<Source<'p>>,
+    content: Content<'p>,
+}
+
+/// Where the contents of a package come from.
+#[derive(Debug)]
+pub(crate) enum Content<'p> {
+    /// From the package itself.
+    Package(Box<Reader<Source<'p>>>),
+    /// From what is left of it.
+    Stock(Stock),
 }
 
 /// What is known of an incoming package before its content comes.
 #[derive(Debug)]
 pub(crate) struct Arriving {
-    pub(crate) record: Verified<PackageRecord>,
+    pub(crate) record: Accepted,
     pub(crate) wanted: bool,
+    /// Whether it comes back to where it was before.
+    pub(crate) returns: bool,
+}
+
+/// A package record that was accepted: now, or when the package was installed before.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    record: PackageRecord,
+    acceptance: Acceptance,
+}
+
+impl Accepted {
+    /// What was accepted when it was installed before. Only what the install database says may come here.
+    pub(crate) fn again(record: PackageRecord, acceptance: Acceptance) -> Self {
+        Self { record, acceptance }
+    }
+
+    pub(crate) fn acceptance(&self) -> &Acceptance {
+        &self.acceptance
+    }
+}
+
+impl From<Verified<PackageRecord>> for Accepted {
+    fn from(verified: Verified<PackageRecord>) -> Self {
+        let (record, acceptance) = verified.into_parts();
+        Self { record, acceptance }
+    }
+}
+
+impl Deref for Accepted {
+    type Target = PackageRecord;
+
+    fn deref(&self) -> &PackageRecord {
+        &self.record
+    }
 }
 
 impl<'p> Incoming<'p> {
@@ -53,7 +99,19 @@ impl<'p> Incoming<'p> {
         if reader.package().id() != record.id() {
             return Err(Error::OtherPackage { package: record.meta().name.clone() });
         }
-        Ok(Self { arriving: Arriving { record, wanted: false }, reader })
+        let arriving = Arriving { record: record.into(), wanted: false, returns: false };
+        Ok(Self { arriving, content: Content::Package(Box::new(reader)) })
+    }
+
+    /// A package that was installed before, from what is left of it.
+    pub(crate) fn returning(record: Accepted, stock: Stock) -> Self {
+        Self { arriving: Arriving { record, wanted: false, returns: true }, content: Content::Stock(stock) }
+    }
+
+    /// A package that was installed before, from the package itself.
+    pub(crate) fn returning_from(record: Accepted, reader: Reader<Source<'p>>) -> Self {
+        let arriving = Arriving { record, wanted: false, returns: true };
+        Self { arriving, content: Content::Package(Box::new(reader)) }
     }
 
     /// The same package, remembered as one that the user asked for.
@@ -68,8 +126,8 @@ impl<'p> Incoming<'p> {
         &self.arriving.record
     }
 
-    pub(crate) fn into_parts(self) -> (Arriving, Reader<Source<'p>>) {
-        (self.arriving, self.reader)
+    pub(crate) fn into_parts(self) -> (Arriving, Content<'p>) {
+        (self.arriving, self.content)
     }
 }
 
@@ -80,6 +138,10 @@ pub struct Request<'p> {
     pub install: Vec<Incoming<'p>>,
     /// Packages to remove.
     pub remove: Vec<PackageName>,
+    /// What else becomes of the names that the user asked for.
+    pub wishes: Vec<Wish>,
+    /// How much of the past is kept, from this change on; `None` where that stays as it is.
+    pub retention: Option<Retention>,
     /// When the change is made.
     pub time: Timestamp,
     /// The command that asks for it, for the history.
@@ -93,8 +155,16 @@ pub struct Request<'p> {
 impl Request<'_> {
     /// A request for nothing, at this time.
     pub fn new(time: Timestamp) -> Self {
-        let (install, remove, argv) = (Vec::new(), Vec::new(), Vec::new());
-        Self { install, remove, time, argv, user: None, options: Options::default() }
+        Self {
+            install: Vec::new(),
+            remove: Vec::new(),
+            wishes: Vec::new(),
+            retention: None,
+            time,
+            argv: Vec::new(),
+            user: None,
+            options: Options::default(),
+        }
     }
 }
 

@@ -4,10 +4,10 @@ use pkgformat::{Entry, EntryKind, PackageMeta, PackageRecord, ScriptKind, Use};
 use pkgtypes::{Digest, PkgPath, Relation, Timestamp};
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension as _, Row};
-use trust::{Acceptance, Basis};
+use trust::Acceptance;
 
-use crate::Unset;
 use crate::stage::Script;
+use crate::{Unset, acceptance};
 
 /// A path in a column of bytes.
 pub(crate) fn path_column(row: &Row<'_>, column: usize) -> rusqlite::Result<PkgPath> {
@@ -156,7 +156,7 @@ impl PackageRows<'_> {
         let row = RecordRows { conn, record }.insert(None, Some((self.time, self.txn)))?;
         self.insert_paths(row)?;
         self.insert_scripts(row)?;
-        self.insert_acceptance(row)
+        acceptance::save(conn, self.acceptance)
     }
 
     fn entries(&self) -> &[Entry] {
@@ -179,31 +179,6 @@ impl PackageRows<'_> {
         for script in &self.scripts {
             statement.execute((row, script.kind.to_string(), script.digest.as_bytes(), &script.content))?;
         }
-        Ok(())
-    }
-
-    fn insert_acceptance(&self, row: i64) -> rusqlite::Result<()> {
-        let Basis::Signed(signed) = &self.acceptance.basis else {
-            let mut statement = self.conn.prepare_cached("INSERT INTO acceptances (package) VALUES (?)")?;
-            return statement.execute([row]).map(drop);
-        };
-        let owners: Vec<&str> = signed.owners.iter().map(trust::Owner::as_str).collect();
-        let mut statement = self.conn.prepare_cached(
-            "INSERT INTO acceptances (package, repo, seq, statement, issued, expires, tier, owners, signatures)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        )?;
-        let signatures = signed.signatures.write(Vec::new()).expect("a vector takes all bytes");
-        statement.execute((
-            row,
-            signed.repo.to_string(),
-            signed.seq.to_string(),
-            signed.statement.as_bytes(),
-            signed.issued.seconds(),
-            signed.expires.seconds(),
-            signed.tier.as_str(),
-            owners.join("\n"),
-            signatures,
-        ))?;
         Ok(())
     }
 }

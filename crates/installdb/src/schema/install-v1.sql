@@ -4,10 +4,11 @@
 -- One package of a name.
 CREATE UNIQUE INDEX packages_by_name ON packages (name);
 
--- On what the package was accepted. Where the user accepted it himself, only this once, all but `package` is null.
--- `signatures` is a signature archive (`PACKAGE.sigs`) with the statements that counted.
+-- On what each package that ever was installed was accepted the last time; the row stays, so that the package can come
+-- back. Where the user accepted it himself, only this once, all but `package_id` is null. `signatures` is a signature
+-- archive (`PACKAGE.sigs`) with the statements that counted.
 CREATE TABLE acceptances (
-    package    INTEGER PRIMARY KEY REFERENCES packages (id) ON DELETE CASCADE,
+    package_id BLOB    PRIMARY KEY CHECK (length(package_id) = 32),
     repo       TEXT,
     seq        TEXT,
     statement  BLOB,
@@ -16,7 +17,7 @@ CREATE TABLE acceptances (
     tier       TEXT,
     owners     TEXT,
     signatures BLOB
-) STRICT;
+) STRICT, WITHOUT ROWID;
 
 -- What the user asked for, and what he did not want though it was recommended.
 CREATE TABLE wanted (
@@ -38,6 +39,7 @@ CREATE TABLE target (
 -- Every transaction ever begun. `argv` is the arguments, a NUL after each; `uid` and `user` are who asked for it, where
 -- that is known; `milliseconds` is how long it took, where it was not interrupted. What was taken back by the process
 -- itself has `failed`, with `reason`; what was taken back after it was interrupted, or by request, has `rolled back`.
+-- `kept` is the sum of the sizes of the rows in `kept` with this transaction.
 CREATE TABLE transactions (
     id           INTEGER PRIMARY KEY AUTOINCREMENT,
     started      INTEGER NOT NULL,
@@ -47,7 +49,8 @@ CREATE TABLE transactions (
     user         TEXT,
     argv         BLOB    NOT NULL,
     result       TEXT    NOT NULL CHECK (result IN ('running', 'done', 'recovered', 'failed', 'rolled back')),
-    reason       TEXT
+    reason       TEXT,
+    kept         INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 -- What each transaction did with packages; nothing of those that were taken back. `new_arch` is not in the old columns,
@@ -72,6 +75,51 @@ CREATE TABLE wishes (
     wanted INTEGER NOT NULL CHECK (wanted IN (0, 1)),
     PRIMARY KEY (txn, name)
 ) STRICT, WITHOUT ROWID;
+
+-- Packages that went, as they stood in `records` and `scripts`. `txn`, here and in `kept`, is the transaction that took the
+-- thing away last.
+CREATE TABLE past_packages (
+    package_id BLOB    PRIMARY KEY CHECK (length(package_id) = 32),
+    txn        INTEGER NOT NULL REFERENCES transactions (id),
+    record     BLOB    NOT NULL
+) STRICT;
+CREATE INDEX past_packages_by_txn ON past_packages (txn);
+
+CREATE TABLE past_scripts (
+    package_id BLOB NOT NULL REFERENCES past_packages (package_id) ON DELETE CASCADE,
+    hash       BLOB NOT NULL CHECK (length(hash) = 32),
+    content    BLOB NOT NULL,
+    PRIMARY KEY (package_id, hash)
+) STRICT, WITHOUT ROWID;
+
+-- Contents of files that went: `hash` is in the file `MADE.N` of var/lib/kista/kept.
+CREATE TABLE kept (
+    hash BLOB    PRIMARY KEY CHECK (length(hash) = 32),
+    made INTEGER NOT NULL,
+    n    INTEGER NOT NULL,
+    size INTEGER NOT NULL,
+    txn  INTEGER NOT NULL REFERENCES transactions (id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX kept_by_txn ON kept (txn);
+
+-- Configuration files that the administrator had changed and that survived their package, under the name `saved`.
+CREATE TABLE saves (
+    txn   INTEGER NOT NULL REFERENCES transactions (id),
+    path  BLOB    NOT NULL,
+    saved BLOB    NOT NULL,
+    PRIMARY KEY (txn, path)
+) STRICT, WITHOUT ROWID;
+
+-- How much of the past is kept; null is no bound (see retention.rs). What transactions up to `horizon` took away is
+-- forgotten.
+CREATE TABLE retention (
+    only         INTEGER PRIMARY KEY CHECK (only = 1),
+    transactions INTEGER,
+    seconds      INTEGER,
+    bytes        INTEGER,
+    horizon      INTEGER NOT NULL
+) STRICT;
+INSERT INTO retention VALUES (1, 100, 2592000, 2147483648, 0);
 
 -- The transaction that is under way: at most one row.
 CREATE TABLE journal (

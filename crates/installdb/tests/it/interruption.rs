@@ -77,6 +77,7 @@ fn victim() {
         "change" => change(&root),
         "file" => install_file(&root),
         "scripts" => crate::scripts::change(&root),
+        "undo" => crate::undo::undo_last(&root),
         "zpkg" => crate::zpkg::change(&root),
         "recover" => drop(InstallDb::open(root).unwrap()),
         other => panic!("{other} is no scenario"),
@@ -143,6 +144,7 @@ fn kill_everywhere(scenario: &str, root: &Path, again: impl Fn(&Path)) {
             news += 1;
         }
         assert_eq!(InstallDb::open(root.path()).unwrap().recovery(), None, "{place}");
+        crate::undo::assert_no_litter(root.path());
         assert_eq!(state(root.path()), found, "{place}: the second recovery changed something");
         if found == old {
             again(root.path());
@@ -161,6 +163,13 @@ fn a_kill_during_a_change_leaves_the_old_or_the_new() {
 fn a_kill_during_the_first_installation_leaves_nothing_or_all() {
     let empty = Scene::new();
     kill_everywhere("first", empty.root(), install_first);
+}
+
+#[test]
+fn a_kill_during_an_undo_leaves_the_old_or_the_new() {
+    let scene = arranged();
+    change(scene.root());
+    kill_everywhere("undo", scene.root(), crate::undo::undo_last);
 }
 
 #[test]

@@ -1,0 +1,298 @@
+//! Contents of files that went, kept for the day on which their packages come back.
+//!
+//! A content that goes gets a second name in a folder of ours while the transaction is staged: `TXN.N`, so that whoever
+//! takes the transaction back knows which names are its own. The decision writes the rows that make it found. A content
+//! is forgotten by a step of a transaction, as anything else that goes.
+
+use std::collections::HashSet;
+use std::io;
+
+use pkgformat::EntryKind;
+use pkgfs::{Batch, ErrorKind as DiskError, FileKind, Place, Root};
+use pkgtypes::{Digest, Mode, PkgPath};
+use rusqlite::{Connection, OptionalExtension as _};
+
+use crate::check::digest_of;
+use crate::error::{DbResult as _, Result};
+use crate::plan::Work;
+use crate::retention::{self, Forget};
+use crate::space::Space;
+use crate::step::Step;
+use crate::tree::{Before, EntryRef};
+use crate::{Installed, Retention, place};
+
+/// What a transaction does with kept contents.
+#[derive(Debug, Default)]
+pub(crate) struct Keeping {
+    /// What gets a second name; its number follows from its place here.
+    keeps: Vec<Keep>,
+    /// What is kept already and goes once more.
+    again: Vec<(Digest, u64)>,
+    forget: Forget,
+    /// How much is kept from now on, where that changes.
+    limits: Option<Retention>,
+    /// Whether the records of packages that go are kept.
+    pub(crate) records: bool,
+    /// What the disk gets back.
+    pub(crate) forgotten: Forgotten,
+}
+
+/// What of the past a transaction forgets.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Forgotten {
+    /// How many kept contents.
+    pub contents: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// A content that is going to be kept.
+#[derive(Debug)]
+struct Keep {
+    path: PkgPath,
+    digest: Digest,
+    size: u64,
+}
+
+/// A content that is kept.
+#[derive(Debug)]
+struct Kept {
+    digest: Digest,
+    path: PkgPath,
+    size: u64,
+}
+
+fn name(txn: i64, n: i64) -> PkgPath {
+    PkgPath::new(format!("{txn}.{n}").into_bytes()).expect("two numbers and a dot are a name")
+}
+
+fn path(txn: i64, n: i64) -> PkgPath {
+    place::kept().join(name(txn, n).as_bytes()).expect("a short name in a short folder")
+}
+
+/// Where a content is kept.
+pub(crate) fn find(db: &Installed, digest: Digest) -> Result<Option<PkgPath>> {
+    let read = || {
+        let mut statement = db.conn.prepare_cached("SELECT made, n FROM kept WHERE hash = ?")?;
+        statement.query_row([digest.as_bytes()], |row| Ok(path(row.get(0)?, row.get(1)?))).optional()
+    };
+    read().during("look up a kept content", &db.conn)
+}
+
+/// Plans what is kept of that which goes, and what is forgotten for it. What is forgotten is taken away by the steps
+/// that are returned.
+pub(crate) fn plan(db: &Installed, work: &Work<'_>, space: &mut Space) -> Result<(Keeping, Vec<Step>)> {
+    let limits = work.retention.map_or_else(|| db.retention(), Ok)?;
+    let mut keeping = Keeping { limits: work.retention, ..Keeping::default() };
+    if limits.transactions != Some(0) && !work.operations.is_empty() {
+        Survey { db, work, keeping: &mut keeping, space }.run()?;
+    }
+    let sizes = keeping.keeps.iter().map(|keep| keep.size).chain(keeping.again.iter().map(|(_, size)| *size));
+    let new = (!work.operations.is_empty()).then(|| sizes.fold(0, u64::saturating_add));
+    keeping.forget = db.forgotten(limits, work.time, new)?;
+    keeping.records = keeping.forget != Forget::All;
+    if keeping.forget == Forget::All {
+        (keeping.keeps, keeping.again) = (Vec::new(), Vec::new());
+    }
+    let again: HashSet<Digest> = keeping.again.iter().map(|(digest, _)| *digest).collect();
+    let mut steps = Vec::new();
+    for kept in forgotten(db, keeping.forget)? {
+        if !again.contains(&kept.digest) {
+            keeping.forgotten.contents += 1;
+            keeping.forgotten.bytes = keeping.forgotten.bytes.saturating_add(kept.size);
+            steps.push(Step::Remove(kept.path));
+        }
+    }
+    Ok((keeping, steps))
+}
+
+fn forgotten(db: &Installed, forget: Forget) -> Result<Vec<Kept>> {
+    let last = match forget {
+        Forget::Nothing => return Ok(Vec::new()),
+        Forget::UpTo(txn) => txn,
+        Forget::All => i64::MAX,
+    };
+    let read = || -> rusqlite::Result<Vec<Kept>> {
+        let mut statement =
+            db.conn.prepare_cached("SELECT hash, made, n, size FROM kept WHERE txn <= ? ORDER BY made, n")?;
+        let kept = statement.query_map([last], |row| {
+            let digest = crate::rows::digest_column(row, 0)?;
+            Ok(Kept { digest, path: path(row.get(1)?, row.get(2)?), size: row.get(3)? })
+        })?;
+        kept.collect()
+    };
+    read().during("read what is kept", &db.conn)
+}
+
+/// The look at the files that go.
+struct Survey<'a> {
+    db: &'a Installed,
+    work: &'a Work<'a>,
+    keeping: &'a mut Keeping,
+    space: &'a mut Space,
+}
+
+impl Survey<'_> {
+    fn run(self) -> Result<()> {
+        // What comes is there afterwards, so it need not be kept.
+        let mut there = self.coming();
+        let home = self.db.root.stat(&place::folder())?.map_or(0, |stat| stat.dev);
+        let mut folders = Batch::new(&self.db.root);
+        let packages = self.work.packages();
+        for at in self.going() {
+            let entry = packages.old_entry(at);
+            let EntryKind::File { digest, size, .. } = entry.kind else { continue };
+            if size == 0 || there.contains(&digest) {
+                continue;
+            }
+            if find(self.db, digest)?.is_some() {
+                self.keeping.again.push((digest, size));
+                there.insert(digest);
+                continue;
+            }
+            let stat = match folders.at(&entry.path).and_then(|place| place.stat()) {
+                Ok(Some(stat)) if stat.kind == FileKind::File && stat.size == size => stat,
+                // What is not as the package says is not what would come back.
+                _ => continue,
+            };
+            if stat.mtime != entry.mtime && digest_of(&self.db.root, &entry.path)? != digest {
+                continue;
+            }
+            if stat.dev != home {
+                self.space.enter(&self.db.root, Some(place::folder()))?;
+                self.space.add(entry);
+            }
+            there.insert(digest);
+            self.keeping.keeps.push(Keep { path: entry.path.clone(), digest, size });
+        }
+        Ok(())
+    }
+
+    /// Entries of packages that go whose files are taken away or replaced.
+    fn going(&self) -> Vec<EntryRef> {
+        let tree = &self.work.tree;
+        let replaced = tree.nodes.iter().filter_map(|node| match node.before {
+            Before::Outgoing(at) => Some(at),
+            _ => None,
+        });
+        tree.orphans.iter().copied().chain(replaced).collect()
+    }
+
+    fn coming(&self) -> HashSet<Digest> {
+        let entries = self.work.incoming.iter().flat_map(|incoming| incoming.record.manifest().entries());
+        entries
+            .filter_map(|entry| match entry.kind {
+                EntryKind::File { digest, .. } => Some(digest),
+                _ => None,
+            })
+            .collect()
+    }
+}
+
+impl Keeping {
+    /// Whether the disk gets something new.
+    pub(crate) fn is_staged(&self) -> bool {
+        !self.keeps.is_empty()
+    }
+
+    /// Gives everything that goes its second name.
+    pub(crate) fn stage(&self, root: &Root, txn: i64) -> Result<()> {
+        if self.keeps.is_empty() {
+            return Ok(());
+        }
+        // What was private, or had rights of its own, is not for everybody afterwards.
+        let private = Mode::from_raw(0o700);
+        for made in root.create_dirs(&place::kept(), private)? {
+            root.set_mode(&made, private)?;
+        }
+        let home = root.sub(&place::kept())?;
+        let mut folders = Batch::new(root);
+        for (n, keep) in (0..).zip(&self.keeps) {
+            let name = name(txn, n);
+            let (from, to) = (folders.at(&keep.path)?, home.at(&name)?);
+            match to.hard_link(&from) {
+                Err(error) if can_be_copied(&error) => copy(&from, &to)?,
+                linked => linked?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the decision down.
+    pub(crate) fn save(&self, conn: &Connection, txn: i64) -> rusqlite::Result<()> {
+        let mut insert =
+            conn.prepare_cached("INSERT INTO kept (hash, made, n, size, txn) VALUES (?1, ?2, ?3, ?4, ?2)")?;
+        let mut bytes = 0_u64;
+        for (n, keep) in (0_i64..).zip(&self.keeps) {
+            insert.execute((keep.digest.as_bytes(), txn, n, saturated(keep.size)))?;
+            bytes = bytes.saturating_add(keep.size);
+        }
+        for (digest, size) in &self.again {
+            conn.prepare_cached(
+                "UPDATE transactions SET kept = kept - ? WHERE id = (SELECT txn FROM kept WHERE hash = ?)",
+            )?
+            .execute((saturated(*size), digest.as_bytes()))?;
+            conn.prepare_cached("UPDATE kept SET txn = ? WHERE hash = ?")?.execute((txn, digest.as_bytes()))?;
+            bytes = bytes.saturating_add(*size);
+        }
+        if bytes > 0 {
+            conn.execute("UPDATE transactions SET kept = ? WHERE id = ?", (saturated(bytes), txn))?;
+        }
+        if let Some(limits) = self.limits {
+            retention::save(conn, limits)?;
+        }
+        match self.forget {
+            Forget::Nothing => Ok(()),
+            Forget::UpTo(last) => forget(conn, last),
+            Forget::All => forget(conn, txn),
+        }
+    }
+}
+
+fn saturated(size: u64) -> i64 {
+    i64::try_from(size).unwrap_or(i64::MAX)
+}
+
+fn forget(conn: &Connection, last: i64) -> rusqlite::Result<()> {
+    conn.execute("DELETE FROM kept WHERE txn <= ?", [last])?;
+    conn.execute("DELETE FROM past_packages WHERE txn <= ?", [last])?;
+    conn.execute("DELETE FROM saves WHERE txn <= ?", [last])?;
+    conn.execute("UPDATE transactions SET kept = 0 WHERE kept > 0 AND id <= ?", [last])?;
+    conn.execute("UPDATE retention SET horizon = ?", [last])?;
+    Ok(())
+}
+
+/// Takes away the names that a transaction gave.
+pub(crate) fn discard(root: &Root, txn: i64) -> Result<()> {
+    let home = match root.sub(&place::kept()) {
+        Ok(home) => home,
+        Err(error) if error.kind == DiskError::NotFound => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    let own = format!("{txn}.");
+    for name in home.read_dir(None)? {
+        if name.starts_with(own.as_bytes())
+            && let Ok(name) = PkgPath::new(name)
+        {
+            home.remove_file(&name)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a second name can not be given, and the content can be copied: the folder is on another file system, or the
+/// file system or its rules have no further name for the file.
+fn can_be_copied(error: &pkgfs::Error) -> bool {
+    let too_many = rustix::io::Errno::MLINK.raw_os_error();
+    matches!(error.kind, DiskError::Elsewhere | DiskError::Denied | DiskError::Unsupported)
+        || error.source.raw_os_error() == Some(too_many)
+}
+
+fn copy(from: &Place<'_>, to: &Place<'_>) -> Result<()> {
+    let mut content = from.open_file()?;
+    let mut file = to.create_file(Mode::from_raw(0o600))?;
+    let copied = io::copy(&mut content, &mut file);
+    copied.map_err(|error| pkgfs::Error::new("write the file", to.full_path(), error))?;
+    Ok(())
+}
