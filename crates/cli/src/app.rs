@@ -98,7 +98,7 @@ verbs! {
     /// Keys, signatures, decisions.
     Trust(cmd::trust::Args) => cmd::trust::run,
     /// Run a command in a clean room.
-    Sandbox(cmd::sandbox::Args) => cmd::sandbox::run,
+    Sandbox(Box<cmd::sandbox::Args>) => cmd::sandbox::run,
     /// Say what this machine lacks for builds.
     Doctor(cmd::doctor::Args) => cmd::doctor::run,
 }

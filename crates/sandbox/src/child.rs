@@ -10,6 +10,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal};
 
+use crate::cgroup::Group;
 use crate::sys::init::REPORT_LEN;
 use crate::sys::launch::Entered;
 use crate::sys::mountpoint::MadeDirectories;
@@ -42,6 +43,8 @@ pub struct Child {
     reaped: bool,
     terminal: bool,
     made: Arc<MadeDirectories>,
+    /// Where the kernel counts what is in it.
+    group: Option<Group>,
     /// Dropped when everything inside has ended.
     last: Option<Last>,
 }
@@ -86,6 +89,7 @@ impl Child {
             reaped: false,
             terminal,
             made: Arc::new(made),
+            group: None,
             last: None,
         }
     }
@@ -98,6 +102,18 @@ impl Child {
     /// Has `act` done when everything inside has ended.
     pub(crate) fn at_last(&mut self, act: impl FnOnce() + Send + Sync + 'static) {
         self.last = Some(Last(Some(Box::new(act))));
+    }
+
+    /// Has it counted by a control group.
+    pub(crate) fn counted_by(mut self, group: Option<Group>) -> Self {
+        self.group = group;
+        self
+    }
+
+    /// Whether a control group counts the room's memory and processes.
+    pub(crate) fn is_counted(&self) -> bool {
+        let has = |limit| self.group.as_ref().is_some_and(|group| group.has(limit));
+        has(Limit::Memory) && has(Limit::Processes)
     }
 
     /// The host's process id of the room's init (process 1 inside); the program is process 2 inside.
@@ -190,7 +206,9 @@ impl Child {
             }
             if watch.cause.is_none() {
                 let stopped = go_on.as_mut().is_some_and(|go_on| !go_on()).then_some(Limit::Stopped);
-                let Some(cause) = stopped.or_else(|| watch.reached(&self.limits, self.pid)) else { continue };
+                let Some(cause) = stopped.or_else(|| watch.reached(&self.limits, self.pid, self.group.as_ref())) else {
+                    continue;
+                };
                 watch.end_for(cause, &self.limits);
                 if watch.is_patient() {
                     census::ask_to_end(Pid::from_raw(self.pid));
@@ -303,7 +321,8 @@ impl Child {
             _ => init.status,
         };
         let exit = Exit::from_status(status);
-        let cause = cause.or_else(|| over_file_size(exit, &self.limits));
+        let met = || self.group.as_ref().and_then(Group::reached);
+        let cause = cause.or_else(met).or_else(|| over_file_size(exit, &self.limits));
         Ok(Outcome { exit, cause, usage: usage(&init.usage, self.begin.elapsed()) })
     }
 
@@ -396,7 +415,7 @@ impl Watch {
         limits.log_bytes.is_some_and(|most| self.seen > most)
     }
 
-    fn reached(&mut self, limits: &Limits, init: i32) -> Option<Limit> {
+    fn reached(&mut self, limits: &Limits, init: i32, group: Option<&Group>) -> Option<Limit> {
         if self.over_log(limits) {
             return Some(Limit::LogBytes);
         }
@@ -408,11 +427,18 @@ impl Watch {
         }
         if (limits.processes.is_some() || limits.memory.is_some()) && self.last_sample.elapsed() >= SAMPLE {
             self.last_sample = Instant::now();
+            if let Some(limit) = group.and_then(Group::reached) {
+                return Some(limit);
+            }
+            let open = |limit| !group.is_some_and(|group| group.has(limit));
+            if !open(Limit::Processes) && !open(Limit::Memory) {
+                return None;
+            }
             let census = census::take(Pid::from_raw(init));
-            if limits.processes.is_some_and(|most| census.tasks >= most) {
+            if open(Limit::Processes) && limits.processes.is_some_and(|most| census.tasks >= most) {
                 return Some(Limit::Processes);
             }
-            if limits.memory.is_some_and(|most| census.resident > most) {
+            if open(Limit::Memory) && limits.memory.is_some_and(|most| census.resident > most) {
                 return Some(Limit::Memory);
             }
         }

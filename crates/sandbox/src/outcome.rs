@@ -13,10 +13,11 @@ pub struct Limits {
     pub silence: Option<Duration>,
     /// Bytes of standard output and error together (through pipes).
     pub log_bytes: Option<u64>,
-    /// Processes and threads at once. The kernel refuses more; a room seen at the bound is ended.
+    /// Processes and threads at once. The kernel refuses more. With a control group the room is ended when it did; without one,
+    /// when it is seen at the bound.
     pub processes: Option<u64>,
-    /// Bytes of memory: address space of each process (exact) and resident memory of all together (approximate: looked at
-    /// four times a second).
+    /// Bytes of memory. With a control group of everything together, file systems in memory too (exact); without one, address
+    /// space of each process (exact) and resident memory of all together (approximate: looked at four times a second).
     pub memory: Option<u64>,
     /// Open files of each process.
     pub open_files: Option<u64>,

@@ -42,6 +42,8 @@ pub struct Probe {
     pub host_net: Finding,
     /// A range of users ([`Room::range`](crate::Room::range)).
     pub id_range: Finding,
+    /// Control groups of the caller's own, for exact limits on memory and processes.
+    pub groups: Finding,
     /// Landlock's scopes (its version 6), which cut a room off from abstract sockets and signals.
     pub scopes: Finding,
     /// The version of Landlock, 0 without it.
@@ -50,7 +52,7 @@ pub struct Probe {
 
 impl Probe {
     /// The thing, by name, and what was found; for a table.
-    pub fn findings(&self) -> [(&'static str, &Finding); 7] {
+    pub fn findings(&self) -> [(&'static str, &Finding); 8] {
         [
             ("clean room", &self.room),
             ("overlay root", &self.overlay),
@@ -58,6 +60,7 @@ impl Probe {
             ("fresh /sys", &self.sysfs),
             ("host network", &self.host_net),
             ("range of users", &self.id_range),
+            ("control groups", &self.groups),
             ("landlock scopes", &self.scopes),
         ]
     }
@@ -73,6 +76,7 @@ impl Probe {
             "fresh /sys" => "/sys is an empty folder, as it is by default",
             "host network" => "no room shares the network of the host",
             "range of users" => "a room has one user and one group: files in it cannot be given to others",
+            "control groups" => "limits on memory and processes are looked at four times a second and not exact",
             "landlock scopes" => "a room that shares the host's network can reach the host's abstract sockets",
             _ => "",
         }
@@ -106,6 +110,7 @@ pub fn probe() -> Probe {
         sysfs: finding(&sysfs),
         host_net: finding(&host_net),
         id_range: finding(&ranged),
+        groups: groups(plain()),
         scopes,
         landlock_abi,
     }
@@ -115,6 +120,20 @@ fn room(root: Root) -> Room {
     let mut room = Room::new(root, "");
     room.program = Program::Bytes(init::exit_program());
     room
+}
+
+fn groups(mut room: Room) -> Finding {
+    (room.limits.memory, room.limits.processes) = (Some(1 << 30), Some(100));
+    let counted = match room.spawn() {
+        Ok(child) => child.is_counted(),
+        Err(error) => return Finding::Missing(error.to_string()),
+    };
+    if counted {
+        return Finding::Works;
+    }
+    let why = "no control group with memory and pids in which this user may make others: run as root, or in one that was \
+               delegated (systemd-run --user --scope -p Delegate=yes)";
+    Finding::Missing(why.to_owned())
 }
 
 fn finding(room: &Room) -> Finding {

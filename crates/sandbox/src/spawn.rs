@@ -16,12 +16,13 @@ use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::blank::{Blank, Kind, Maps};
+use crate::cgroup::Group;
 use crate::child::Output as ChildOutput;
 use crate::plan::{Caller, Plan, c_string, check, plan};
-use crate::sys::launch::{Become, EXEC, FIRST_STAGE, Launch, Payload, Refused, Rlimit, enter, stage_name};
+use crate::sys::launch::{Become, EXEC, FIRST_STAGE, JOIN, Launch, Payload, Refused, Rlimit, enter, stage_name};
 use crate::sys::userns::{self, Extent};
 use crate::sys::{init, raw};
-use crate::{Child, Error, Ids, Input, Output, Profile, Program, Room, range};
+use crate::{Child, Error, Ids, Input, Limit, Output, Profile, Program, Room, range};
 
 /// CHOWN, DAC_OVERRIDE, FOWNER, FSETID, SETGID, SETUID, SETFCAP.
 const SCRIPT_CAPS: u64 = 1 << 0 | 1 << 1 | 1 << 3 | 1 << 4 | 1 << 6 | 1 << 7 | 1 << 31;
@@ -66,25 +67,40 @@ pub(crate) fn enter_blank(
 ) -> Result<Child, Error> {
     let Plan { steps, early, made } = plan;
     let mut io = Stdio { pty, ..Stdio::default() };
-    let payload = payload(room, caller, blank, &mut io)?;
+    let mut payload = payload(room, caller, blank, &mut io)?;
+    let mut group = Group::make(&room.limits);
     let (alive_read, alive) = started("making a pipe", pipe_with(PipeFlags::CLOEXEC))?;
     let (status, status_write) = started("making a pipe", pipe_with(PipeFlags::CLOEXEC))?;
-    let launch = Launch {
-        namespaces: libc::CLONE_NEWPID | libc::CLONE_NEWUTS | libc::CLONE_NEWIPC | libc::CLONE_NEWCGROUP,
-        entered: &blank.outer(),
-        hop: matches!(caller, Caller::User { .. }),
-        steps: &steps.steps,
-        early,
-        slots: steps.slots,
-        payload: &payload,
-        alive: &high(alive_read)?,
-        status: &high(status_write)?,
+    let (alive_read, status_write) = (high(alive_read)?, high(status_write)?);
+    let mut launch = |group: Option<&Group>| {
+        let doors = group.map(Group::doors).unwrap_or_default();
+        payload.rlimits = rlimits(room, caller, group);
+        // With a group, its namespace is made when that has been entered.
+        let groups = if doors.is_empty() { libc::CLONE_NEWCGROUP } else { 0 };
+        enter(&Launch {
+            namespaces: libc::CLONE_NEWPID | libc::CLONE_NEWUTS | libc::CLONE_NEWIPC | groups,
+            entered: &blank.outer(),
+            hop: matches!(caller, Caller::User { .. }),
+            steps: &steps.steps,
+            early,
+            slots: steps.slots,
+            payload: &payload,
+            groups: &doors,
+            alive: &alive_read,
+            status: &status_write,
+        })
     };
-    let entered = enter(&launch).map_err(|refused| match refused {
+    let mut entered = launch(group.as_ref());
+    if matches!(&entered, Err(Refused::Setup(failure, _)) if failure.step == JOIN) {
+        // A group that may be made but not entered: there are limits without.
+        group = None;
+        entered = launch(None);
+    }
+    let entered = entered.map_err(|refused| match refused {
         Refused::Setup(failure, _) if failure.step == EXEC => exec_error(room, failure.errno),
         other => explain(&steps.names, other),
     })?;
-    Ok(Child::new(entered, io.child, alive, status, room, begin, made))
+    Ok(Child::new(entered, io.child, alive, status, room, begin, made).counted_by(group))
 }
 
 /// A copy whose number is not one of those that the init uses.
@@ -332,7 +348,7 @@ fn payload(room: &Room, caller: &Caller, blank: &Blank, io: &mut Stdio) -> Resul
         cwd: c_string(&room.cwd)?,
         fds,
         session: room.session,
-        rlimits: rlimits(room, caller)?,
+        rlimits: Vec::new(),
         r#become: matches!(caller, Caller::Root { .. }).then(|| Become {
             userns: blank.user.as_raw_fd(),
             uid: ids.uid,
@@ -402,25 +418,27 @@ fn candidates(room: &Room, program: &OsStr) -> Result<Vec<CString>, Error> {
         .collect()
 }
 
-fn rlimits(room: &Room, caller: &Caller) -> Result<Vec<Rlimit>, Error> {
+/// The limits of each process; what the group counts is not bounded twice.
+fn rlimits(room: &Room, caller: &Caller, group: Option<&Group>) -> Vec<Rlimit> {
     use rustix::process::{Resource, getrlimit};
     // The init counts as a process of an ordinary caller's room.
     let init = u64::from(matches!(caller, Caller::User { .. }));
     let limits = &room.limits;
+    let open = |limit| !group.is_some_and(|group| group.has(limit));
+    let processes = limits.processes.filter(|_| open(Limit::Processes)).map(|count| count.saturating_add(init));
+    let memory = limits.memory.filter(|_| open(Limit::Memory));
     let wanted = [
         (Resource::Core, libc::RLIMIT_CORE, Some(0)),
-        (Resource::Nproc, libc::RLIMIT_NPROC, limits.processes.map(|count| count.saturating_add(init))),
-        (Resource::As, libc::RLIMIT_AS, limits.memory),
+        (Resource::Nproc, libc::RLIMIT_NPROC, processes),
+        (Resource::As, libc::RLIMIT_AS, memory),
         (Resource::Nofile, libc::RLIMIT_NOFILE, limits.open_files),
         (Resource::Fsize, libc::RLIMIT_FSIZE, limits.file_size),
     ];
-    Ok(wanted
-        .into_iter()
-        .filter_map(|(resource, number, value)| {
-            let most = getrlimit(resource).maximum.unwrap_or(u64::MAX);
-            value.map(|value| (number, value.min(most), value.min(most)))
-        })
-        .collect())
+    let limits = wanted.into_iter().filter_map(|(resource, number, value)| {
+        let most = getrlimit(resource).maximum.unwrap_or(u64::MAX);
+        value.map(|value| (number, value.min(most), value.min(most)))
+    });
+    limits.collect()
 }
 
 /// The Landlock domain, where the kernel has scopes (ABI 6).

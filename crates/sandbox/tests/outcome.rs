@@ -172,7 +172,8 @@ fn case_27_a_fork_bomb_stops_at_the_limit_and_nothing_is_left() {
 #[test]
 fn a_room_at_its_bound_of_processes_is_named() {
     let base = Base::new();
-    let mut room = base.sh("for i in 1 2 3 4 5 6 7; do sleep 1000 & done; wait");
+    // Where nobody counts, it is seen at the bound; otherwise the kernel tells that it refused one more.
+    let mut room = base.sh("for i in 1 2 3 4 5 6; do sleep 1000 & done; sleep 1; sleep 1000 & sleep 1000 & wait");
     room.limits.processes = Some(8);
     room.limits.wall = Some(Duration::from_secs(20));
     assert_eq!(run(&room).0.cause, Some(Limit::Processes));
@@ -198,6 +199,87 @@ fn case_29_memory_of_all_processes_together_is_bounded() {
     room.limits.memory = Some(130 << 20);
     room.limits.wall = Some(Duration::from_secs(60));
     assert_eq!(run(&room).0.cause, Some(Limit::Memory));
+}
+
+#[test]
+fn case_29_the_kernels_killing_for_want_of_memory_is_named() {
+    if !sandbox::probe().groups.works() {
+        return;
+    }
+    let base = Base::new();
+    // Memory of one process, of a file system in memory, and of many processes, each of them small.
+    let many =
+        "for i in 1 2 3 4 5 6; do (head -c 30000000 /dev/zero; sleep 1000) | sort -S 50M >/dev/null & done; wait";
+    for script in
+        ["exec dd if=/dev/zero of=/dev/null bs=300M count=1", "head -c 200000000 /dev/zero >/dev/shm/x; exit 0", many]
+    {
+        let mut room = base.sh(script);
+        room.limits.memory = Some(100 << 20);
+        room.limits.wall = Some(Duration::from_secs(60));
+        assert_eq!(run(&room).0.cause, Some(Limit::Memory), "{script}");
+    }
+    // Address space that is not used is nobody's loss.
+    let mut room = base.sh("exec sort -S 20M /dev/null");
+    room.limits.memory = Some(30 << 20);
+    assert!(run(&room).0.success());
+}
+
+/// The control groups that process `pid` has made.
+fn groups_of(pid: u32) -> Vec<String> {
+    let found = Command::new("find").args(["/sys/fs/cgroup", "-type", "d", "-name", &format!("room-{pid}-*")]).output();
+    String::from_utf8(found.unwrap().stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+/// Makes a room with limits, and tells which groups there are while it runs and after.
+#[test]
+fn grouper() {
+    if !is_probe("grouper") {
+        return;
+    }
+    let base = Base::new();
+    let mut room = base.sh("cut -d: -f3 /proc/self/cgroup | sort -u; echo UP; sleep 1000");
+    (room.limits.memory, room.limits.processes) = (Some(1 << 30), Some(50));
+    let mut child = room.spawn().unwrap();
+    println!("\nDURING {}", groups_of(std::process::id()).len());
+    let mut lines = BufReader::new(child.take_stdout().unwrap()).lines();
+    println!("\nINSIDE {}", lines.next().unwrap().unwrap());
+    if std::env::var_os("HOLD").is_some() {
+        println!("\nUP");
+        child.wait().unwrap();
+        return;
+    }
+    drop(child);
+    println!("\nAFTER {}", groups_of(std::process::id()).len());
+}
+
+#[test]
+fn no_control_group_is_left_also_by_a_caller_that_is_killed() {
+    if !sandbox::probe().groups.works() {
+        return;
+    }
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "grouper", "--nocapture"]).env("PROBE", "grouper").stderr(Stdio::null());
+    let text = String::from_utf8(command.output().unwrap().stdout).unwrap();
+    assert!(!text.contains("DURING 0") && text.contains("INSIDE /\n") && text.contains("AFTER 0"), "{text}");
+    let mut holder = command.env("HOLD", "1").stdout(Stdio::piped()).spawn().unwrap();
+    let mut out = BufReader::new(holder.stdout.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("UP") {
+        line.clear();
+        assert_ne!(out.read_line(&mut line).unwrap(), 0, "the helper ended early");
+    }
+    assert!(!groups_of(holder.id()).is_empty());
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+    // The next to make a group clears away what nobody can use any more; the processes in it take a moment to go.
+    let base = Base::new();
+    let mut room = base.sh("exit 0");
+    (room.limits.memory, room.limits.processes) = (Some(1 << 30), Some(50));
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    while !groups_of(holder.id()).is_empty() {
+        assert!(std::time::Instant::now() < deadline, "a control group was left");
+        assert!(run(&room).0.success());
+    }
 }
 
 #[test]

@@ -45,6 +45,7 @@ stages! {
     EXEC = 13, "running the program";
     ENTER = 14, "entering the namespaces";
     CLONE = 15, crate::error::STEP_NAMESPACES;
+    JOIN = 16, "entering the control group";
 }
 
 /// The user the program becomes, when the caller is root.
@@ -93,6 +94,8 @@ pub(crate) struct Launch<'a> {
     pub early: usize,
     pub slots: usize,
     pub payload: &'a Payload,
+    /// Files that move the process that writes to them into the room's control group.
+    pub groups: &'a [RawFd],
     /// Read end; hangs up when the caller dies.
     pub alive: &'a OwnedFd,
     /// Write end; the init reports there.
@@ -291,6 +294,9 @@ extern "C" fn first(shared: *mut c_void) -> c_int {
     if !shared.launch.hop {
         enter_namespaces(shared);
     }
+    if let Err(errno) = join(shared.launch.groups) {
+        fail(shared, JOIN, errno);
+    }
     let (early, late) = shared.launch.steps.split_at_checked(shared.launch.early).unwrap_or_default();
     run(shared, early, 0);
     let argument = (&raw const *shared).cast_mut().cast();
@@ -303,6 +309,17 @@ extern "C" fn first(shared: *mut c_void) -> c_int {
     run(shared, late, early.len());
     let errno = become_init(shared);
     fail(shared, INIT, errno)
+}
+
+/// Enters the control group, and makes it the top of all that the room sees of them.
+fn join(groups: &[RawFd]) -> Sys<()> {
+    if groups.is_empty() {
+        return Ok(());
+    }
+    for group in groups {
+        raw::write(*group, b"0")?;
+    }
+    raw::unshare(libc::CLONE_NEWCGROUP)
 }
 
 /// Does `steps`, of which the first has the number `base`.
