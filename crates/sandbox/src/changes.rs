@@ -61,6 +61,9 @@ pub enum Changed {
 
 /// Lists what a room wrote into its [`Upper::Dir`](crate::Upper::Dir), parents before what is in them.
 ///
+/// Whoever keeps a file makes a copy of it: a descriptor that the room handed out by a socket of the caller's still writes to the
+/// room's own.
+///
 /// Asks for the outcome, since only then nothing in the room runs that could change it meanwhile. Follows no link, leaves no
 /// file system, opens nothing but folders.
 ///

@@ -5,6 +5,8 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests may fail the test")]
 
 mod harness;
+#[cfg(target_arch = "x86_64")]
+mod i386;
 
 use std::io::{BufRead, BufReader};
 use std::os::fd::AsRawFd;
@@ -233,29 +235,16 @@ fn outside() -> Vec<Attempt> {
     ]
 }
 
-/// Case 46: the old 32-bit entry, which a 64-bit program may use at any time.
+/// Case 46: the old 32-bit table, by a 64-bit program and by a 32-bit one, and that of x32.
 #[cfg(target_arch = "x86_64")]
 fn i386() -> Vec<Attempt> {
-    fn old(nr: u32, a: u32, b: u32) -> i32 {
-        let result: i32;
-        // SAFETY: the i386 convention of `int 0x80`; the calls made get numbers and null pointers. rbx is restored.
-        unsafe {
-            std::arch::asm!("push rbx", "mov ebx, {a:e}", "int 0x80", "pop rbx", a = in(reg) a, inlateout("eax") nr => result, in("ecx") b, in("edx") 0,
-                in("esi") 0, in("edi") 0, lateout("r8") _, lateout("r9") _, lateout("r10") _, lateout("r11") _);
-        }
-        if result < 0 { -result } else { 0 }
-    }
-    let x32 = |nr: usize| call((nr | 0x4000_0000) as libc::c_long, [0; 6]);
-    vec![
-        ("i386 mount", old(21, 0, 0)),
-        ("i386 unshare", old(310, libc::CLONE_NEWUSER as u32, 0)),
-        ("i386 keyctl", old(288, 0, 0)),
-        ("i386 socket vsock", old(359, 40, 1)),
-        ("i386 socketcall", old(102, 1, 0)),
-        ("i386 io_uring", old(425, 1, 0)),
-        ("x32 mount", x32(165)),
-        ("x32 getpid", x32(39)),
-    ]
+    let (calls, data) = i386::calls();
+    i386::share(&data);
+    let mut attempts: Vec<_> = calls.iter().map(|(name, call)| (*name, i386::old_entry(*call))).collect();
+    attempts.extend(i386::by_a_program(&calls, &data));
+    let first_allowed = (0..600).find(|nr| call((nr | 0x4000_0000) as libc::c_long, [0; 6]) == 0);
+    attempts.push(("every number of x32", first_allowed.map_or(libc::ENOSYS, |_| 0)));
+    attempts
 }
 
 #[cfg(not(target_arch = "x86_64"))]
@@ -385,6 +374,7 @@ fn attacker() {
         "abstract" => abstract_socket(),
         "tcp" => tcp(),
         "needs" => needs(),
+        "smuggle" => smuggle(),
         other => panic!("no attack {other}"),
     };
     for (name, errno) in attempts {
@@ -568,7 +558,33 @@ fn case_13_attributes_are_banned_or_told() {
 
 #[test]
 fn case_46_other_call_tables_are_no_way_around() {
-    denied_to_all("i386");
+    let base = Base::new();
+    for ids in [Ids::default(), Ids { uid: 0, gid: 0 }] {
+        let (dir, mut room) = with_output(&base);
+        (room.ids, room.setid) = (ids, SetId::Ban);
+        let attempts = attack(&mut room, "i386");
+        // By the filter or for want of rights, not because a pointer was wrong.
+        let reasons = [libc::EPERM, libc::ENOSYS, libc::EAFNOSUPPORT];
+        let others: Vec<_> = attempts.iter().filter(|(errno, _)| !reasons.contains(errno)).collect();
+        assert!(others.is_empty(), "{others:?}");
+        assert_eq!(setid_outside(&dir), Vec::<String>::new());
+    }
+}
+
+/// Where 32-bit programs are known, they run: the denied calls are all that they miss.
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn case_46_a_program_of_32_bits_runs() {
+    let base = Base::new();
+    let write = [4, 1, i386::DATA, 6, 0, 0];
+    let mut room = base.sh("");
+    room.args.clear();
+    room.program = sandbox::Program::Bytes(i386::program(&[write], b"hello\n"));
+    match room.output() {
+        // The results of all its calls follow.
+        Ok((outcome, out, _)) => assert!(outcome.success() && out == b"hello\n\x06\0\0\0", "{outcome:?} {out:?}"),
+        Err(error) => assert_eq!(error.errno(), Some(libc::ENOEXEC), "{error}"),
+    }
 }
 
 #[test]
@@ -738,19 +754,99 @@ fn case_44_no_copy_of_the_callers_memory_is_in_the_room() {
     assert!(!secret.is_empty());
 }
 
+/// Sends a descriptor by a socket.
+fn send(socket: &UnixStream, fd: std::os::fd::BorrowedFd<'_>) -> std::io::Result<()> {
+    let (mut byte, mut control) = ([0u8; 1], [0u64; 8]);
+    let mut part = libc::iovec { iov_base: byte.as_mut_ptr().cast(), iov_len: 1 };
+    // SAFETY: all zero is an empty message; its parts live to the end, and the control buffer is aligned and large enough for one
+    // descriptor.
+    let sent = unsafe {
+        let mut message: libc::msghdr = std::mem::zeroed();
+        (message.msg_iov, message.msg_iovlen) = (&raw mut part, 1);
+        message.msg_control = control.as_mut_ptr().cast();
+        message.msg_controllen = libc::CMSG_SPACE(4) as _;
+        let header = libc::CMSG_FIRSTHDR(&raw const message);
+        ((*header).cmsg_level, (*header).cmsg_type) = (libc::SOL_SOCKET, libc::SCM_RIGHTS);
+        (*header).cmsg_len = libc::CMSG_LEN(4) as _;
+        libc::CMSG_DATA(header).cast::<i32>().write_unaligned(fd.as_raw_fd());
+        libc::sendmsg(socket.as_raw_fd(), &raw const message, libc::MSG_NOSIGNAL)
+    };
+    if sent < 0 { Err(std::io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Waits for a descriptor.
+fn receive(socket: &UnixStream) -> std::fs::File {
+    let (mut byte, mut control) = ([0u8; 1], [0u64; 8]);
+    let mut part = libc::iovec { iov_base: byte.as_mut_ptr().cast(), iov_len: 1 };
+    // SAFETY: as in `send`; the kernel has made the descriptor for us.
+    unsafe {
+        let mut message: libc::msghdr = std::mem::zeroed();
+        (message.msg_iov, message.msg_iovlen) = (&raw mut part, 1);
+        message.msg_control = control.as_mut_ptr().cast();
+        message.msg_controllen = size_of_val(&control) as _;
+        assert!(libc::recvmsg(socket.as_raw_fd(), &raw mut message, 0) > 0);
+        let header = libc::CMSG_FIRSTHDR(&raw const message);
+        assert!(!header.is_null(), "no descriptor came");
+        std::os::fd::FromRawFd::from_raw_fd(libc::CMSG_DATA(header).cast::<i32>().read_unaligned())
+    }
+}
+
+/// Case 9: hands a writable descriptor of an output to whoever listens outside.
+fn smuggle() -> Vec<Attempt> {
+    let output = std::fs::File::create("/out/result").unwrap();
+    std::io::Write::write_all(&mut &output, b"honest").unwrap();
+    let name = std::env::var("SOCKET").unwrap();
+    let give = |socket: std::io::Result<UnixStream>| {
+        let given = socket.and_then(|socket| send(&socket, std::os::fd::AsFd::as_fd(&output)));
+        given.map_or_else(|error| error.raw_os_error().unwrap_or(-1), |()| 0)
+    };
+    let host = SocketAddr::from_abstract_name(&name).unwrap();
+    let mut attempts = vec![
+        ("abstract socket", give(UnixStream::connect_addr(&host))),
+        ("socket in /tmp", give(UnixStream::connect(format!("/tmp/{name}")))),
+    ];
+    if std::env::var_os("DECLARED").is_some() {
+        let declared = std::fs::File::from(sandbox::inherited(9).unwrap());
+        attempts = vec![("declared socket", give(Ok(UnixStream::from(std::os::fd::OwnedFd::from(declared)))))];
+    }
+    attempts
+}
+
 #[test]
-fn case_09_an_output_descriptor_cannot_be_kept_beyond_the_room() {
-    // A declared socket is the only way out; what arrives through it is the caller's own choice, and the room's processes are
-    // gone before the caller reads.
+fn case_09_an_output_cannot_be_changed_after_it_was_collected() {
+    use std::os::unix::fs::MetadataExt;
     let base = Base::new();
+    let name = format!("sandbox-smuggle-{}", std::process::id());
+    let listener = UnixListener::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
+    let path = std::path::Path::new("/tmp").join(&name);
+    let by_path = UnixListener::bind(&path).unwrap();
+    let (dir, mut room) = with_output(&base);
+    room.env("SOCKET", &name);
+    assert_denied(&mut room, "smuggle");
+    if sandbox::probe().landlock_abi >= 6 {
+        room.net = Net::Host;
+        assert_denied(&mut room, "smuggle");
+    }
+    drop((listener, by_path));
+    rustix::fs::unlink(&path).unwrap();
+    // A socket that the caller declared is a way out, as it was meant. What comes through it can change the room's file, so whoever
+    // collects makes a copy, after which it is too late.
     let (ours, theirs) = UnixStream::pair().unwrap();
-    let mut room = base.sh("echo hello >&9");
     room.fds.push(InheritedFd { source: theirs.as_raw_fd(), target: 9 });
-    stdout(&room);
-    drop(theirs);
-    let mut text = String::new();
-    std::io::Read::read_to_string(&mut &ours, &mut text).unwrap();
-    assert_eq!(text, "hello\n");
+    room.env("DECLARED", "1");
+    assert_eq!(attack(&mut room, "smuggle"), [(0, "declared socket".to_owned())]);
+    let kept = receive(&ours);
+    let mut collected = tempfile::tempfile().unwrap();
+    let mut output = std::fs::File::open(dir.path().join("out/result")).unwrap();
+    std::io::copy(&mut output, &mut collected).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&kept, b"forged", 0).unwrap();
+    let text = |file: &std::fs::File| {
+        let mut bytes = [0u8; 6];
+        std::os::unix::fs::FileExt::read_exact_at(file, &mut bytes, 0).unwrap();
+        bytes
+    };
+    assert_eq!((text(&collected), text(&output)), (*b"honest", *b"forged"));
+    assert_ne!(collected.metadata().unwrap().ino(), kept.metadata().unwrap().ino());
 }
 
 #[test]

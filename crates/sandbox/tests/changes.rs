@@ -5,21 +5,25 @@ mod harness;
 
 use std::path::{Path, PathBuf};
 
-use harness::{Base, dress, mkdir, run, write};
+use harness::{Base, is_probe, mkdir, run, write};
 use sandbox::{Change, Changed, Error, Outcome, Room, Root, Upper, changes};
 use tempfile::TempDir;
 
 /// Runs a script on a layer with `old`, `gone` and `folder/file`; returns the upper directory.
 fn after(dir: &Path, script: &str) -> (Outcome, PathBuf) {
     let base = Base::new();
+    after_room(dir, &base, base.sh(script))
+}
+
+/// The same with the program of any room of `base`.
+fn after_room(dir: &Path, base: &Base, mut room: Room) -> (Outcome, PathBuf) {
     let layer = mkdir(dir.join("layer"));
     write(layer.join("old"), "old");
     write(layer.join("gone"), "gone");
     write(mkdir(layer.join("folder")).join("file"), "inside");
     let (upper, work) = (mkdir(dir.join("upper")), mkdir(dir.join("work")));
     let layers = vec![layer, base.path().to_owned()];
-    let mut room = Room::new(Root::Overlay { layers, upper: Upper::Dir { upper: upper.clone(), work } }, "/bin/sh");
-    dress(&mut room, script);
+    room.root = Root::Overlay { layers, upper: Upper::Dir { upper: upper.clone(), work } };
     let (outcome, _, err) = run(&room);
     assert!(outcome.success(), "{outcome:?} {err}");
     (outcome, upper)
@@ -106,6 +110,62 @@ fn case_36_odd_things_are_told_without_being_opened() {
         matches!(found(&list, "out/sparse").kind, Changed::File { size, stored, .. } if size == 1 << 40 && stored < 1 << 20)
     );
     assert!(list.iter().any(|change| change.path.to_str().is_none()), "the name that is not UTF-8");
+}
+
+/// Makes what a shell cannot, or not in good time.
+#[test]
+fn oddities() {
+    if !is_probe("oddities") {
+        return;
+    }
+    std::fs::create_dir_all("/out/deep").unwrap();
+    std::fs::write("/out/linked", "x").unwrap();
+    let mut links = 1;
+    while links < 65_000 && std::fs::hard_link("/out/linked", format!("/out/l{links}")).is_ok() {
+        links += 1;
+    }
+    println!("\nLINKS {links}");
+    drop(std::os::unix::net::UnixListener::bind("/out/socket").unwrap());
+    // A hard link to what a layer has makes a copy, not a name of the layer's own file.
+    std::fs::hard_link("/old", "/out/of-a-layer").unwrap();
+    if std::env::var_os("DEEP").is_some() {
+        std::env::set_current_dir("/out/deep").unwrap();
+        for _ in 0..40 {
+            let name = "d".repeat(200);
+            std::fs::create_dir(&name).unwrap();
+            std::env::set_current_dir(&name).unwrap();
+        }
+    }
+}
+
+#[test]
+fn case_36_sixty_five_thousand_names_a_socket_and_a_link_into_a_layer_are_told() {
+    let (dir, base) = (TempDir::new().unwrap(), Base::new());
+    let (outcome, upper) = after_room(dir.path(), &base, base.probe("oddities"));
+    let list = changes(&outcome, &upper).unwrap();
+    let links = match found(&list, "out/linked").kind {
+        Changed::File { links, .. } => links,
+        ref other => panic!("{other:?}"),
+    };
+    // As many as the file system allows: ext4 has room for 65,000.
+    let names =
+        list.iter().filter(|change| matches!(change.kind, Changed::File { links: all, .. } if all == links)).count();
+    assert_eq!(names as u64, links);
+    assert!(links == 65_000 || links > 10_000, "{links}");
+    assert_eq!(found(&list, "out/socket").kind, Changed::Special);
+    assert!(matches!(found(&list, "out/of-a-layer").kind, Changed::File { size: 3, .. }));
+    let layer = std::fs::metadata(dir.path().join("layer/old")).unwrap();
+    assert_eq!(std::os::unix::fs::MetadataExt::nlink(&layer), 1);
+}
+
+#[test]
+fn case_36_a_path_longer_than_can_be_named_is_a_defined_error() {
+    let (dir, base) = (TempDir::new().unwrap(), Base::new());
+    let mut room = base.probe("oddities");
+    room.env("DEEP", "1");
+    let (outcome, upper) = after_room(dir.path(), &base, room);
+    // 8,040 bytes of folders in folders.
+    assert_eq!(changes(&outcome, &upper).unwrap_err().errno(), Some(libc::ENAMETOOLONG));
 }
 
 #[test]
