@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use installdb::{
     Done, Incoming, InstallDb, Installed, Notice, Operation, OperationKind, Options, Outcome, PackageVersion, Request,
+    ScriptRun,
 };
 use pkgformat::{Limits, Reader};
 use pkgtypes::PackageName;
@@ -241,10 +242,13 @@ fn tell_done(done: &Done, root: &Path, manner: Manner, voice: &Voice) -> anyhow:
     if manner.json {
         let steps: Vec<_> = done.operations.iter().map(step).collect();
         let notices: Vec<String> = done.notices.iter().map(notice).collect();
+        let scripts: Vec<_> = done.scripts.iter().map(script_run).collect();
         return render::json(
-            &json!({ "reason": "finished", "transaction": done.txn, "steps": steps, "notices": notices }),
+            &json!({ "reason": "finished", "transaction": done.txn, "steps": steps, "notices": notices, "scripts": scripts }),
         );
     }
+    // What one that failed said is part of its notice.
+    done.scripts.iter().filter(|run| run.failure.is_none()).for_each(|run| tell_output(run, voice));
     for told in &done.notices {
         match told {
             Notice::AccountMade { .. } | Notice::MemberAdded { .. } => voice.status(notice(told)),
@@ -260,12 +264,41 @@ fn tell_done(done: &Done, root: &Path, manner: Manner, voice: &Voice) -> anyhow:
     Ok(())
 }
 
+/// What a script or a trigger is called.
+pub fn program(stage: &str, command: Option<&str>) -> String {
+    match command {
+        Some(command) => format!("the {stage} `{command}`"),
+        None => format!("the {stage} script"),
+    }
+}
+
+/// What scripts said, a line at a time.
+fn tell_output(run: &ScriptRun, voice: &Voice) {
+    for line in String::from_utf8_lossy(&run.output).lines() {
+        let line: String = line.chars().filter(|c| !c.is_control()).collect();
+        voice.status(format_args!("{} {}: {line}", run.package, run.stage));
+    }
+}
+
+/// A script that ran, for programs.
+pub fn script_run(run: &ScriptRun) -> serde_json::Value {
+    json!({
+        "package": run.package.as_str(),
+        "stage": run.stage,
+        "command": run.command,
+        "failure": run.failure,
+        "output": String::from_utf8_lossy(&run.output),
+        "took_ms": u64::try_from(run.took.as_millis()).unwrap_or(u64::MAX),
+    })
+}
+
 fn notice(notice: &Notice) -> String {
     match notice {
         Notice::NewBeside { path, new } => format!("`{path}` was changed by you and stays; the package's is `{new}`"),
         Notice::Saved { path, saved } => format!("`{path}` was changed by you and is kept as `{saved}`"),
-        Notice::ScriptFailed { package, stage, failure } => {
-            format!("the {stage} script of `{package}` failed ({failure}); `pkg recover` runs it again")
+        Notice::ScriptFailed { package, stage, command, failure, stays } => {
+            let again = if *stays { "; `pkg recover` runs it again" } else { "" };
+            format!("{} of `{package}` failed ({failure}){again}", program(stage, command.as_deref()))
         }
         Notice::AccountMade { what, name, id, package } => format!("{what} `{name}` ({id}) was made for `{package}`"),
         Notice::MemberAdded { user, group, package } => {

@@ -9,12 +9,15 @@ use trust::Clock;
 use crate::error::Result;
 use crate::journal::{self, Ending, State};
 use crate::layout::Layout;
-use crate::pending::Which;
+use crate::pending::{Failed, Which};
 use crate::plan::Work;
 use crate::rows::{self, PackageRows};
-use crate::script::Call;
+use crate::script::{Call, PATIENCE};
 use crate::stage::Findings;
-use crate::{Error, InstallDb, Notice, Operation, PackageVersion, PendingScript, Unset, order, past, pending, recover};
+use crate::trigger;
+use crate::{
+    Error, InstallDb, Notice, Operation, PackageVersion, PendingScript, ScriptRun, Unset, order, past, pending, recover,
+};
 
 /// A transaction that is decided: its rows are in the database and the journal says so. What is left are the renames
 /// and removals; if they are not done now, the next one who opens the database does them.
@@ -26,6 +29,7 @@ pub struct Committed<'db> {
     started: Timestamp,
     operations: Vec<Operation>,
     notices: Vec<Notice>,
+    patience: Duration,
 }
 
 /// A transaction that is over.
@@ -37,6 +41,8 @@ pub struct Done {
     pub operations: Vec<Operation>,
     /// What the user should hear of.
     pub notices: Vec<Notice>,
+    /// The scripts and triggers that ran, the first one first.
+    pub scripts: Vec<ScriptRun>,
 }
 
 /// Brings the staged files to the disk, then the rows and the decision in one database transaction.
@@ -58,9 +64,7 @@ pub(crate) fn decide(db: &mut InstallDb, txn: i64, work: &Work<'_>, layout: &Lay
 }
 
 fn write(conn: &Connection, txn: i64, work: &Work<'_>, layout: &Layout, found: &Findings) -> rusqlite::Result<()> {
-    if !work.options.skip_scripts {
-        pending::save(conn, txn, &scripts_after(conn, work, found)?)?;
-    }
+    let mut calls = scripts_after(conn, work, found)?;
     let stays = |id| work.incoming.iter().any(|incoming| incoming.record.id() == id);
     for outgoing in &work.outgoing {
         if layout.keeping.records && !stays(outgoing.record.id()) {
@@ -68,6 +72,7 @@ fn write(conn: &Connection, txn: i64, work: &Work<'_>, layout: &Layout, found: &
         }
         rows::delete(conn, outgoing.row, &outgoing.record)?;
     }
+    let triggers = trigger::of_installed(conn)?;
     let unset = by_package(work, &found.unset);
     for (index, (incoming, unset)) in work.incoming.iter().zip(&unset).enumerate() {
         let scripts = found.scripts.iter().filter(|script| script.package == index).collect();
@@ -82,6 +87,10 @@ fn write(conn: &Connection, txn: i64, work: &Work<'_>, layout: &Layout, found: &
     }
     for known in &work.wishes {
         wish(conn, txn, &known.name, known.wanted)?;
+    }
+    if !work.options.skip_scripts {
+        calls.extend(trigger::fire(conn, work, &trigger::touched(work, layout), triggers)?);
+        pending::save(conn, txn, &calls)?;
     }
     write_changes(conn, txn, work)?;
     for notice in &layout.notices {
@@ -165,7 +174,8 @@ fn write_changes(conn: &Connection, txn: i64, work: &Work<'_>) -> rusqlite::Resu
 
 impl<'db> Committed<'db> {
     pub(crate) fn new(db: &'db mut InstallDb, txn: i64, work: Work<'_>, notices: Vec<Notice>) -> Self {
-        Self { db, txn, started: work.time, operations: work.operations, notices }
+        let patience = work.options.script_limit.unwrap_or(PATIENCE);
+        Self { db, txn, started: work.time, operations: work.operations, notices, patience }
     }
 
     /// The transaction's number in the history.
@@ -179,16 +189,17 @@ impl<'db> Committed<'db> {
     /// # Errors
     /// [`Error::Interrupted`]: the disk failed; the next one who opens the database goes on.
     pub fn finish(self, clock: impl Clock) -> Result<Done> {
-        let Self { db, txn, started, operations, notices } = self;
+        let Self { db, txn, started, operations, notices, patience } = self;
         let interrupted = |source| Error::Interrupted { txn, source: Box::new(source) };
         let ending = move || Ending::Done(clock.now().map(|now| (now, elapsed(started, now))));
         recover::finish(db.installed_mut(), txn, ending).map_err(interrupted)?;
-        let failed = pending::run(db, Which::Untried).map_err(interrupted)?;
-        let failed = failed.into_iter().map(|script| {
-            let PendingScript { package, stage, failure, .. } = script;
-            Notice::ScriptFailed { package, stage, failure: failure.unwrap_or_default() }
+        let failed = pending::run(db, Which::Untried, patience).map_err(interrupted)?;
+        let failed = failed.into_iter().map(|Failed { script, stays }| {
+            let PendingScript { package, stage, command, failure, .. } = script;
+            Notice::ScriptFailed { package, stage, command, failure: failure.unwrap_or_default(), stays }
         });
-        Ok(Done { txn, operations, notices: notices.into_iter().chain(failed).collect() })
+        let scripts = db.script_runs(txn).map_err(interrupted)?;
+        Ok(Done { txn, operations, notices: notices.into_iter().chain(failed).collect(), scripts })
     }
 }
 

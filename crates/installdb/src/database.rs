@@ -9,6 +9,7 @@ use crate::error::{DbResult as _, Result};
 use crate::installed::{database_file, full_path, keep_log};
 use crate::pending::Which;
 use crate::schema::Found;
+use crate::script::PATIENCE;
 use crate::{Error, Finding, Installed, Recovery, header, pending, place, recover, schema};
 
 /// The packages of a root, to be changed. One process at a time has it; questions are answered through [`Installed`],
@@ -41,7 +42,7 @@ impl InstallDb {
         let mut installed = Installed::with_writer(root, conn);
         let recovery = recover::recover(&mut installed)?;
         // Their failures are found in the list.
-        pending::run(&installed, Which::Untried)?;
+        pending::run(&installed, Which::Untried, PATIENCE)?;
         Ok(Self { installed, recovery, _lock: lock })
     }
 

@@ -110,12 +110,14 @@ pub enum Finding {
         /// The package it comes or goes with.
         package: PackageName,
     },
-    /// The package asks for something that is not carried out here.
-    NotCarriedOut {
+    /// The pattern of a trigger is none.
+    BadTrigger {
         /// The package.
         package: PackageName,
-        /// What it asks for.
-        what: &'static str,
+        /// The pattern.
+        glob: String,
+        /// What is wrong with it.
+        reason: &'static str,
     },
     /// The package's programs are for another machine.
     ForeignArch {
@@ -210,8 +212,8 @@ impl fmt::Display for Finding {
                 f,
                 "/{path} comes or goes with `{package}`, and other packages want users or groups in it: change `{package}` by itself first"
             ),
-            Self::NotCarriedOut { package, what } => {
-                write!(f, "`{package}` has {what}, which this installer does not carry out")
+            Self::BadTrigger { package, glob, reason } => {
+                write!(f, "`{package}` has a trigger for `{}`: {reason}", glob.escape_debug())
             }
             Self::ForeignArch { package, arch } => {
                 write!(f, "`{package}` is for {arch}, and this machine is {}", Arch::host())

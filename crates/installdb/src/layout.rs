@@ -99,14 +99,18 @@ pub enum Notice {
         /// Where it is now.
         saved: PkgPath,
     },
-    /// A script failed after the change; it can be run again.
+    /// A script or a trigger failed after the change.
     ScriptFailed {
         /// The package.
         package: pkgtypes::PackageName,
-        /// Which script.
+        /// Which script: `post-install`, `post-remove`, `trigger`, or a name that a foreign package has for it.
         stage: String,
+        /// A trigger's command.
+        command: Option<String>,
         /// How it ended, and what it said last.
         failure: String,
+        /// Whether it is still to be run; not where what it needs went along with its package.
+        stays: bool,
     },
     /// A user or a group was made, which a package needs.
     AccountMade {

@@ -1,4 +1,6 @@
-//! Scripts that were decided on with a transaction and have not succeeded yet.
+//! Scripts and triggers that were decided on with a transaction and have not succeeded yet.
+
+use std::time::Duration;
 
 use pkgtypes::PackageName;
 use rusqlite::{Connection, OptionalExtension as _};
@@ -7,11 +9,11 @@ use sandbox::Access;
 use crate::error::{DbResult as _, Result};
 use crate::query::split;
 use crate::rows::word_column;
-use crate::script::Call;
+use crate::script::{Call, Ended, PATIENCE, Program};
 use crate::stage::joined;
-use crate::{InstallDb, Installed};
+use crate::{InstallDb, Installed, run};
 
-/// A script of a package that came or went and has not succeeded yet.
+/// A script of a package that came or went, or a trigger, that has not succeeded yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PendingScript {
@@ -19,10 +21,20 @@ pub struct PendingScript {
     pub txn: i64,
     /// The package.
     pub package: PackageName,
-    /// Which script: `post-install` or `post-remove`.
+    /// Which script: `post-install`, `post-remove`, `trigger`, or a name that a foreign package has for it.
     pub stage: String,
+    /// A trigger's command.
+    pub command: Option<String>,
     /// How it ended when it ran last; `None` where it did not run to its end yet.
     pub failure: Option<String>,
+}
+
+/// A script that failed.
+#[derive(Debug)]
+pub(crate) struct Failed {
+    pub(crate) script: PendingScript,
+    /// Whether it is still to be run.
+    pub(crate) stays: bool,
 }
 
 /// Which scripts are run.
@@ -37,29 +49,39 @@ pub(crate) enum Which {
 /// Writes down what is to be run after the change, in this order.
 pub(crate) fn save(conn: &Connection, txn: i64, calls: &[Call]) -> rusqlite::Result<()> {
     let mut statement = conn.prepare_cached(
-        "INSERT INTO pending_scripts (txn, position, package, stage, arguments, content) VALUES (?, ?, ?, ?, ?, ?)",
+        "INSERT INTO pending_scripts (txn, position, package, stage, command, arguments, environment, input, content)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )?;
-    for (position, call) in calls.iter().enumerate() {
-        let package = call.package.as_str();
-        statement.execute((txn, position, package, &call.stage, joined(&call.arguments), &call.content))?;
+    for (position, Call { package, stage, program }) in calls.iter().enumerate() {
+        let Program { command, arguments, environment, input, content } = program;
+        let (arguments, environment) = (joined(arguments), joined(environment));
+        let package = package.as_str();
+        statement.execute((txn, position, package, stage, command, arguments, environment, input, content))?;
     }
     Ok(())
 }
 
+/// Takes a trigger that has not succeeded yet out of the list; what it was to read.
+pub(crate) fn withdraw(conn: &Connection, command: &str) -> rusqlite::Result<Vec<u8>> {
+    let mut statement = conn.prepare_cached("DELETE FROM pending_scripts WHERE command = ? RETURNING input")?;
+    let inputs: rusqlite::Result<Vec<Vec<u8>>> = statement.query_map([command], |row| row.get(0))?.collect();
+    Ok(inputs?.concat())
+}
+
 /// Runs scripts in the order in which their transactions wrote them down, each once, and tells of those that failed. One
-/// that fails stays, with what it said.
-pub(crate) fn run(db: &Installed, which: Which) -> Result<Vec<PendingScript>> {
+/// that fails stays, with what it said; unless it is of a package that is gone, and what it needs to run went along.
+pub(crate) fn run(db: &Installed, which: Which, patience: Duration) -> Result<Vec<Failed>> {
     let mut failed = Vec::new();
     let mut place = (i64::MIN, i64::MIN);
     while let Some((next, call)) = next(db, which, place)? {
         place = next;
-        match call.run(&db.root, Access::Rw) {
-            Ok(()) => forget(db, place)?,
-            Err(failure) => {
-                note(db, place, &failure)?;
-                let Call { package, stage, .. } = call;
-                failed.push(PendingScript { txn: place.0, package, stage, failure: Some(failure) });
-            }
+        let ended = call.run(&db.root, Access::Rw, patience);
+        let stays = note(db, place, &call, &ended)?;
+        let Call { package, stage, program } = call;
+        if ended.failure.is_some() {
+            let Ended { failure, .. } = ended;
+            let script = PendingScript { txn: place.0, package, stage, command: program.command, failure };
+            failed.push(Failed { script, stays });
         }
     }
     Ok(failed)
@@ -71,46 +93,56 @@ type Place = (i64, i64);
 fn next(db: &Installed, which: Which, after: Place) -> Result<Option<(Place, Call)>> {
     let read = || {
         let mut statement = db.conn.prepare_cached(
-            "SELECT txn, position, package, stage, arguments, content FROM pending_scripts
+            "SELECT txn, position, package, stage, command, arguments, environment, input, content FROM pending_scripts
              WHERE (txn, position) > (?, ?) AND (? OR failure IS NULL) ORDER BY txn, position LIMIT 1",
         )?;
         let row = statement.query_row((after.0, after.1, which == Which::All), |row| {
-            let call = Call {
-                package: word_column(row, 2)?,
-                stage: row.get(3)?,
-                arguments: split(row.get_ref(4)?.as_blob()?),
-                content: row.get(5)?,
+            let program = Program {
+                command: row.get(4)?,
+                arguments: split(row.get_ref(5)?.as_blob()?),
+                environment: split(row.get_ref(6)?.as_blob()?),
+                input: row.get(7)?,
+                content: row.get(8)?,
             };
-            Ok(((row.get(0)?, row.get(1)?), call))
+            Ok(((row.get(0)?, row.get(1)?), Call { package: word_column(row, 2)?, stage: row.get(3)?, program }))
         });
         row.optional()
     };
     read().during("read the scripts to be run", &db.conn)
 }
 
-fn forget(db: &Installed, place: Place) -> Result<()> {
-    let done = db.conn.execute("DELETE FROM pending_scripts WHERE txn = ? AND position = ?", place);
-    done.map(drop).during("write down that a script is done", &db.conn)
-}
-
-fn note(db: &Installed, (txn, position): Place, failure: &str) -> Result<()> {
-    let query = "UPDATE pending_scripts SET failure = ? WHERE txn = ? AND position = ?";
-    let noted = db.conn.execute(query, (failure, txn, position));
-    noted.map(drop).during("write down that a script failed", &db.conn)
+/// Writes down how a script ended; says whether it is still to be run.
+fn note(db: &Installed, (txn, position): Place, call: &Call, ended: &Ended) -> Result<bool> {
+    let is_lost = ended.is_missing && db.row_of(&call.package)?.is_none();
+    let stays = ended.failure.is_some() && !is_lost;
+    let write = || {
+        let change = db.conn.unchecked_transaction()?;
+        run::save(&change, txn, call, ended)?;
+        if stays {
+            let query = "UPDATE pending_scripts SET failure = ? WHERE txn = ? AND position = ?";
+            change.execute(query, (&ended.failure, txn, position))?;
+        } else {
+            change.execute("DELETE FROM pending_scripts WHERE txn = ? AND position = ?", (txn, position))?;
+        }
+        change.commit()
+    };
+    write().during("write down how a script ended", &db.conn)?;
+    Ok(stays)
 }
 
 impl Installed {
-    /// The scripts of packages that came or went and have not succeeded yet, in the order in which they run.
+    /// The scripts of packages that came or went, and the triggers, that have not succeeded yet, in the order in which
+    /// they run.
     ///
     /// # Errors
     /// The database can not be read.
     pub fn pending_scripts(&self) -> Result<Vec<PendingScript>> {
         let read = || -> rusqlite::Result<Vec<PendingScript>> {
-            let query = "SELECT txn, package, stage, failure FROM pending_scripts ORDER BY txn, position";
+            let query = "SELECT txn, package, stage, command, failure FROM pending_scripts ORDER BY txn, position";
             let mut statement = self.conn.prepare_cached(query)?;
             let scripts = statement.query_map([], |row| {
                 let (txn, package) = (row.get(0)?, word_column(row, 1)?);
-                Ok(PendingScript { txn, package, stage: row.get(2)?, failure: row.get(3)? })
+                Ok(PendingScript { txn, package, stage: row.get(2)?, command: row.get(3)?, failure: row.get(4)? })
             })?;
             scripts.collect()
         };
@@ -124,6 +156,7 @@ impl InstallDb {
     /// # Errors
     /// The database can not be read or written; that a script fails is none.
     pub fn run_pending_scripts(&mut self) -> Result<Vec<PendingScript>> {
-        run(self, Which::All)
+        let failed = run(self, Which::All, PATIENCE)?;
+        Ok(failed.into_iter().filter(|failed| failed.stays).map(|failed| failed.script).collect())
     }
 }

@@ -1,7 +1,6 @@
 use std::collections::BTreeMap;
 
-use pkgformat::PackageRecord;
-use pkgtypes::{Arch, PackageName};
+use pkgtypes::{Arch, Glob, PackageName};
 
 use crate::check::Checked;
 use crate::error::{DbResult as _, Result};
@@ -105,7 +104,7 @@ impl InstallDb {
             options,
         };
         refuse_foreign_arches(&work, &mut findings);
-        refuse_what_is_not_carried_out(&work, &mut findings);
+        refuse_what_can_not_be_done(&work, &mut findings);
         Ok(Plan { db: self, work, findings, unmet })
     }
 
@@ -150,20 +149,18 @@ fn refuse_foreign_arches(work: &Work<'_>, findings: &mut Vec<Finding>) {
     }
 }
 
-/// What a package asks for and nobody here does is a reason not to begin, unless the user says so.
-fn refuse_what_is_not_carried_out(work: &Work<'_>, findings: &mut Vec<Finding>) {
-    let records = work.incoming.iter().map(|incoming| &*incoming.record);
-    for record in records.clone() {
-        if i64::try_from(record.meta().release.0).is_err() {
-            findings.push(Finding::TooLarge { package: record.meta().name.clone(), what: "release" });
+/// What a package asks for and can not be done is a reason not to begin.
+fn refuse_what_can_not_be_done(work: &Work<'_>, findings: &mut Vec<Finding>) {
+    for meta in work.incoming.iter().map(|incoming| incoming.record.meta()) {
+        let package = || meta.name.clone();
+        if i64::try_from(meta.release.0).is_err() {
+            findings.push(Finding::TooLarge { package: package(), what: "release" });
         }
-    }
-    if work.options.skip_scripts {
-        return;
-    }
-    for meta in records.map(PackageRecord::meta).chain(work.outgoing.iter().map(|known| known.record.meta())) {
-        if !meta.triggers.is_empty() {
-            findings.push(Finding::NotCarriedOut { package: meta.name.clone(), what: "triggers" });
+        for trigger in meta.triggers.iter().filter(|_| !work.options.skip_scripts) {
+            if let Err(error) = Glob::new(&trigger.glob) {
+                let (glob, reason) = (trigger.glob.clone(), error.reason);
+                findings.push(Finding::BadTrigger { package: package(), glob, reason });
+            }
         }
     }
 }

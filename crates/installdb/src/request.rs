@@ -186,6 +186,8 @@ pub struct Options {
     pub ignore_relations: bool,
     /// Whether packages with scripts or triggers are installed without these being run. Users and groups are made.
     pub skip_scripts: bool,
+    /// How long a script may run; `None` is ten minutes.
+    pub script_limit: Option<std::time::Duration>,
     /// Whether packages for another architecture than this program's are installed, into a root for another machine.
     pub foreign_arch: bool,
 }

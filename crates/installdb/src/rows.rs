@@ -156,6 +156,7 @@ impl PackageRows<'_> {
         let row = RecordRows { conn, record }.insert(None, Some((self.time, self.txn)))?;
         self.insert_paths(row)?;
         self.insert_scripts(row)?;
+        crate::trigger::insert(conn, row, record.meta())?;
         acceptance::save(conn, self.acceptance)
     }
 

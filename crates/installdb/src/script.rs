@@ -7,58 +7,114 @@ use std::time::Duration;
 use pkgformat::ScriptKind;
 use pkgfs::Root;
 use pkgtypes::PackageName;
-use sandbox::{Access, Limits, Output, Room};
+use sandbox::{Access, Input, Limits, Output, Room};
 
 use crate::{Operation, PackageVersion};
 
 /// A script that runs longer is ended: it waits for somebody who is not there.
-const PATIENCE: Duration = Duration::from_secs(600);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(600);
 /// What is kept of a script's output: its end, where it says what went wrong.
-const TAIL: usize = 4 << 10;
+const TAIL: usize = 16 << 10;
+/// What is shown of it beside the reason of a failure.
+const SHOWN: usize = 4 << 10;
 
-/// A script and what it is told.
+/// A script or a trigger, and what it is told.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Program {
+    /// The command, where it is a trigger.
+    pub(crate) command: Option<String>,
+    pub(crate) arguments: Vec<Vec<u8>>,
+    /// `NAME=VALUE`, besides what every script has.
+    pub(crate) environment: Vec<Vec<u8>>,
+    pub(crate) input: Vec<u8>,
+    pub(crate) content: Vec<u8>,
+}
+
+/// A program of a package at one moment of a transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Call {
     pub(crate) package: PackageName,
     pub(crate) stage: String,
-    pub(crate) arguments: Vec<Vec<u8>>,
-    pub(crate) content: Vec<u8>,
+    pub(crate) program: Program,
+}
+
+/// How a call ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    /// Why it did not succeed, and what it said last.
+    pub(crate) failure: Option<String>,
+    /// Whether a program was missing that it needs to run at all.
+    pub(crate) is_missing: bool,
+    pub(crate) output: Vec<u8>,
+    pub(crate) took: Duration,
 }
 
 impl Call {
     pub(crate) fn new(operation: &Operation, kind: ScriptKind, content: Vec<u8>) -> Self {
-        let arguments = arguments(operation);
-        Self { package: operation.name.clone(), stage: kind.to_string(), arguments, content }
+        let program = Program { arguments: arguments(operation), content, ..Program::default() };
+        Self { package: operation.name.clone(), stage: kind.to_string(), program }
     }
 
-    /// Runs the script with the root as `/`. A script that comes before the change may look at everything and change
-    /// nothing.
-    ///
-    /// # Errors
-    /// How it ended and what it said last, or why it could not be started.
-    pub(crate) fn run(&self, root: &Root, access: Access) -> Result<(), String> {
-        let top = root.path().canonicalize().map_err(|error| error.to_string())?;
-        let mut room = Room::script(top, access, self.content.clone());
-        room.args(self.arguments.iter().cloned().map(OsString::from_vec));
-        room.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C");
-        room.stderr = Output::Same;
-        room.limits = Limits { wall: Some(PATIENCE), ..Limits::default() };
+    /// Runs the program with the root as `/`. One that comes before the change may look at everything and change nothing.
+    pub(crate) fn run(&self, root: &Root, access: Access, patience: Duration) -> Ended {
+        let not_started = |failure: String, is_missing| Ended {
+            failure: Some(failure),
+            is_missing,
+            output: Vec::new(),
+            took: Duration::ZERO,
+        };
+        let top = match root.path().canonicalize() {
+            Ok(top) => top,
+            Err(error) => return not_started(error.to_string(), false),
+        };
         let mut tail = Vec::new();
-        let outcome = room.run(|_, bytes| {
+        let outcome = self.room(top, access, patience).run(|_, bytes| {
             tail.extend_from_slice(bytes);
             tail.drain(..tail.len().saturating_sub(TAIL));
             Ok(())
         });
-        let outcome = outcome.map_err(|error| error.to_string())?;
-        let how = match outcome.cause {
-            None if outcome.exit.success() => return Ok(()),
-            None => outcome.exit.to_string(),
-            Some(limit) => format!("ended by {limit}"),
+        let outcome = match outcome {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                let is_missing = matches!(&error, sandbox::Error::Exec { source, .. } if is_absent(source));
+                return not_started(error.to_string(), is_missing);
+            }
         };
-        let said = String::from_utf8_lossy(&tail);
-        let said = said.trim();
-        Err(if said.is_empty() { how } else { format!("{how}: {said}") })
+        let how = match outcome.cause {
+            None if outcome.exit.success() => None,
+            None => Some(outcome.exit.to_string()),
+            Some(limit) => Some(format!("ended by {limit}")),
+        };
+        let failure = how.map(|how| {
+            let said = String::from_utf8_lossy(&tail[tail.len().saturating_sub(SHOWN)..]);
+            let said = said.trim();
+            if said.is_empty() { how } else { format!("{how}: {said}") }
+        });
+        // A shell that does not find the command says so with this status.
+        let is_missing = outcome.exit.code() == 127 && self.program.command.is_some();
+        Ended { failure, is_missing, output: tail, took: outcome.usage.wall }
     }
+
+    fn room(&self, top: std::path::PathBuf, access: Access, patience: Duration) -> Room {
+        let Program { arguments, environment, input, content, .. } = &self.program;
+        let mut room = Room::script(top, access, content.clone());
+        room.args(arguments.iter().cloned().map(OsString::from_vec));
+        room.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C");
+        for variable in environment {
+            let mut parts = variable.splitn(2, |&byte| byte == b'=').map(|part| OsString::from_vec(part.to_vec()));
+            room.env(parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        }
+        if !input.is_empty() {
+            room.stdin = Input::Bytes(input.clone());
+        }
+        room.stderr = Output::Same;
+        room.limits = Limits { wall: Some(patience), ..Limits::default() };
+        room
+    }
+}
+
+fn is_absent(error: &std::io::Error) -> bool {
+    error.kind() == std::io::ErrorKind::NotFound
 }
 
 /// The name; version and release of what will be installed, empty where nothing will; version and release of what is

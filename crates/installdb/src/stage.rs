@@ -9,8 +9,8 @@ use crate::journal::Ending;
 use crate::layout::Layout;
 use crate::plan::Work;
 use crate::rights::Rights;
-use crate::script::Call;
-use crate::{Error, InstallDb, Notice, Operation, Progress, Unset, fill, journal, order, recover, rows, step};
+use crate::script::{Call, PATIENCE};
+use crate::{Error, InstallDb, Notice, Operation, Progress, Unset, fill, journal, order, recover, rows, run, step};
 
 /// A script that came with a package.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ impl Findings {
 }
 
 /// Runs the scripts that may refuse: of what goes, then of what comes.
-fn ask_scripts(db: &InstallDb, work: &Work<'_>, found: &Findings) -> Result<()> {
+fn ask_scripts(db: &InstallDb, txn: i64, work: &Work<'_>, found: &Findings) -> Result<()> {
     let mut calls = Vec::new();
     for (operation, outgoing) in work.removals().into_iter().rev() {
         let kind = ScriptKind::PreRemove;
@@ -51,7 +51,9 @@ fn ask_scripts(db: &InstallDb, work: &Work<'_>, found: &Findings) -> Result<()> 
         calls.extend(found.scripts_of(package, kind).map(|content| Call::new(work.operation(package), kind, content)));
     }
     for call in calls {
-        if let Err(reason) = call.run(&db.root, Access::Ro) {
+        let ended = call.run(&db.root, Access::Ro, work.options.script_limit.unwrap_or(PATIENCE));
+        run::save(&db.conn, txn, &call, &ended).during("write down how a script ended", &db.conn)?;
+        if let Some(reason) = ended.failure {
             return Err(Error::Script { package: call.package, stage: call.stage, reason });
         }
     }
@@ -82,7 +84,7 @@ impl<'db, 'p> Staged<'db, 'p> {
         let filled = fill::fill(guard.db(), guard.txn, &mut work, &layout, rights, progress);
         let asked = filled.and_then(|found| {
             if !work.options.skip_scripts {
-                ask_scripts(guard.db(), &work, &found)?;
+                ask_scripts(guard.db(), guard.txn, &work, &found)?;
             }
             Ok(found)
         });

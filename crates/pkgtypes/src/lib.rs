@@ -22,6 +22,7 @@
 mod arch;
 mod digest;
 mod error;
+mod glob;
 mod mode;
 mod name;
 mod path;
@@ -33,6 +34,7 @@ mod version;
 pub use arch::Arch;
 pub use digest::{Digest, Hasher, PackageId};
 pub use error::ParseError;
+pub use glob::Glob;
 pub use mode::Mode;
 pub use name::PackageName;
 pub use path::PkgPath;

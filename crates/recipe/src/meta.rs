@@ -215,7 +215,7 @@ fn trigger(value: &Word<'_>) -> Result<(Glob, String), RecipeError> {
     let (glob, command) = value
         .split_once(' ')
         .ok_or_else(|| value.error(LineProblem::Expected { what: "a pattern, a blank and a command" }))?;
-    Ok((Glob::parse(&glob)?, filled(&command)?))
+    Ok((glob.parse()?, filled(&command)?))
 }
 
 /// Seconds since 1970, or a UTC time.

@@ -63,9 +63,9 @@ fn parse_line<'a>(line: &'a Line<'a>) -> Result<(Word<'a>, OutputRule), RecipeEr
     let mut rule = OutputRule { package: name.parse()?, takes: Vec::new(), leaves: Vec::new() };
     for word in &words[1..] {
         if word.text.starts_with('!') {
-            rule.leaves.push(Glob::parse(&word.part(1..))?);
+            rule.leaves.push(word.part(1..).parse()?);
         } else {
-            rule.takes.push(Glob::parse(word)?);
+            rule.takes.push(word.parse()?);
         }
     }
     if rule.takes.is_empty() {

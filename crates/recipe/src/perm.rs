@@ -41,7 +41,7 @@ fn parse_line(line: &Line<'_>) -> Result<Perm, RecipeError> {
         [_, surplus, ..] => return Err(surplus.surplus()),
     };
     Ok(Perm {
-        glob: Glob::parse(glob)?,
+        glob: glob.parse()?,
         mode: unless_dash(mode, |word| Mode::parse(word.text.as_bytes()).map_err(|error| word.error(error.into())))?,
         owner: unless_dash(owner, principal)?,
         group: unless_dash(group, principal)?,

@@ -24,7 +24,7 @@ fn parse_line(line: &Line<'_>) -> Result<Waiver, RecipeError> {
     let hash = words.iter().position(|word| word.text.starts_with('#')).ok_or_else(|| expected("`#` and a reason"))?;
     let glob = match &words[1..hash] {
         [] => None,
-        [glob] => Some(Glob::parse(glob)?),
+        [glob] => Some(glob.parse()?),
         [_, surplus, ..] => return Err(surplus.surplus()),
     };
     let mut reason: Vec<&str> = words[hash..].iter().map(|word| word.text).collect();

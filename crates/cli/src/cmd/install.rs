@@ -1,6 +1,7 @@
 //! `pkg install FILE..`.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context;
 use installdb::{Options, Unowned};
@@ -38,6 +39,9 @@ pub struct Args {
     /// Install packages with scripts or triggers and do not run these.
     #[arg(long)]
     skip_scripts: bool,
+    /// End scripts and triggers that run longer than this.
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    script_timeout: u32,
     /// Install packages for another machine than this one.
     #[arg(long)]
     foreign_arch: bool,
@@ -92,6 +96,7 @@ pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
         unowned: args.unowned.into(),
         ignore_relations: args.ignore_relations,
         skip_scripts: args.skip_scripts,
+        script_limit: Some(Duration::from_secs(args.script_timeout.into())),
         foreign_arch: args.foreign_arch,
     };
     let change = Change { install, remove: Vec::new(), options, exceptions };

@@ -52,14 +52,19 @@ pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
 /// Runs the scripts of earlier changes that have not succeeded yet; says whether all of them have now.
 fn run_scripts(db: &mut InstallDb, args: &Args, voice: &Voice) -> anyhow::Result<bool> {
     let failed = db.run_pending_scripts()?;
-    for PendingScript { package, stage, failure, .. } in &failed {
+    for PendingScript { package, stage, command, failure, .. } in &failed {
         let failure = failure.as_deref().unwrap_or_default();
         if args.json {
-            let (package, stage) = (package.as_str(), stage.as_str());
-            let event = json!({ "reason": "script-failed", "package": package, "stage": stage, "failure": failure });
-            render::json(&event)?;
+            render::json(&json!({
+                "reason": "script-failed",
+                "package": package.as_str(),
+                "stage": stage,
+                "command": command,
+                "failure": failure,
+            }))?;
         } else {
-            voice.warning(format_args!("the {stage} script of `{package}` failed again: {failure}"));
+            let program = change::program(stage, command.as_deref());
+            voice.warning(format_args!("{program} of `{package}` failed again: {failure}"));
         }
     }
     if failed.is_empty() {

@@ -138,14 +138,41 @@ CREATE TABLE steps (
     gid    INTEGER
 ) STRICT;
 
--- Post-scripts that were decided on and have not succeeded yet; `arguments` as in `transactions`.
+-- Commands of installed packages that run when paths come or go that the pattern fits.
+CREATE TABLE triggers (
+    package INTEGER NOT NULL REFERENCES packages (id) ON DELETE CASCADE,
+    glob    TEXT    NOT NULL,
+    command TEXT    NOT NULL,
+    PRIMARY KEY (package, glob, command)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX triggers_by_command ON triggers (command, glob);
+
+-- Scripts and triggers that were decided on and have not succeeded yet; `command` is a trigger's; `arguments` and
+-- `environment` as `argv` in `transactions`; `input` is read by the program.
 CREATE TABLE pending_scripts (
-    txn       INTEGER NOT NULL REFERENCES transactions (id),
-    position  INTEGER NOT NULL,
-    package   TEXT    NOT NULL,
-    stage     TEXT    NOT NULL,
-    arguments BLOB    NOT NULL,
-    content   BLOB    NOT NULL,
-    failure   TEXT,
+    txn         INTEGER NOT NULL REFERENCES transactions (id),
+    position    INTEGER NOT NULL,
+    package     TEXT    NOT NULL,
+    stage       TEXT    NOT NULL,
+    command     TEXT,
+    arguments   BLOB    NOT NULL,
+    environment BLOB    NOT NULL,
+    input       BLOB    NOT NULL,
+    content     BLOB    NOT NULL,
+    failure     TEXT,
     PRIMARY KEY (txn, position)
 ) STRICT;
+
+-- What came of scripts and triggers: `failure` is null where one succeeded, `output` the end of what it said, `took` in
+-- milliseconds.
+CREATE TABLE script_runs (
+    id      INTEGER PRIMARY KEY,
+    txn     INTEGER NOT NULL REFERENCES transactions (id),
+    package TEXT    NOT NULL,
+    stage   TEXT    NOT NULL,
+    command TEXT,
+    failure TEXT,
+    output  BLOB    NOT NULL,
+    took    INTEGER NOT NULL
+) STRICT;
+CREATE INDEX script_runs_by_txn ON script_runs (txn);

@@ -77,6 +77,7 @@ fn victim() {
         "change" => change(&root),
         "file" => install_file(&root),
         "scripts" => crate::scripts::change(&root),
+        "triggers" => crate::triggers::change(&root),
         "undo" => crate::undo::undo_last(&root),
         "zpkg" => crate::zpkg::change(&root),
         "recover" => drop(InstallDb::open(root).unwrap()),

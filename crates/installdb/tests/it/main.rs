@@ -11,6 +11,7 @@ mod model;
 mod scene;
 mod scripts;
 mod transaction;
+mod triggers;
 mod undo;
 mod verify;
 mod victim;

@@ -14,7 +14,7 @@ use crate::victim;
 
 impl Pack {
     /// The package with a script of this kind.
-    fn script(mut self, kind: ScriptKind, text: &str) -> Self {
+    pub(crate) fn script(mut self, kind: ScriptKind, text: &str) -> Self {
         let content = format!("#!/bin/sh\n{text}\n").into_bytes();
         let digest = Digest::of(&content);
         self.contents.insert(digest, content);
@@ -31,13 +31,13 @@ impl Pack {
 }
 
 /// A root with the shell of this machine, and the libraries that it needs.
-fn scene() -> Scene {
+pub(crate) fn scene() -> Scene {
     let scene = Scene::new();
     add_shell(scene.root());
     scene
 }
 
-fn add_shell(root: &Path) {
+pub(crate) fn add_shell(root: &Path) {
     let listed = Command::new("ldd").arg("/bin/sh").output().unwrap();
     let listed = String::from_utf8(listed.stdout).unwrap();
     let libraries = listed.split_whitespace().filter(|word| word.starts_with('/'));
@@ -128,7 +128,9 @@ fn a_script_that_fails_after_the_change_is_shown_and_tried_again_on_request() {
     let text = "test -e /yes || { echo no yes; exit 5; }; echo ran >>/log";
     let moody = pack("moody 1-1").file("a", 0o644, "a").script(ScriptKind::PostInstall, text).build();
     let done = scene.install(&[&moody]);
-    let [Notice::ScriptFailed { package, stage, failure }] = &done.notices[..] else { panic!("{:?}", done.notices) };
+    let [Notice::ScriptFailed { package, stage, failure, stays: true, .. }] = &done.notices[..] else {
+        panic!("{:?}", done.notices)
+    };
     assert_eq!((package.as_str(), &**stage, &**failure), ("moody", "post-install", "exit status 5: no yes"));
     assert_eq!(scene.packages(), ["moody 1-1"]);
     scene.assert_verified();
@@ -157,6 +159,51 @@ fn a_script_that_can_not_be_started_is_told() {
 }
 
 #[test]
+fn what_scripts_said_is_kept() {
+    let scene = scene();
+    let loud = |text: &str| pack("loud 1-1").file("a", 0o644, text).script(ScriptKind::PostInstall, text).build();
+    let quiet = loud("echo one; echo two >&2");
+    let first = quiet.record.meta().clone();
+    let refusing = pack("no 1-1").script(ScriptKind::PreInstall, "echo never; exit 9").build();
+    let done = scene.install(&[&quiet]);
+    assert_eq!((first.name.as_str(), done.scripts.len()), ("loud", 1));
+    let told = |txn: i64| {
+        let runs = scene.installed().script_runs(txn).unwrap();
+        let told = runs
+            .iter()
+            .map(|run| (run.stage.clone(), run.failure.clone(), String::from_utf8_lossy(&run.output).into_owned()));
+        told.collect::<Vec<_>>()
+    };
+    assert_eq!(told(done.txn), [("post-install".into(), None, "one\ntwo\n".into())]);
+    scene.change(&[&refusing], &[]).unwrap_err();
+    let failure = Some("exit status 9: never".into());
+    assert_eq!(told(done.txn + 1), [("pre-install".into(), failure, "never\n".into())]);
+}
+
+#[test]
+fn a_script_that_does_not_end_is_ended() {
+    let mut scene = scene();
+    scene.options.script_limit = Some(std::time::Duration::from_millis(200));
+    let done = scene.install(&[&pack("x 1-1").script(ScriptKind::PostInstall, "while :; do :; done").build()]);
+    let [Notice::ScriptFailed { failure, stays: true, .. }] = &done.notices[..] else { panic!("{:?}", done.notices) };
+    assert_eq!(failure, "ended by the time limit");
+}
+
+#[test]
+fn a_script_whose_shell_goes_along_with_it_is_not_kept() {
+    let mut scene = scene();
+    let gone = pack("gone 1-1").script(ScriptKind::PostRemove, "true").build();
+    let shell = scene.at("bin/sh");
+    let copy = pack("shell 1-1").file("bin/sh", 0o755, fs::read(&shell).unwrap()).build();
+    scene.options.unowned = installdb::Unowned::Replace;
+    scene.install(&[&gone, &copy]);
+    let done = scene.remove(&["gone", "shell"]);
+    let [Notice::ScriptFailed { failure, stays: false, .. }] = &done.notices[..] else { panic!("{:?}", done.notices) };
+    assert!(failure.contains("interpreter"), "{failure}");
+    assert_eq!(scene.installed().pending_scripts().unwrap(), []);
+}
+
+#[test]
 fn scripts_are_left_out_on_request() {
     let mut scene = scene();
     scene.write("no", "");
@@ -172,7 +219,7 @@ pub(crate) fn change(root: &Path) {
 }
 
 /// Opens the database as soon as all that is left of the killed process is gone: its room holds the lock until then.
-fn open_after_kill(root: &Path) {
+pub(crate) fn open_after_kill(root: &Path) {
     while matches!(InstallDb::open(root), Err(Error::Busy { .. })) {
         std::thread::yield_now();
     }

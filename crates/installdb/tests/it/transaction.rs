@@ -459,19 +459,6 @@ fn a_root_that_may_not_be_changed_is_refused_at_once() {
 }
 
 #[test]
-fn what_is_not_carried_out_is_not_passed_over() {
-    let mut scene = Scene::new();
-    let package = pack("s 1-1").file("s", 0o644, "s").meta(|meta| {
-        meta.triggers.push(pkgformat::Trigger { glob: "s".into(), command: "true".into() });
-    });
-    let package = package.build();
-    assert!(matches!(&findings(&scene, &[&package], &[])[0], Finding::NotCarriedOut { .. }));
-    scene.options.skip_scripts = true;
-    scene.install(&[&package]);
-    scene.assert_verified();
-}
-
-#[test]
 fn history_and_wishes_are_kept() {
     let scene = Scene::new();
     let one = hello("1-1", "one");

@@ -1,9 +1,7 @@
 use std::fmt;
+use std::str::FromStr;
 
-use pkgtypes::{ParseError, PkgPath};
-
-use crate::RecipeError;
-use crate::lines::Word;
+use crate::{ParseError, PkgPath};
 
 /// A pattern for paths of a package: `*` and `?` within a component, `**` across components, `[a-z]` and `[!a-z]` for
 /// one byte, `\` before a character that means itself. `usr/include/**` is everything below that folder, and the folder.
@@ -42,8 +40,12 @@ impl Glob {
         Ok(Self { text: text.to_owned(), components })
     }
 
-    pub(crate) fn parse(word: &Word<'_>) -> Result<Self, RecipeError> {
-        Self::new(word.text).map_err(|error| word.error(error.into()))
+    /// The longest folder that every path of the pattern is in; `None` where they may be anywhere.
+    pub fn folder(&self) -> Option<PkgPath> {
+        let (_, folders) = self.components.split_last()?;
+        let names = folders.iter().map_while(Component::literal);
+        let text = names.collect::<Vec<_>>().join(&b'/');
+        if text.is_empty() { None } else { PkgPath::new(text).ok() }
     }
 
     /// Whether the pattern stands for `path`.
@@ -62,6 +64,13 @@ impl Glob {
 }
 
 impl Component {
+    /// The one name that it stands for.
+    fn literal(&self) -> Option<Vec<u8>> {
+        let Self::One(pieces) = self else { return None };
+        let byte = |piece: &Piece| if let Piece::Byte(byte) = piece { Some(*byte) } else { None };
+        pieces.iter().map(byte).collect()
+    }
+
     fn advance(&self, reached: &[bool], path: &[&[u8]]) -> Vec<bool> {
         let mut next = vec![false; reached.len()];
         match self {
@@ -167,6 +176,14 @@ fn ranges(members: &[u8]) -> Result<Vec<(u8, u8)>, &'static str> {
     Ok(ranges)
 }
 
+impl FromStr for Glob {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        Self::new(text)
+    }
+}
+
 impl fmt::Display for Glob {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
@@ -213,6 +230,16 @@ mod tests {
         ] {
             assert!(!matches(glob, path), "{glob} {path}");
         }
+    }
+
+    #[test]
+    fn the_folder_of_a_pattern_has_all_its_paths() {
+        let folder = |glob: &str| Glob::new(glob).unwrap().folder().map(|folder| folder.to_string());
+        assert_eq!(folder("usr/lib/*.so*").as_deref(), Some("usr/lib"));
+        assert_eq!(folder("usr/include/**").as_deref(), Some("usr/include"));
+        assert_eq!(folder(r"usr/a\*/b").as_deref(), Some("usr/a*"));
+        assert_eq!(folder("usr/l*/x/y").as_deref(), Some("usr"));
+        assert_eq!((folder("usr"), folder("**/*.a"), folder("*/x")), (None, None, None));
     }
 
     #[test]
