@@ -73,6 +73,10 @@
 //! interrupted runs again when the database is opened for writing the next time, so each runs at least once. One that
 //! fails stays in the list and takes nothing back; [`InstallDb::run_pending_scripts`] tries again.
 //!
+//! *Triggers* are commands that run once, after all scripts, when paths came or went that a pattern of an installed package
+//! fits. They read the paths from standard input, and are rows of the decision, too. What all of them said is kept:
+//! [`Installed::script_runs`].
+//!
 //! # What a guarantee can not cover
 //!
 //! What scripts write in the root.
@@ -84,8 +88,8 @@
 //! # What this crate does not do
 //!
 //! It does not decide what to install, fetch or decompress anything, or judge whom to trust: it takes packages that
-//! [`trust`] has verified. It runs no triggers yet: packages that ask for it are refused, unless
-//! [`Options::skip_scripts`] says to leave that out. It reads no clock, no environment, and prints nothing.
+//! [`trust`] has verified. It reads no clock, no
+//! environment, and prints nothing.
 #![forbid(unsafe_code)]
 
 mod acceptance;
