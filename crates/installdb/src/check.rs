@@ -263,7 +263,8 @@ impl<'a> Survey<'a> {
         let grant = self.rights.grant(entry);
         let differs = stat.mode != grant.mode || grant.owner.is_some_and(|owner| owner != (stat.uid, stat.gid));
         if wants && differs && self.rights.may_set(stat) {
-            self.attributes.push(Step::Attributes { path: entry.path.clone(), mode: grant.mode, owner: grant.owner });
+            let (path, xattrs) = (entry.path.clone(), Vec::new());
+            self.attributes.push(Step::Attributes { path, mode: grant.mode, owner: grant.owner, xattrs });
         }
         Fate::Stays
     }

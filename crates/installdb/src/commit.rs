@@ -14,6 +14,7 @@ use crate::plan::Work;
 use crate::rows::{self, PackageRows};
 use crate::script::{Call, PATIENCE};
 use crate::stage::Findings;
+use crate::step::Step;
 use crate::trigger;
 use crate::{
     Error, InstallDb, Notice, Operation, PackageVersion, PendingScript, ScriptRun, Unset, order, past, pending, recover,
@@ -48,22 +49,33 @@ pub struct Done {
 /// Brings the staged files to the disk, then the rows and the decision in one database transaction.
 ///
 /// The rows are prepared while the disk writes; only their commit waits for it.
-pub(crate) fn decide(db: &mut InstallDb, txn: i64, work: &Work<'_>, layout: &Layout, found: &Findings) -> Result<()> {
+pub(crate) fn decide(
+    db: &mut InstallDb,
+    steps: &[Step],
+    is_keeping: bool,
+    write: impl FnOnce(&Connection) -> rusqlite::Result<()>,
+) -> Result<()> {
     let installed = db.installed_mut();
     let (root, conn) = (&installed.root, &mut installed.conn);
     std::thread::scope(|scope| {
-        let syncing = scope.spawn(|| recover::sync_filesystems(root, &layout.steps, layout.keeping.is_staged()));
+        let syncing = scope.spawn(|| recover::sync_filesystems(root, steps, is_keeping));
         let path = crate::error::path_of(conn);
         let failed = |source| Error::sqlite("write the packages", path.clone(), source);
         let change = conn.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
-        write(&change, txn, work, layout, found).map_err(failed)?;
+        write(&change).map_err(failed)?;
         journal::set_state(&change, State::Committed)?;
         syncing.join().expect("a sync does not panic")?;
         change.commit().map_err(failed)
     })
 }
 
-fn write(conn: &Connection, txn: i64, work: &Work<'_>, layout: &Layout, found: &Findings) -> rusqlite::Result<()> {
+pub(crate) fn write(
+    conn: &Connection,
+    txn: i64,
+    work: &Work<'_>,
+    layout: &Layout,
+    found: &Findings,
+) -> rusqlite::Result<()> {
     let mut calls = scripts_after(conn, work, found)?;
     let stays = |id| work.incoming.iter().any(|incoming| incoming.record.id() == id);
     for outgoing in &work.outgoing {
@@ -204,7 +216,7 @@ impl<'db> Committed<'db> {
 }
 
 /// How long after `start` it is; nothing where the clock was set back meanwhile.
-fn elapsed(start: Timestamp, now: Timestamp) -> Duration {
+pub(crate) fn elapsed(start: Timestamp, now: Timestamp) -> Duration {
     let nanos = |time: Timestamp| i128::from(time.seconds()) * 1_000_000_000 + i128::from(time.nanos());
     let between = nanos(now).saturating_sub(nanos(start));
     Duration::from_nanos(u64::try_from(between.max(0)).unwrap_or(u64::MAX))

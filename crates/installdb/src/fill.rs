@@ -52,7 +52,7 @@ pub(crate) fn fill(
 }
 
 /// What this user can not give, as far as it is known without trying.
-fn initial(entry: &Entry, rights: &Rights) -> Unset {
+pub(crate) fn initial(entry: &Entry, rights: &Rights) -> Unset {
     match entry.kind {
         EntryKind::Char { .. } | EntryKind::Block { .. } if !rights.is_root() => Unset::DEVICE | Unset::OWNER,
         EntryKind::Ghost | EntryKind::Hardlink { .. } => Unset::NOTHING,
@@ -85,7 +85,7 @@ struct Shape<'a> {
 }
 
 /// Until it is filled, nobody else looks into a folder.
-const PRIVATE: Mode = Mode::from_raw(0o700);
+pub(crate) const PRIVATE: Mode = Mode::from_raw(0o700);
 
 impl<'a> Shape<'a> {
     fn entry(&self, node: usize) -> &'a Entry {
@@ -156,16 +156,7 @@ impl<'a> Shape<'a> {
         let mut folders = Batch::new(self.root);
         for (node, entry, path) in self.staged() {
             let place = folders.at(path)?;
-            let made = match &entry.kind {
-                EntryKind::Symlink { target } => place.symlink(target),
-                EntryKind::Fifo { .. } => place.create_node(FileKind::Fifo, PRIVATE, (0, 0)),
-                EntryKind::Socket { .. } => place.create_node(FileKind::Socket, PRIVATE, (0, 0)),
-                EntryKind::Char { major, minor, .. } => place.create_node(FileKind::Char, PRIVATE, (*major, *minor)),
-                EntryKind::Block { major, minor, .. } => place.create_node(FileKind::Block, PRIVATE, (*major, *minor)),
-                EntryKind::File { .. } | EntryKind::Dir { .. } | EntryKind::Hardlink { .. } | EntryKind::Ghost => {
-                    continue;
-                }
-            };
+            let Some(made) = make_node(&place, entry) else { continue };
             match made {
                 // In a user namespace not even root makes devices.
                 Err(error) if error.kind == pkgfs::ErrorKind::Denied && is_device(entry) => {
@@ -173,31 +164,11 @@ impl<'a> Shape<'a> {
                 }
                 made => {
                     made?;
-                    unset[node] = unset[node] | self.give(&place, entry)?;
+                    unset[node] = unset[node] | give(self.rights, &place, entry)?;
                 }
             }
         }
         Ok(())
-    }
-
-    /// Gives owner, mode and time to what is no regular file.
-    fn give(&self, place: &Place<'_>, entry: &Entry) -> Result<Unset> {
-        let Grant { mut mode, owner, .. } = self.rights.grant(entry);
-        let mut unset = Unset::NOTHING;
-        if let Some((uid, gid)) = owner
-            && !allowed(place.set_owner(uid, gid))?
-        {
-            unset = unset | Unset::OWNER | if mode == plain(mode) { Unset::NOTHING } else { Unset::SETID };
-            mode = plain(mode);
-        }
-        if !entry.xattrs.is_empty() {
-            unset = unset | give_xattrs(place, entry)?;
-        }
-        if !matches!(entry.kind, EntryKind::Symlink { .. }) {
-            place.set_mode(mode)?;
-        }
-        place.set_mtime(entry.mtime)?;
-        Ok(unset)
     }
 
     /// Hard links come when all files stand; one to a file that stays is a link to that.
@@ -216,7 +187,7 @@ impl<'a> Shape<'a> {
         let mut folders = Batch::new(self.root);
         for (node, entry, path) in self.staged().rev() {
             if matches!(entry.kind, EntryKind::Dir { .. }) {
-                unset[node] = unset[node] | self.give(&folders.at(path)?, entry)?;
+                unset[node] = unset[node] | give(self.rights, &folders.at(path)?, entry)?;
             }
         }
         Ok(())
@@ -366,6 +337,38 @@ impl<'a> Shape<'a> {
         }
         targets
     }
+}
+
+/// Makes a link, pipe, socket or device; `None` for everything else.
+pub(crate) fn make_node(place: &Place<'_>, entry: &Entry) -> Option<pkgfs::Result<()>> {
+    Some(match &entry.kind {
+        EntryKind::Symlink { target } => place.symlink(target),
+        EntryKind::Fifo { .. } => place.create_node(FileKind::Fifo, PRIVATE, (0, 0)),
+        EntryKind::Socket { .. } => place.create_node(FileKind::Socket, PRIVATE, (0, 0)),
+        EntryKind::Char { major, minor, .. } => place.create_node(FileKind::Char, PRIVATE, (*major, *minor)),
+        EntryKind::Block { major, minor, .. } => place.create_node(FileKind::Block, PRIVATE, (*major, *minor)),
+        EntryKind::File { .. } | EntryKind::Dir { .. } | EntryKind::Hardlink { .. } | EntryKind::Ghost => return None,
+    })
+}
+
+/// Gives owner, mode and time to what is no regular file.
+pub(crate) fn give(rights: &Rights, place: &Place<'_>, entry: &Entry) -> Result<Unset> {
+    let Grant { mut mode, owner, .. } = rights.grant(entry);
+    let mut unset = Unset::NOTHING;
+    if let Some((uid, gid)) = owner
+        && !allowed(place.set_owner(uid, gid))?
+    {
+        unset = unset | Unset::OWNER | if mode == plain(mode) { Unset::NOTHING } else { Unset::SETID };
+        mode = plain(mode);
+    }
+    if !entry.xattrs.is_empty() {
+        unset = unset | give_xattrs(place, entry)?;
+    }
+    if !matches!(entry.kind, EntryKind::Symlink { .. }) {
+        place.set_mode(mode)?;
+    }
+    place.set_mtime(entry.mtime)?;
+    Ok(unset)
 }
 
 type Targets<'a> = Vec<Target<'a>>;

@@ -108,7 +108,7 @@ impl InstallDb {
         Ok(Plan { db: self, work, findings, unmet })
     }
 
-    fn refuse_unfinished(&self) -> Result<()> {
+    pub(crate) fn refuse_unfinished(&self) -> Result<()> {
         let count = self.conn.query_row("SELECT count(DISTINCT batch) FROM target", [], |row| row.get(0));
         match count.during("read the batches", &self.conn)? {
             0 => Ok(()),

@@ -1,5 +1,6 @@
 use pkgformat::ScriptKind;
-use pkgtypes::Digest;
+use pkgtypes::{Digest, Timestamp};
+use rusqlite::Connection;
 use sandbox::Access;
 
 use crate::accounts::Accounts;
@@ -10,7 +11,10 @@ use crate::layout::Layout;
 use crate::plan::Work;
 use crate::rights::Rights;
 use crate::script::{Call, PATIENCE};
-use crate::{Error, InstallDb, Notice, Operation, Progress, Unset, fill, journal, order, recover, rows, run, step};
+use crate::step::Step;
+use crate::{
+    Error, InstallDb, Notice, Operation, Progress, Unset, User, fill, journal, order, recover, rows, run, step,
+};
 
 /// A script that came with a package.
 #[derive(Debug)]
@@ -80,7 +84,7 @@ impl<'db, 'p> Staged<'db, 'p> {
         rights: &Rights,
         progress: &mut dyn Progress,
     ) -> Result<Self> {
-        let mut guard = Guard::begin(db, &work, &layout)?;
+        let mut guard = Guard::begin(db, work.time, work.user.as_ref(), &work.argv, &layout.steps)?;
         let filled = fill::fill(guard.db(), guard.txn, &mut work, &layout, rights, progress);
         let asked = filled.and_then(|found| {
             if !work.options.skip_scripts {
@@ -122,40 +126,60 @@ impl<'db, 'p> Staged<'db, 'p> {
                 return Err(error);
             }
         }
-        match commit::decide(guard.db_mut(), txn, &work, &layout, &found) {
-            Ok(()) => Ok(Committed::new(guard.release(), txn, work, layout.notices)),
-            // Whether the decision stands in the log after all is settled by writing the opposite.
-            Err(error) => Err(match recover::discard(guard.release().installed_mut(), txn, ending(&error)) {
-                Ok(()) => error,
-                Err(_) => Error::InDoubt { txn, source: Box::new(error) },
-            }),
-        }
+        let db = guard.decide(&layout.steps, layout.keeping.is_staged(), |conn| {
+            commit::write(conn, txn, &work, &layout, &found)
+        })?;
+        Ok(Committed::new(db, txn, work, layout.notices))
     }
 }
 
 /// A transaction in the journal that is taken back unless it is released.
 #[derive(Debug)]
-struct Guard<'db> {
+pub(crate) struct Guard<'db> {
     db: Option<&'db mut InstallDb>,
-    txn: i64,
+    pub(crate) txn: i64,
     /// What history says of it when it is taken back.
-    ending: Ending,
+    pub(crate) ending: Ending,
 }
 
 const HELD: &str = "the database is held until it is released, which ends the guard";
 
 impl<'db> Guard<'db> {
     /// Writes to the journal what is going to be staged, and brings that to the disk before anything is.
-    fn begin(db: &'db mut InstallDb, work: &Work<'_>, layout: &Layout) -> Result<Self> {
+    pub(crate) fn begin(
+        db: &'db mut InstallDb,
+        time: Timestamp,
+        user: Option<&User>,
+        argv: &[Vec<u8>],
+        steps: &[Step],
+    ) -> Result<Self> {
         let conn = &mut db.installed_mut().conn;
         let change = conn.unchecked_transaction().during("begin a transaction", conn)?;
-        let txn = journal::begin(&change, work.time, work.user.as_ref(), &joined(&work.argv))?;
-        step::save(&change, &layout.steps)?;
+        let txn = journal::begin(&change, time, user, &joined(argv))?;
+        step::save(&change, steps)?;
         change.commit().during("begin a transaction", conn)?;
         Ok(Self { db: Some(db), txn, ending: Ending::RolledBack })
     }
 
-    fn db(&self) -> &InstallDb {
+    /// Decides. `is_keeping`: something was staged in our own folder, too.
+    pub(crate) fn decide(
+        mut self,
+        steps: &[Step],
+        is_keeping: bool,
+        write: impl FnOnce(&Connection) -> rusqlite::Result<()>,
+    ) -> Result<&'db mut InstallDb> {
+        let txn = self.txn;
+        match commit::decide(self.db_mut(), steps, is_keeping, write) {
+            Ok(()) => Ok(self.release()),
+            // Whether the decision stands in the log after all is settled by writing the opposite.
+            Err(error) => Err(match recover::discard(self.release().installed_mut(), txn, ending(&error)) {
+                Ok(()) => error,
+                Err(_) => Error::InDoubt { txn, source: Box::new(error) },
+            }),
+        }
+    }
+
+    pub(crate) fn db(&self) -> &InstallDb {
         self.db.as_ref().expect(HELD)
     }
 
@@ -177,7 +201,7 @@ impl Drop for Guard<'_> {
     }
 }
 
-fn ending(error: &Error) -> Ending {
+pub(crate) fn ending(error: &Error) -> Ending {
     Ending::Failed(error.to_string())
 }
 

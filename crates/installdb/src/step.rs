@@ -1,10 +1,12 @@
 //! What a transaction does to the tree, as it stands in the journal.
 
-use pkgfs::{Batch, ErrorKind, FileKind, Rename, Root};
+use pkgformat::Xattr;
+use pkgfs::{Batch, ErrorKind, FileKind, Place, Rename, Root, Stat, fd};
 use pkgtypes::{Mode, ParseError, PkgPath};
 use rusqlite::{Connection, Row, Statement, types::Type};
 
 use crate::error::{DbResult as _, Result};
+use crate::writer::given;
 
 /// One step. Each can be repeated: after it was done, doing it again changes nothing. That is what makes recovery a
 /// matter of running the list once more from its beginning.
@@ -16,8 +18,8 @@ pub(crate) enum Step {
     RemoveDir(PkgPath),
     /// Renames the staged thing of this step's number to the path.
     Place(PkgPath),
-    /// Gives a folder that stays another mode, and another owner.
-    Attributes { path: PkgPath, mode: Mode, owner: Option<(u32, u32)> },
+    /// Gives something that stays, and is no symbolic link, another mode, and another owner and attributes.
+    Attributes { path: PkgPath, mode: Mode, owner: Option<(u32, u32)>, xattrs: Vec<Xattr> },
 }
 
 impl Step {
@@ -54,15 +56,16 @@ pub(crate) fn is_reserved(path: &PkgPath) -> bool {
 /// Writes the list to the journal.
 pub(crate) fn save(conn: &Connection, steps: &[Step]) -> Result<()> {
     let insert = |statement: &mut Statement<'_>, n: usize, step: &Step| {
-        let (mode, owner) = match step {
-            Step::Attributes { mode, owner, .. } => (Some(mode.bits()), *owner),
-            _ => (None, None),
+        let (mode, owner, xattrs) = match step {
+            Step::Attributes { mode, owner, xattrs, .. } => (Some(mode.bits()), *owner, joined(xattrs)),
+            _ => (None, None, None),
         };
         let (uid, gid) = (owner.map(|(uid, _)| uid), owner.map(|(_, gid)| gid));
-        statement.execute((n as i64, step.action(), step.path().as_bytes(), mode, uid, gid))
+        statement.execute((n as i64, step.action(), step.path().as_bytes(), mode, uid, gid, xattrs))
     };
     let write = || -> rusqlite::Result<()> {
-        let mut statement = conn.prepare("INSERT INTO steps (n, action, path, mode, uid, gid) VALUES (?,?,?,?,?,?)")?;
+        let query = "INSERT INTO steps (n, action, path, mode, uid, gid, xattrs) VALUES (?, ?, ?, ?, ?, ?, ?)";
+        let mut statement = conn.prepare(query)?;
         for (n, step) in steps.iter().enumerate() {
             insert(&mut statement, n, step)?;
         }
@@ -74,7 +77,7 @@ pub(crate) fn save(conn: &Connection, steps: &[Step]) -> Result<()> {
 /// Reads the list back from the journal.
 pub(crate) fn load(conn: &Connection) -> Result<Vec<Step>> {
     let read = || -> rusqlite::Result<Vec<Step>> {
-        let mut statement = conn.prepare("SELECT action, path, mode, uid, gid FROM steps ORDER BY n")?;
+        let mut statement = conn.prepare("SELECT action, path, mode, uid, gid, xattrs FROM steps ORDER BY n")?;
         statement.query_map([], from_row)?.collect()
     };
     read().during("read the journal", conn)
@@ -88,7 +91,8 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Step> {
         "place" => Step::Place(path),
         "attributes" => {
             let owner = row.get::<_, Option<u32>>(3)?.zip(row.get::<_, Option<u32>>(4)?);
-            Step::Attributes { path, mode: Mode::from_raw(row.get(2)?), owner }
+            let xattrs = row.get::<_, Option<Vec<u8>>>(5)?.map_or_else(Vec::new, |bytes| split(&bytes));
+            Step::Attributes { path, mode: Mode::from_raw(row.get(2)?), owner, xattrs }
         }
         other => {
             let reason = format!("`{other}` is no step of a journal");
@@ -105,7 +109,7 @@ pub(crate) fn run(root: &Root, txn: i64, steps: &[Step]) -> Result<()> {
             Step::Remove(path) => remove(&mut folders, path)?,
             Step::RemoveDir(path) => remove_dir(&mut folders, path)?,
             Step::Place(path) => place(&mut folders, path, &checked_staged_path(path, txn, n))?,
-            Step::Attributes { path, mode, owner } => attributes(&mut folders, path, *mode, *owner)?,
+            Step::Attributes { path, mode, owner, xattrs } => attributes(&mut folders, path, *mode, *owner, xattrs)?,
         }
     }
     Ok(())
@@ -153,13 +157,53 @@ fn place(folders: &mut Batch<'_>, path: &PkgPath, staged: &PkgPath) -> Result<()
     ignore(from.rename(&to, Rename::Replace), &[ErrorKind::NotFound])
 }
 
-fn attributes(folders: &mut Batch<'_>, path: &PkgPath, mode: Mode, owner: Option<(u32, u32)>) -> Result<()> {
-    let place = folders.at(path)?;
-    if place.stat()?.is_none_or(|stat| stat.kind != FileKind::Dir) {
-        return Ok(());
-    }
+/// Owner first, since a change of owner takes capabilities and setid bits away.
+fn attributes(
+    folders: &mut Batch<'_>,
+    path: &PkgPath,
+    mode: Mode,
+    owner: Option<(u32, u32)>,
+    xattrs: &[Xattr],
+) -> Result<()> {
+    let Some((place, stat)) = standing(folders, path)? else { return Ok(()) };
     if let Some((uid, gid)) = owner {
         place.set_owner(uid, gid)?;
     }
+    if !xattrs.is_empty() {
+        let file = if stat.kind == FileKind::Dir { place.open_dir() } else { place.open_file() }?;
+        for xattr in xattrs {
+            given(fd::set_xattr(&file, &xattr.name, &xattr.value))
+                .map_err(|error| pkgfs::Error::new("set an extended attribute of", place.full_path(), error))?;
+        }
+    }
     Ok(place.set_mode(mode)?)
+}
+
+/// What stands at the path, unless nothing does, or a link.
+fn standing<'a>(folders: &'a mut Batch<'_>, path: &'a PkgPath) -> Result<Option<(Place<'a>, Stat)>> {
+    match folders.at(path).and_then(|place| Ok((place.stat()?, place))) {
+        Ok((Some(stat), place)) if stat.kind != FileKind::Symlink => Ok(Some((place, stat))),
+        Err(error) if !GONE.contains(&error.kind) => Err(error.into()),
+        _ => Ok(None),
+    }
+}
+
+/// Each name and each value with its length before it, in four bytes; nothing where there are none.
+fn joined(xattrs: &[Xattr]) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    for part in xattrs.iter().flat_map(|xattr| [&xattr.name, &xattr.value]) {
+        bytes.extend(u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes());
+        bytes.extend(part);
+    }
+    (!bytes.is_empty()).then_some(bytes)
+}
+
+fn split(mut bytes: &[u8]) -> Vec<Xattr> {
+    let mut part = || {
+        let (length, rest) = bytes.split_first_chunk()?;
+        let (part, rest) = rest.split_at_checked(usize::try_from(u32::from_be_bytes(*length)).ok()?)?;
+        bytes = rest;
+        Some(part.to_vec())
+    };
+    std::iter::from_fn(|| Some(Xattr { name: part()?, value: part()? })).collect()
 }

@@ -135,7 +135,9 @@ fn work(root: &Root, messages: &Mutex<Receiver<Message<'_>>>) -> Result<Vec<Miss
                     missing.extend(write_whole(&mut folders, &target, &content)?);
                 }
             }
-            Ok(Message::Stream(targets, pieces)) => missing.extend(write_stream(&mut folders, &targets, &pieces)?),
+            Ok(Message::Stream(targets, pieces)) => {
+                missing.extend(write_stream(&mut folders, &targets, pieces.into_iter().map(Ok))?);
+            }
         }
     }
 }
@@ -155,7 +157,12 @@ fn write_whole(folders: &mut Batch<'_>, target: &Target<'_>, content: &[u8]) -> 
     finish_file(&place, &file, target)
 }
 
-fn write_stream(folders: &mut Batch<'_>, targets: &[Target<'_>], pieces: &Receiver<Vec<u8>>) -> Result<Vec<Missing>> {
+/// Makes files with one content that comes piece by piece.
+pub(crate) fn write_stream(
+    folders: &mut Batch<'_>,
+    targets: &[Target<'_>],
+    pieces: impl Iterator<Item = io::Result<Vec<u8>>>,
+) -> Result<Vec<Missing>> {
     let Some((first, copies)) = targets.split_first() else { return Ok(Vec::new()) };
     let mut missing = Vec::new();
     let mut original = {
@@ -175,9 +182,10 @@ fn write_stream(folders: &mut Batch<'_>, targets: &[Target<'_>], pieces: &Receiv
     Ok(missing)
 }
 
-fn write_pieces(file: &mut File, pieces: &Receiver<Vec<u8>>) -> io::Result<()> {
+fn write_pieces(file: &mut File, pieces: impl Iterator<Item = io::Result<Vec<u8>>>) -> io::Result<()> {
     let mut length = 0;
     for piece in pieces {
+        let piece = piece?;
         length += piece.len() as u64;
         if piece.len() >= HOLE && piece.iter().all(|&byte| byte == 0) {
             file.seek(SeekFrom::Start(length))?;

@@ -128,14 +128,15 @@ CREATE TABLE journal (
     state TEXT    NOT NULL CHECK (state IN ('staging', 'committed', 'discarding'))
 ) STRICT;
 
--- What it does to the tree, in order (see step.rs).
+-- What it does to the tree, in order (see step.rs for the actions and for the form of `xattrs`).
 CREATE TABLE steps (
     n      INTEGER PRIMARY KEY,
     action TEXT    NOT NULL CHECK (action IN ('remove', 'remove-dir', 'place', 'attributes')),
     path   BLOB    NOT NULL,
     mode   INTEGER,
     uid    INTEGER,
-    gid    INTEGER
+    gid    INTEGER,
+    xattrs BLOB
 ) STRICT;
 
 -- Commands of installed packages that run when paths come or go that the pattern fits.
