@@ -108,6 +108,26 @@ fn verify_counts_damage_and_nothing_else() {
 }
 
 #[test]
+fn a_fix_brings_back_what_was_damaged_from_a_package_or_the_cache() {
+    let env = env();
+    env.install("hello", &[("bin/hello", "hej"), ("share/text", "text")]);
+    let fix = |more: &[&str]| env.pkg(&[&["fix", "--root", "root", "--cache", "cache"], more].concat());
+    fix(&["-n"]).code(0).err_has(&["everything is as its packages say"]);
+    fs::write(env.path("root/bin/hello"), "HEJ").unwrap();
+    fs::remove_dir_all(env.path("root/share")).unwrap();
+    fix(&["-y"]).code(10).err_has(&["can not fix hello /bin/hello content: its content is nowhere to be had"]);
+    assert!(env.path("root/share").exists() && !env.path("root/share/text").exists());
+    fix(&["-n", "--from", "hello.kpkg"]).code(0).err_has(&["fix   hello /bin/hello content"]);
+    fs::create_dir_all(env.path("cache/packages/key")).unwrap();
+    fs::copy(env.path("hello.kpkg"), env.path("cache/packages/key/hello-1.0-1.kpkg")).unwrap();
+    let events = fix(&["hello", "-y", "--json"]).code(0).events();
+    assert_eq!(events[0]["repairs"][1]["path"], "/share/text");
+    assert_eq!(events[1]["restored"], 2);
+    env.pkg(&["verify", "--root", "root"]).code(0);
+    env.pkg(&["history", "--root", "root"]).code(0).out_has(&["fix"]);
+}
+
+#[test]
 fn an_installed_package_comes_back_as_the_signed_file_it_was() {
     let env = env();
     env.install("hello", &[("bin/hello", "hej"), ("share/copy", "hej"), ("share/text", "text")]);

@@ -83,7 +83,9 @@ verbs! {
     Search(cmd::search::Args) => cmd::search::run,
     /// Compare the disk with what packages put there.
     Verify(cmd::verify::Args) => cmd::verify::run,
-    /// Pack a directory tree as a package.
+    /// Bring back what differs from what packages put there.
+    Fix(cmd::fix::Args) => cmd::fix::run,
+    /// Pack a directory tree, or what is installed, as a package.
     Pack(cmd::pack::Args) => cmd::pack::run,
     /// Unpack a package into a directory, every checksum verified.
     Unpack(cmd::unpack::Args) => cmd::unpack::run,

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use installdb::{
-    Done, Incoming, InstallDb, Installed, Notice, Operation, OperationKind, Options, Outcome, PackageVersion, Request,
-    ScriptRun,
+    Author, Done, Incoming, InstallDb, Installed, Notice, Operation, OperationKind, Options, Outcome, PackageVersion,
+    Request, ScriptRun,
 };
 use pkgformat::{Limits, Reader};
 use pkgtypes::PackageName;
@@ -68,9 +68,8 @@ pub fn run(root: &Path, change: Change<'_>, manner: Manner, voice: &Voice) -> an
             .hint("make the folder, and say with `pkg trust key add` whom it trusts")
             .into());
     }
-    let mut request = Request::new(keys::now());
-    request.argv = std::env::args_os().map(OsStringExt::into_vec).collect();
-    request.user = Some(caller::user());
+    let Author { time, argv, user } = author();
+    let mut request = Request { argv, user, ..Request::new(time) };
     request.options = change.options;
     request.remove = change.remove;
     refuse_missing(root, &request.remove)?;
@@ -95,6 +94,12 @@ pub fn run(root: &Path, change: Change<'_>, manner: Manner, voice: &Voice) -> an
     let committed = checked.stage(&mut Watch)?.commit()?;
     let done = committed.finish(SystemClock)?;
     tell_done(&done, root, manner, voice)
+}
+
+/// Who runs this command now, for the history.
+pub fn author() -> Author {
+    let argv = std::env::args_os().map(OsStringExt::into_vec).collect();
+    Author { time: keys::now(), argv, user: Some(caller::user()) }
 }
 
 /// What is not installed can not be removed; asked before anything is made in the root.
@@ -210,7 +215,10 @@ pub fn step(operation: &Operation) -> serde_json::Value {
 }
 
 /// Asks a person; a program that gave no `-y` and has no terminal is not kept waiting.
-fn confirmed(manner: Manner) -> anyhow::Result<bool> {
+///
+/// # Errors
+/// Nobody is there to be asked; a signal.
+pub fn confirmed(manner: Manner) -> anyhow::Result<bool> {
     if manner.yes {
         return Ok(true);
     }

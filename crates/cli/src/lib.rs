@@ -9,6 +9,7 @@
 
 mod app;
 pub mod building;
+pub mod cached;
 pub mod caller;
 pub mod change;
 pub mod cmd;

@@ -95,12 +95,14 @@
 mod acceptance;
 mod account_file;
 mod accounts;
+mod amend;
 mod check;
 mod commit;
 mod database;
 mod error;
 mod fill;
 mod finding;
+mod fix;
 mod header;
 mod history;
 mod installed;
@@ -141,11 +143,13 @@ mod verify;
 mod writer;
 pub mod zpkg;
 
+pub use amend::Author;
 pub use check::Checked;
 pub use commit::{Committed, Done};
 pub use database::InstallDb;
 pub use error::{Error, ErrorKind, Result};
 pub use finding::{Finding, Unmet};
+pub use fix::{Fix, Obstacle, Repair};
 pub use history::{PastPackage, Transaction, Wish};
 pub use installed::Installed;
 pub use kept::Forgotten;

@@ -92,8 +92,14 @@ impl Installed {
             return Ok(found);
         }
         for row in self.rows()? {
-            for entry in self.record_of(row)?.manifest().entries() {
-                let Some(digest) = content(entry).filter(|digest| digests.contains(digest)) else { continue };
+            let record = self.record_of(row)?;
+            for entry in record.manifest().entries() {
+                // A further name of a file may have kept what the first one lost.
+                let content = match &entry.kind {
+                    EntryKind::Hardlink { target } => record.manifest().find(target).and_then(content),
+                    _ => content(entry),
+                };
+                let Some(digest) = content.filter(|digest| digests.contains(digest)) else { continue };
                 if !found.contains_key(&digest) && self.has_content(entry, &digest) {
                     found.insert(digest, entry.path.clone());
                 }

@@ -8,6 +8,7 @@ pub mod db;
 pub mod doctor;
 pub mod fetch;
 pub mod files;
+pub mod fix;
 pub mod history;
 pub mod info;
 pub mod inspect;

@@ -4,6 +4,7 @@
 
 mod accounts;
 mod database;
+mod fix;
 mod history;
 mod interruption;
 mod medium;

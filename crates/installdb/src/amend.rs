@@ -1,0 +1,56 @@
+//! Transactions that change paths of installed packages, and no package.
+
+use pkgtypes::Timestamp;
+use rusqlite::Connection;
+use trust::Clock;
+
+use crate::commit::elapsed;
+use crate::error::Result;
+use crate::journal::Ending;
+use crate::stage::{Guard, ending};
+use crate::step::Step;
+use crate::{Done, Error, InstallDb, User, recover};
+
+/// Who changes something, when and how, for the history.
+#[derive(Debug, Clone)]
+pub struct Author {
+    /// When the change is made.
+    pub time: Timestamp,
+    /// The command that asks for it.
+    pub argv: Vec<Vec<u8>>,
+    /// Who asks for it.
+    pub user: Option<User>,
+}
+
+impl Author {
+    /// Somebody of whom nothing but the time is known.
+    pub fn new(time: Timestamp) -> Self {
+        Self { time, argv: Vec::new(), user: None }
+    }
+}
+
+/// Carries out steps: `stage` makes what they place, and `write` has the rows that are decided together with them.
+pub(crate) fn amend<T>(
+    db: &mut InstallDb,
+    author: &Author,
+    steps: &[Step],
+    clock: &dyn Clock,
+    stage: impl FnOnce(&InstallDb, i64) -> Result<T>,
+    write: impl FnOnce(&Connection, i64, T) -> rusqlite::Result<()>,
+) -> Result<Done> {
+    let Author { time, argv, user } = author;
+    let mut guard = Guard::begin(db, *time, user.as_ref(), argv, steps)?;
+    let txn = guard.txn;
+    let staged = match stage(guard.db(), txn) {
+        Ok(staged) => staged,
+        Err(error) => {
+            guard.ending = ending(&error);
+            return Err(error);
+        }
+    };
+    let db = guard.decide(steps, |conn| write(conn, txn, staged))?;
+    let ending = || Ending::Done(clock.now().map(|now| (now, elapsed(*time, now))));
+    let finished = recover::finish(db.installed_mut(), txn, ending);
+    finished.map_err(|source| Error::Interrupted { txn, source: Box::new(source) })?;
+    Ok(Done { txn, operations: Vec::new(), notices: Vec::new() })
+}
