@@ -2,11 +2,13 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
 
-use installdb::{Author, Done, Fix, Result, Source};
+use installdb::{Author, Done, Fix, InstallDb, Result, Source};
 use pkgformat::{EntryKind, Limits, Reader, Xattr};
 use pkgtypes::Mode;
 
+use crate::interruption::kill_everywhere;
 use crate::scene::{NOW, Packed, Scene, name, pack};
 
 fn reader(packed: &Packed) -> Reader<Source<'_>> {
@@ -57,22 +59,43 @@ fn all() -> Packed {
         .build()
 }
 
-#[test]
-fn whatever_was_damaged_is_as_it_was() {
-    let scene = Scene::new();
+/// What is killed at every moment.
+pub(crate) fn bring_back(root: &Path) {
     let all = all();
-    scene.install(&[&all, &pack("same 1-1").file("share/tool", 0o600, "tool").build()]);
-    let before = scene.tree();
+    let mut db = InstallDb::open(root).unwrap();
+    let mut fix = db.fix(&[], false, &mut ()).unwrap();
+    fix.offer(reader(&all));
+    carry_out(fix).unwrap();
+}
+
+fn damage(scene: &Scene) {
     fs::remove_file(scene.at("bin/tool")).unwrap();
     fs::write(scene.at("bin/tool"), "evil").unwrap();
     fs::remove_file(scene.at("bin/link")).unwrap();
     symlink("elsewhere", scene.at("bin/link")).unwrap();
     fs::remove_file(scene.at("run/pipe")).unwrap();
     fs::remove_dir_all(scene.at("lib/deep")).unwrap();
-    chmod(&scene, "lib/marked", 0o700);
+    chmod(scene, "lib/marked", 0o700);
     let unmarked = fs::File::open(scene.at("lib/marked")).unwrap();
     pkgfs::fd::set_xattr(&unmarked, b"user.mark", b"other").unwrap();
-    chmod(&scene, "share/tool", 0o777);
+    chmod(scene, "share/tool", 0o777);
+}
+
+#[test]
+fn a_kill_during_a_fix_leaves_all_of_it_undone_or_done() {
+    let scene = Scene::new();
+    scene.install(&[&all(), &pack("same 1-1").file("share/tool", 0o600, "tool").build()]);
+    damage(&scene);
+    kill_everywhere("fix", scene.root(), bring_back);
+}
+
+#[test]
+fn whatever_was_damaged_is_as_it_was() {
+    let scene = Scene::new();
+    let all = all();
+    scene.install(&[&all, &pack("same 1-1").file("share/tool", 0o600, "tool").build()]);
+    let before = scene.tree();
+    damage(&scene);
     let told = fix(&scene, false, &[&all]);
     assert_eq!(told.len(), 10, "{told:#?}");
     scene.assert_verified();

@@ -76,6 +76,7 @@ fn victim() {
         "first" => install_first(&root),
         "change" => change(&root),
         "file" => install_file(&root),
+        "fix" => crate::fix::bring_back(&root),
         "scripts" => crate::scripts::change(&root),
         "triggers" => crate::triggers::change(&root),
         "undo" => crate::undo::undo_last(&root),
@@ -118,7 +119,7 @@ fn moments(calls: usize) -> impl Iterator<Item = usize> {
 
 /// Kills a scenario at many moments. After each, recovery must lead to the old state or the new one, both of tree and
 /// database; to the same once more; and the change must still be possible.
-fn kill_everywhere(scenario: &str, root: &Path, again: impl Fn(&Path)) {
+pub(crate) fn kill_everywhere(scenario: &str, root: &Path, again: impl Fn(&Path)) {
     let old = state(root);
     let whole = copy(root);
     let calls = victim::run(scenario, whole.path(), None).calls.len();
