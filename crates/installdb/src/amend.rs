@@ -48,7 +48,7 @@ pub(crate) fn amend<T>(
             return Err(error);
         }
     };
-    let db = guard.decide(steps, |conn| write(conn, txn, staged))?;
+    let db = guard.decide(steps, false, |conn| write(conn, txn, staged))?;
     let ending = || Ending::Done(clock.now().map(|now| (now, elapsed(*time, now))));
     let finished = recover::finish(db.installed_mut(), txn, ending);
     finished.map_err(|source| Error::Interrupted { txn, source: Box::new(source) })?;

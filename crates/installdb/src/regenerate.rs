@@ -10,7 +10,7 @@ use trust::SigArchive;
 
 use crate::check::digest_file;
 use crate::error::{DbResult as _, Result};
-use crate::{Aspect, Error, Installed, Progress, VerifyOptions};
+use crate::{Aspect, Error, Installed, Progress, VerifyOptions, kept};
 
 impl Installed {
     /// Writes the package of this name as it was before it was installed, byte for byte: its record and scripts stand in
@@ -85,11 +85,16 @@ impl Installed {
         if paths.is_empty() { Ok(files) } else { Err(Error::Changed { package: name.clone(), paths }) }
     }
 
-    /// Installed files of whichever package that have these contents: those of them that are found.
+    /// Files that have these contents, those of them that are found: kept ones, and installed ones of whichever package.
     pub(crate) fn files_with(&self, digests: &HashSet<Digest>) -> Result<HashMap<Digest, PkgPath>> {
         let mut found = HashMap::new();
         if digests.is_empty() {
             return Ok(found);
+        }
+        for digest in digests {
+            if let Some(path) = kept::find(self, *digest)?.filter(|path| self.has_content(path, digest)) {
+                found.insert(*digest, path);
+            }
         }
         for row in self.rows()? {
             let record = self.record_of(row)?;
@@ -100,7 +105,7 @@ impl Installed {
                     _ => content(entry),
                 };
                 let Some(digest) = content.filter(|digest| digests.contains(digest)) else { continue };
-                if !found.contains_key(&digest) && self.has_content(entry, &digest) {
+                if !found.contains_key(&digest) && self.has_content(&entry.path, &digest) {
                     found.insert(digest, entry.path.clone());
                 }
             }
@@ -109,8 +114,8 @@ impl Installed {
     }
 
     /// What can not be read has it not.
-    fn has_content(&self, entry: &Entry, digest: &Digest) -> bool {
-        self.root.open_file(&entry.path).is_ok_and(|file| digest_file(file).is_ok_and(|found| found == *digest))
+    fn has_content(&self, path: &PkgPath, digest: &Digest) -> bool {
+        self.root.open_file(path).is_ok_and(|file| digest_file(file).is_ok_and(|found| found == *digest))
     }
 
     fn script_content(&self, row: i64, digest: &Digest) -> Result<Vec<u8>> {
