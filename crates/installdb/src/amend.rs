@@ -36,7 +36,7 @@ pub(crate) fn amend<T>(
     steps: &[Step],
     clock: &dyn Clock,
     stage: impl FnOnce(&InstallDb, i64) -> Result<T>,
-    write: impl FnOnce(&Connection, i64, T) -> rusqlite::Result<()>,
+    write: impl FnOnce(&Connection, i64, &T) -> rusqlite::Result<()>,
 ) -> Result<Done> {
     let Author { time, argv, user } = author;
     let mut guard = Guard::begin(db, *time, user.as_ref(), argv, steps)?;
@@ -48,7 +48,7 @@ pub(crate) fn amend<T>(
             return Err(error);
         }
     };
-    let db = guard.decide(steps, false, |conn| write(conn, txn, staged))?;
+    let db = guard.decide(steps, false, |conn| write(conn, txn, &staged))?;
     let ending = || Ending::Done(clock.now().map(|now| (now, elapsed(*time, now))));
     let finished = recover::finish(db.installed_mut(), txn, ending);
     finished.map_err(|source| Error::Interrupted { txn, source: Box::new(source) })?;

@@ -279,7 +279,7 @@ impl<'p> Fix<'_, 'p> {
                 Stage { root: &db.root, rights: &rights, records: &records, layout: &layout, txn, origins: &origins };
             stage.run(&pieces, &mut offered, progress)
         };
-        amend(db, author, &layout.steps, clock, stage, write)
+        amend(db, author, &layout.steps, clock, stage, |conn, _, unset| write(conn, unset))
     }
 
     /// The steps, and what is made for them, sorted by path.
@@ -348,7 +348,7 @@ fn is_made_anew(entry: &Entry, aspects: &[Aspect]) -> bool {
 }
 
 /// What could not be given this time, instead of what could not be given before.
-fn write(conn: &Connection, _: i64, unset: Vec<(PkgPath, Unset)>) -> rusqlite::Result<()> {
+fn write(conn: &Connection, unset: &[(PkgPath, Unset)]) -> rusqlite::Result<()> {
     let mut statement = conn.prepare_cached("UPDATE paths SET unset = ?2 WHERE path = ?1 AND unset <> ?2")?;
     unset.iter().try_for_each(|(path, unset)| statement.execute((path.as_bytes(), unset.bits())).map(drop))
 }
