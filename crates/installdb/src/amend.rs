@@ -52,5 +52,5 @@ pub(crate) fn amend<T>(
     let ending = || Ending::Done(clock.now().map(|now| (now, elapsed(*time, now))));
     let finished = recover::finish(db.installed_mut(), txn, ending);
     finished.map_err(|source| Error::Interrupted { txn, source: Box::new(source) })?;
-    Ok(Done { txn, operations: Vec::new(), notices: Vec::new() })
+    Ok(Done { txn, operations: Vec::new(), notices: Vec::new(), scripts: Vec::new() })
 }
