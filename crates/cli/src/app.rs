@@ -59,6 +59,12 @@ verbs! {
     Remove(cmd::remove::Args) => cmd::remove::run,
     /// Finish or roll back what a crash interrupted.
     Recover(cmd::recover::Args) => cmd::recover::run,
+    /// Take a transaction back.
+    Undo(cmd::undo::Args) => cmd::undo::run,
+    /// Bring everything back to what it was after a transaction.
+    Rollback(cmd::rollback::Args) => cmd::rollback::run,
+    /// Forget what is kept of the past, and say how much is kept.
+    Gc(cmd::gc::Args) => cmd::gc::run,
     /// Show what was done to a root.
     History(cmd::history::Args) => cmd::history::run,
     /// List installed packages.

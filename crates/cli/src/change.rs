@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use installdb::{
-    Author, Done, Incoming, InstallDb, Installed, Notice, Operation, OperationKind, Options, Outcome, PackageVersion,
-    Request, ScriptRun,
+    Author, Checked, Done, Incoming, InstallDb, Installed, Notice, Operation, OperationKind, Options, Outcome,
+    PackageVersion, Request, ScriptRun,
 };
 use pkgformat::{Limits, Reader};
 use pkgtypes::PackageName;
@@ -68,8 +68,7 @@ pub fn run(root: &Path, change: Change<'_>, manner: Manner, voice: &Voice) -> an
             .hint("make the folder, and say with `pkg trust key add` whom it trusts")
             .into());
     }
-    let Author { time, argv, user } = author();
-    let mut request = Request { argv, user, ..Request::new(time) };
+    let mut request = request();
     request.options = change.options;
     request.remove = change.remove;
     refuse_missing(root, &request.remove)?;
@@ -82,8 +81,21 @@ pub fn run(root: &Path, change: Change<'_>, manner: Manner, voice: &Voice) -> an
     }
     let mut db = InstallDb::open(root)?;
     tell_recovery(&db, manner, voice)?;
-    let checked = db.plan(request)?.check()?;
-    tell_plan(checked.operations(), manner, voice)?;
+    carry_out(db.plan(request)?.check()?, root, manner, voice)
+}
+
+/// A request for nothing yet, by whoever runs this command.
+pub fn request<'p>() -> Request<'p> {
+    let Author { time, argv, user } = author();
+    Request { argv, user, ..Request::new(time) }
+}
+
+/// Tells what was checked, asks, and does it.
+///
+/// # Errors
+/// Nobody is there to be asked; what [`Checked::stage`] and what follows it report.
+pub fn carry_out(checked: Checked<'_, '_>, root: &Path, manner: Manner, voice: &Voice) -> anyhow::Result<()> {
+    tell_plan(&checked, manner, voice)?;
     if manner.dry_run {
         return Ok(());
     }
@@ -170,12 +182,35 @@ pub fn tell_recovery(db: &InstallDb, manner: Manner, voice: &Voice) -> anyhow::R
     Ok(Some(recovery.outcome))
 }
 
-fn tell_plan(operations: &[Operation], manner: Manner, voice: &Voice) -> anyhow::Result<()> {
+fn tell_plan(checked: &Checked<'_, '_>, manner: Manner, voice: &Voice) -> anyhow::Result<()> {
+    let (operations, forgotten) = (checked.operations(), checked.forgotten());
     if manner.json {
         let steps: Vec<_> = operations.iter().map(step).collect();
-        return render::json(&json!({ "reason": "plan", "steps": steps }));
+        let mut plan = json!({ "reason": "plan", "steps": steps });
+        if let Some(up_to) = forgotten.up_to {
+            plan["forgets"] = json!({ "up_to": up_to, "contents": forgotten.contents, "bytes": forgotten.bytes });
+        }
+        return render::json(&plan);
     }
     operations.iter().for_each(|operation| voice.status(line(operation)));
+    if let Some(up_to) = forgotten.up_to {
+        let contents = render::count(forgotten.contents, "kept content");
+        let bytes = render::size(forgotten.bytes);
+        let told = format!("forget    {contents}, {bytes}: transactions up to {up_to} can not be undone any more");
+        if operations.is_empty() { voice.status(told) } else { voice.detail(told) }
+    }
+    Ok(())
+}
+
+/// Says that everything is as it should be.
+///
+/// # Errors
+/// Standard output is gone.
+pub fn tell_nothing(manner: Manner, voice: &Voice) -> anyhow::Result<()> {
+    if manner.json {
+        return render::json(&json!({ "reason": "finished", "transaction": null, "steps": [], "notices": [] }));
+    }
+    voice.status("everything is as it was then; nothing was changed");
     Ok(())
 }
 

@@ -235,6 +235,17 @@ fn hint(error: &anyhow::Error) -> Option<String> {
         {
             Some("`--unowned adopt` keeps such files, `--unowned replace` replaces them".to_owned())
         }
+        installdb::Error::Refused(findings)
+            if findings.iter().any(|found| matches!(found, installdb::Finding::NotKept { .. })) =>
+        {
+            Some(
+                "`--cache DIR` takes package files from a folder, `--skip-missing` leaves such packages as they are"
+                    .to_owned(),
+            )
+        }
+        installdb::Error::ChangedSince { txn, .. } => {
+            Some(format!("`pkg rollback {}` takes all that came after it back, too", txn - 1))
+        }
         installdb::Error::Unfinished { .. } => Some("`pkg recover` finishes what is left".to_owned()),
         _ => None,
     }

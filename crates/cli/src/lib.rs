@@ -24,6 +24,7 @@ pub mod passphrase;
 pub mod patterns;
 pub mod places;
 pub mod render;
+pub mod reversal;
 pub mod signals;
 
 pub use app::{command, main};

@@ -45,6 +45,8 @@ pub struct Forgotten {
     pub contents: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// The last of the transactions that can not be undone any more, where there are more of these than before.
+    pub up_to: Option<i64>,
 }
 
 /// A content that is going to be kept.
@@ -83,7 +85,7 @@ pub(crate) fn find(db: &Installed, digest: Digest) -> Result<Option<PkgPath>> {
 /// Plans what is kept of that which goes, and what is forgotten for it. What is forgotten is taken away by the steps
 /// that are returned.
 pub(crate) fn plan(db: &Installed, work: &Work<'_>, space: &mut Space) -> Result<(Keeping, Vec<Step>)> {
-    let limits = work.retention.map_or_else(|| db.retention(), Ok)?;
+    let limits = if work.forget { Retention::NOTHING } else { work.retention.map_or_else(|| db.retention(), Ok)? };
     let mut keeping = Keeping { limits: work.retention, ..Keeping::default() };
     if limits.transactions != Some(0) && !work.operations.is_empty() {
         Survey { db, work, keeping: &mut keeping, space }.run()?;
@@ -92,6 +94,11 @@ pub(crate) fn plan(db: &Installed, work: &Work<'_>, space: &mut Space) -> Result
     let new = (!work.operations.is_empty()).then(|| sizes.fold(0, u64::saturating_add));
     keeping.forget = db.forgotten(limits, work.time, new)?;
     keeping.records = keeping.forget != Forget::All;
+    keeping.forgotten.up_to = match keeping.forget {
+        Forget::Nothing => None,
+        Forget::UpTo(txn) => Some(txn),
+        Forget::All => db.last_change()?,
+    };
     if keeping.forget == Forget::All {
         (keeping.keeps, keeping.again) = (Vec::new(), Vec::new());
     }

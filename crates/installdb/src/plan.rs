@@ -20,6 +20,7 @@ pub(crate) struct Work<'p> {
     pub(crate) removed: Vec<PackageName>,
     pub(crate) wishes: Vec<Wish>,
     pub(crate) retention: Option<Retention>,
+    pub(crate) forget: bool,
     pub(crate) operations: Vec<Operation>,
     pub(crate) tree: Tree,
     pub(crate) time: pkgtypes::Timestamp,
@@ -71,7 +72,7 @@ impl InstallDb {
     /// still to do.
     pub fn plan<'db, 'p>(&'db mut self, request: Request<'p>) -> Result<Plan<'db, 'p>> {
         self.refuse_unfinished()?;
-        let Request { install, remove, wishes, retention, time, argv, user, options } = request;
+        let Request { install, remove, wishes, retention, forget, time, argv, user, options } = request;
         refuse_repetition(&install, &remove)?;
         let mut outgoing = Vec::new();
         for incoming in &install {
@@ -96,6 +97,7 @@ impl InstallDb {
             removed: remove,
             wishes,
             retention,
+            forget,
             operations,
             tree,
             time,

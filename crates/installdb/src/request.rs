@@ -142,6 +142,8 @@ pub struct Request<'p> {
     pub wishes: Vec<Wish>,
     /// How much of the past is kept, from this change on; `None` where that stays as it is.
     pub retention: Option<Retention>,
+    /// Whether everything that is kept now is forgotten.
+    pub forget: bool,
     /// When the change is made.
     pub time: Timestamp,
     /// The command that asks for it, for the history.
@@ -160,6 +162,7 @@ impl Request<'_> {
             remove: Vec::new(),
             wishes: Vec::new(),
             retention: None,
+            forget: false,
             time,
             argv: Vec::new(),
             user: None,

@@ -61,6 +61,15 @@ impl Installed {
             .during("read the horizon", &self.conn)
     }
 
+    /// How many contents of files that went are kept, and how many bytes they have together.
+    ///
+    /// # Errors
+    /// The database can not be read.
+    pub fn kept(&self) -> Result<(u64, u64)> {
+        let sums = "SELECT count(*), ifnull(sum(size), 0) FROM kept";
+        self.conn.query_row(sums, [], |row| Ok((row.get(0)?, row.get(1)?))).during("read what is kept", &self.conn)
+    }
+
     /// What is forgotten at this time, when `new` bytes come to what is kept.
     pub(crate) fn forgotten(&self, limits: Retention, now: Timestamp, new: Option<u64>) -> Result<Forget> {
         let mut transactions = u64::from(new.is_some());
@@ -69,7 +78,7 @@ impl Installed {
             limits.transactions.is_some_and(|limit| transactions > limit)
                 || limits.bytes.is_some_and(|limit| bytes > limit)
         };
-        if exceeds(transactions, bytes) {
+        if new.is_some() && exceeds(transactions, bytes) {
             return Ok(Forget::All);
         }
         let oldest = limits.seconds.map(|seconds| now.seconds().saturating_sub(seconds));

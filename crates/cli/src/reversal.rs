@@ -1,0 +1,160 @@
+//! Bringing a root back to what it was: what `undo` and `rollback` share.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use installdb::{Error, Finding, InstallDb, Installed, Options, Reversal, Source};
+use pkgformat::{Limits, Reader};
+use pkgtypes::{PackageId, PackageName};
+
+use crate::change::{self, Manner};
+use crate::cmd::install::UnownedFiles;
+use crate::render::Voice;
+use crate::{exit, packages, places};
+
+/// Where and how to go back.
+#[derive(Debug, clap::Args)]
+pub struct Back {
+    /// The root.
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    root: PathBuf,
+    #[command(flatten)]
+    manner: Manner,
+    /// The folder of caches, or of package files, in which packages are looked for that were not kept.
+    #[arg(long, value_name = "DIR")]
+    cache: Option<PathBuf>,
+    /// Leave packages as they are that can not be brought back, and go on with the others.
+    #[arg(long)]
+    skip_missing: bool,
+    /// What to do with files that no package owns and a package would replace.
+    #[arg(long, value_enum, default_value = "refuse", value_name = "WHAT")]
+    unowned: UnownedFiles,
+    /// Go on although packages miss something or exclude each other.
+    #[arg(long)]
+    ignore_relations: bool,
+    /// Do not run the scripts of packages that come and go.
+    #[arg(long)]
+    skip_scripts: bool,
+}
+
+/// Carries out what `what` says brings everything back, as one transaction.
+///
+/// # Errors
+/// Something can not be brought back, or does not fit together or into the root; nothing was changed then.
+pub fn run(back: &Back, what: impl Fn(&Installed) -> anyhow::Result<Reversal>, voice: &Voice) -> anyhow::Result<u8> {
+    let root = places::absolute(&back.root)?;
+    // A question first: a root without a database has no past, and gets none.
+    what(&Installed::open(&root)?)?;
+    let mut db = InstallDb::open(&root)?;
+    change::tell_recovery(&db, back.manner, voice)?;
+    let reversal = what(&db)?;
+    if reversal.is_empty() {
+        change::tell_nothing(back.manner, voice)?;
+        return Ok(exit::DONE);
+    }
+    let cache = back.cache.clone().or_else(|| places::cache(None).ok());
+    Journey { back, cache: cache.as_deref(), files: BTreeSet::new(), reversal }
+        .run(&mut db, &root, voice)
+        .with_context(|| format!("cannot bring `{}` back to what it was", root.display()))?;
+    Ok(exit::DONE)
+}
+
+struct Journey<'a> {
+    back: &'a Back,
+    cache: Option<&'a Path>,
+    /// Packages that come from files.
+    files: BTreeSet<PackageName>,
+    reversal: Reversal,
+}
+
+impl Journey<'_> {
+    /// What was kept is tried first, since it is known beforehand to be whole; then files, for what is missing.
+    fn run(mut self, db: &mut InstallDb, root: &Path, voice: &Voice) -> anyhow::Result<()> {
+        let manner = self.back.manner;
+        loop {
+            let open = |name: &PackageName, id| self.files.contains(name).then(|| self.file(name, id)).flatten();
+            let request = change::request();
+            let checked = self.reversal.clone().request(db, request.time, open).and_then(|reversed| {
+                let options = self.options();
+                let (argv, user) = (request.argv, request.user);
+                db.plan(installdb::Request { argv, user, options, ..reversed })?.check()
+            });
+            let error = match checked {
+                Ok(checked) => return change::carry_out(checked, root, manner, voice),
+                Err(error) => error,
+            };
+            let missing = missing(&error);
+            let found = self.found(&missing);
+            if !found.is_empty() {
+                self.files.extend(found);
+                continue;
+            }
+            self.reversal.leave(&missing);
+            if missing.is_empty() || !self.back.skip_missing || self.reversal.is_empty() {
+                return Err(error.into());
+            }
+            missing
+                .iter()
+                .for_each(|name| voice.warning(format_args!("`{name}` stays as it is: not all of it was kept")));
+        }
+    }
+
+    fn options(&self) -> Options {
+        Options {
+            unowned: self.back.unowned.into(),
+            ignore_relations: self.back.ignore_relations,
+            skip_scripts: self.back.skip_scripts,
+            // It was installed here before.
+            foreign_arch: true,
+        }
+    }
+
+    /// Those of the packages of which there is a file.
+    fn found(&self, missing: &BTreeSet<PackageName>) -> Vec<PackageName> {
+        let coming = self.reversal.operations.iter().filter(|operation| missing.contains(&operation.name));
+        let found = coming
+            .filter(|operation| operation.new.as_ref().is_some_and(|new| self.file(&operation.name, new.id).is_some()));
+        found.map(|operation| operation.name.clone()).collect()
+    }
+
+    /// The package with this content, from a file of the cache. What can not be read is not there.
+    fn file(&self, name: &PackageName, id: PackageId) -> Option<Reader<Source<'static>>> {
+        let cache = self.cache?;
+        let folders = [cache.to_owned(), cache.join("packages")].into_iter();
+        let folders = folders.flat_map(|folder| [vec![folder.clone()], folders_in(&folder)].concat());
+        let files = folders.flat_map(|folder| files_in(&folder, name));
+        files.into_iter().find_map(|file| {
+            let source = Source::new(packages::plain(&file).ok()?);
+            Reader::open(source, Limits::default()).ok().filter(|reader| reader.package().id() == id)
+        })
+    }
+}
+
+/// The packages that can not come back.
+fn missing(error: &Error) -> BTreeSet<PackageName> {
+    let Error::Refused(findings) = error else { return BTreeSet::new() };
+    let missing = findings.iter().filter_map(|finding| match finding {
+        Finding::NotKept { package, .. } => Some(package.clone()),
+        _ => None,
+    });
+    missing.collect()
+}
+
+fn folders_in(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let folders = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    folders.map(|entry| entry.path()).collect()
+}
+
+/// Package files whose names begin with the package's.
+fn files_in(folder: &Path, name: &PackageName) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let files = entries.filter(|entry| {
+        let file = entry.file_name();
+        let rest = file.to_str().and_then(|file| file.strip_prefix(name.as_str()));
+        rest.is_some_and(|rest| rest.starts_with(['-', '.', '_']) && rest.contains(".kpkg"))
+            && entry.file_type().is_ok_and(|kind| kind.is_file())
+    });
+    files.map(|entry| entry.path()).collect()
+}
