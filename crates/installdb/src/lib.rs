@@ -77,6 +77,11 @@
 //! fits. They read the paths from standard input, and are rows of the decision, too. What all of them said is kept:
 //! [`Installed::script_runs`].
 //!
+//! # Going back
+//!
+//! What a transaction takes away is kept within the bounds of [`Retention`]. [`Installed::reversal_of`] and
+//! [`Installed::reversal_to`] say what brings packages back to what they were; [`Reversal::request`] makes a request of it.
+//!
 //! # What a guarantee can not cover
 //!
 //! What scripts write in the root.
