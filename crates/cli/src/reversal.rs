@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context;
 use installdb::{Error, Finding, InstallDb, Installed, Options, Reversal, Source};
@@ -11,7 +12,7 @@ use pkgtypes::{PackageId, PackageName};
 use crate::change::{self, Manner};
 use crate::cmd::install::UnownedFiles;
 use crate::render::Voice;
-use crate::{exit, packages, places};
+use crate::{cached, exit, packages, places};
 
 /// Where and how to go back.
 #[derive(Debug, clap::Args)]
@@ -36,6 +37,9 @@ pub struct Back {
     /// Do not run the scripts of packages that come and go.
     #[arg(long)]
     skip_scripts: bool,
+    /// Seconds after which a script is ended.
+    #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u32).range(1..))]
+    script_timeout: u32,
 }
 
 /// Carries out what `what` says brings everything back, as one transaction.
@@ -105,6 +109,7 @@ impl Journey<'_> {
             unowned: self.back.unowned.into(),
             ignore_relations: self.back.ignore_relations,
             skip_scripts: self.back.skip_scripts,
+            script_limit: Some(Duration::from_secs(self.back.script_timeout.into())),
             // It was installed here before.
             foreign_arch: true,
         }
@@ -120,14 +125,8 @@ impl Journey<'_> {
 
     /// The package with this content, from a file of the cache. What can not be read is not there.
     fn file(&self, name: &PackageName, id: PackageId) -> Option<Reader<Source<'static>>> {
-        let cache = self.cache?;
-        let folders = [cache.to_owned(), cache.join("packages")].into_iter();
-        let folders = folders.flat_map(|folder| [vec![folder.clone()], folders_in(&folder)].concat());
-        let files = folders.flat_map(|folder| files_in(&folder, name));
-        files.into_iter().find_map(|file| {
-            let source = Source::new(packages::plain(&file).ok()?);
-            Reader::open(source, Limits::default()).ok().filter(|reader| reader.package().id() == id)
-        })
+        let file = cached::find(self.cache?, name, id)?;
+        Reader::open(Source::new(packages::plain(&file).ok()?), Limits::default()).ok()
     }
 }
 
@@ -139,22 +138,4 @@ fn missing(error: &Error) -> BTreeSet<PackageName> {
         _ => None,
     });
     missing.collect()
-}
-
-fn folders_in(folder: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let folders = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-    folders.map(|entry| entry.path()).collect()
-}
-
-/// Package files whose names begin with the package's.
-fn files_in(folder: &Path, name: &PackageName) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let files = entries.filter(|entry| {
-        let file = entry.file_name();
-        let rest = file.to_str().and_then(|file| file.strip_prefix(name.as_str()));
-        rest.is_some_and(|rest| rest.starts_with(['-', '.', '_']) && rest.contains(".kpkg"))
-            && entry.file_type().is_ok_and(|kind| kind.is_file())
-    });
-    files.map(|entry| entry.path()).collect()
 }
