@@ -247,6 +247,26 @@ fn hint(error: &anyhow::Error) -> Option<String> {
             Some(format!("`pkg rollback {}` takes all that came after it back, too", txn - 1))
         }
         installdb::Error::Unfinished { .. } => Some("`pkg recover` finishes what is left".to_owned()),
+        installdb::Error::Damaged { .. } => {
+            Some("look after the disk, and put the file back from a backup; nothing was written to it".to_owned())
+        }
+        installdb::Error::Disk(error) => disk_hint(&error.kind),
+        installdb::Error::Sqlite { .. } => {
+            Some("look after free space, the quota and the disk, then say it once more".to_owned())
+        }
         _ => None,
     }
+}
+
+/// What can be done about a disk that does not play along.
+fn disk_hint(kind: &pkgfs::ErrorKind) -> Option<String> {
+    let hint = match kind {
+        pkgfs::ErrorKind::NoSpace => "make room on that file system, then say it once more",
+        pkgfs::ErrorKind::Quota => "make room or have the quota raised, then say it once more",
+        pkgfs::ErrorKind::ReadOnly => "mount it so that it can be written, then say it once more",
+        pkgfs::ErrorKind::Denied => "say it as a user who may do that",
+        pkgfs::ErrorKind::Other => "look after the disk: the kernel's log (`dmesg`) may say more",
+        _ => return None,
+    };
+    Some(hint.to_owned())
 }

@@ -1,4 +1,6 @@
 use std::fmt;
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use pkgtypes::{Digest, PackageName, PkgPath};
@@ -232,9 +234,11 @@ impl Error {
     pub(crate) fn sqlite(operation: &'static str, path: PathBuf, source: rusqlite::Error) -> Self {
         use rusqlite::ErrorCode;
         match source.sqlite_error_code() {
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-                Self::Damaged { path, reason: source.to_string() }
-            }
+            // To sqlite a disk that can not be read is a malformed file, too.
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => match unreadable(&path) {
+                Some(error) => Self::Disk(pkgfs::Error::new("read the install database", path, error)),
+                None => Self::Damaged { path, reason: source.to_string() },
+            },
             _ => Self::Sqlite { operation, path, source },
         }
     }
@@ -242,6 +246,12 @@ impl Error {
     pub(crate) fn damaged(conn: &Connection, reason: impl fmt::Display) -> Self {
         Self::Damaged { path: path_of(conn), reason: reason.to_string() }
     }
+}
+
+/// Why the file can not be read to its end, if it can not.
+fn unreadable(path: &Path) -> Option<io::Error> {
+    let read = File::open(path).and_then(|mut file| io::copy(&mut file, &mut io::sink()));
+    read.err()
 }
 
 /// The file behind a connection, for messages.

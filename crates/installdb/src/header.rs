@@ -4,6 +4,7 @@
 //! gets its name when its tables are in it, so an empty file is one that lost its content.
 
 use std::fs::File;
+use std::io;
 use std::os::unix::fs::FileExt as _;
 
 use pkgfs::{ErrorKind as DiskError, Root};
@@ -38,7 +39,9 @@ pub(crate) fn is_there(root: &Root) -> Result<bool> {
     }
     // What is in the logs may be newer than the header.
     let settled = is_empty(root, &place::log())? && is_empty(root, &place::rollback())?;
-    match expected_size(&file) {
+    let size = expected_size(&file)
+        .map_err(|error| pkgfs::Error::new("read the file", root.path().join(place::database()), error))?;
+    match size {
         None => Err(damaged("it is no database".to_owned())),
         Some(expected) if settled && expected > stat.size => {
             Err(damaged(format!("it is cut off: {} bytes of {expected} are there", stat.size)))
@@ -48,15 +51,18 @@ pub(crate) fn is_there(root: &Root) -> Result<bool> {
 }
 
 /// The file's length as its header has it; `None` where the file has no header.
-fn expected_size(file: &File) -> Option<u64> {
+fn expected_size(file: &File) -> io::Result<Option<u64>> {
     let mut header = [0; 100];
-    file.read_exact_at(&mut header, 0).ok()?;
+    match file.read_exact_at(&mut header, 0) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        read => read?,
+    }
     let page_size = match u16::from_be_bytes([header[16], header[17]]) {
         1 => 65536,
         size => u64::from(size),
     };
     let pages = u32::from_be_bytes([header[28], header[29], header[30], header[31]]);
-    header.starts_with(MAGIC).then_some(page_size * u64::from(pages))
+    Ok(header.starts_with(MAGIC).then_some(page_size * u64::from(pages)))
 }
 
 pub(crate) fn is_empty(root: &Root, path: &PkgPath) -> Result<bool> {

@@ -31,6 +31,8 @@ pub(crate) fn recover(db: &mut Installed) -> Result<Option<Recovery>> {
     let Some((txn, state)) = journal::current(&db.conn)? else { return Ok(None) };
     let outcome = match state {
         State::Committed => {
+            // Its own sync may have been interrupted, and a power cut must not take it back after the first rename.
+            sync_log(&db.root)?;
             finish(db, txn, || Ending::Recovered)?;
             Outcome::Finished
         }
@@ -40,6 +42,16 @@ pub(crate) fn recover(db: &mut Installed) -> Result<Option<Recovery>> {
         }
     };
     Ok(Some(Recovery { txn, outcome }))
+}
+
+/// Brings what stands in the database's log to the disk.
+fn sync_log(root: &Root) -> Result<()> {
+    let path = place::log();
+    match root.open_file(&path) {
+        Ok(log) => log.sync_all().map_err(|error| pkgfs::Error::new("sync", root.path().join(&path), error).into()),
+        Err(error) if error.kind == DiskError::NotFound => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Does the steps of a committed transaction and clears the journal.

@@ -66,7 +66,7 @@ impl Space {
     /// The rows: once in the log, once in the database, and the pages around them.
     pub(crate) fn add_database(&mut self, root: &Root, work: &Work<'_>) -> Result<()> {
         const PER_PATH: u64 = 256;
-        const FIXED: u64 = 256 << 10;
+        const FIXED: u64 = 512 << 10;
         self.enter(root, Some(place::folder()))?;
         let rows = work.incoming.iter().map(|incoming| {
             let record = &incoming.record;

@@ -13,7 +13,7 @@ use crate::rights::Rights;
 use crate::script::{Call, PATIENCE};
 use crate::step::Step;
 use crate::{
-    Error, InstallDb, Notice, Operation, Progress, Unset, User, fill, journal, order, recover, rows, run, step,
+    Error, InstallDb, Notice, Operation, Progress, Unset, User, fill, journal, order, place, recover, rows, run, step,
 };
 
 /// A script that came with a package.
@@ -144,8 +144,12 @@ pub(crate) struct Guard<'db> {
 
 const HELD: &str = "the database is held until it is released, which ends the guard";
 
+/// What the database's log grows by when a transaction is taken back, however large that is.
+const ROOM_TO_END: u64 = 256 << 10;
+
 impl<'db> Guard<'db> {
-    /// Writes to the journal what is going to be staged, and brings that to the disk before anything is.
+    /// Writes to the journal what is going to be staged, and brings that to the disk before anything is. From then on
+    /// the log has room for what takes it back: were the disk full of staged files, they could not be given up.
     pub(crate) fn begin(
         db: &'db mut InstallDb,
         time: Timestamp,
@@ -158,7 +162,9 @@ impl<'db> Guard<'db> {
         let txn = journal::begin(&change, time, user, &joined(argv))?;
         step::save(&change, steps)?;
         change.commit().during("begin a transaction", conn)?;
-        Ok(Self { db: Some(db), txn, ending: Ending::RolledBack })
+        let guard = Self { db: Some(db), txn, ending: Ending::RolledBack };
+        guard.db().root().at(&place::log())?.reserve(ROOM_TO_END)?;
+        Ok(guard)
     }
 
     /// Decides. `is_keeping`: something was staged in our own folder, too.

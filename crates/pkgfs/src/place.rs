@@ -3,7 +3,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use pkgtypes::{Mode, PkgPath, Timestamp};
-use rustix::fs::{AtFlags, Gid, OFlags, RenameFlags, Uid};
+use rustix::fs::{AtFlags, FallocateFlags, Gid, OFlags, RenameFlags, Uid};
 use rustix::io::Errno;
 
 use crate::{Error, FileKind, Result, Stat, fd, remove, sys};
@@ -117,6 +117,20 @@ impl Place<'_> {
             return Err(self.error("read as a regular file")(errno));
         }
         Ok((file, stat))
+    }
+
+    /// Keeps this much space behind the end of a regular file for later writes to it, as far as the file system can do
+    /// that; nothing else of the file changes.
+    ///
+    /// # Errors
+    /// As `openat(2)` and `fallocate(2)`, except that a file system without the latter is no error.
+    pub fn reserve(&self, bytes: u64) -> Result<()> {
+        let file = self.open("open the file", OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY, Mode::from_raw(0))?;
+        let end = fd::stat(&file).map_err(self.io_error("look at"))?.size;
+        match rustix::fs::fallocate(&file, FallocateFlags::KEEP_SIZE, end, bytes) {
+            Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
+            Err(errno) => Err(self.error("reserve space for")(errno)),
+        }
     }
 
     /// Opens a folder for reading, for its extended attributes or for a sync.

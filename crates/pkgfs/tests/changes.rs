@@ -146,6 +146,21 @@ fn what_is_not_kept_is_gone() {
 }
 
 #[test]
+fn space_is_kept_behind_a_file_that_stays_as_it_is() {
+    use std::os::unix::fs::MetadataExt;
+    let (scratch, root) = tree();
+    let at = path("log");
+    root.write_file(&at, mode(0o644), b"so far", Durability::Atomic).unwrap();
+    let blocks = || fs::metadata(scratch.path().join("log")).unwrap().blocks();
+    let before = blocks();
+    root.at(&at).unwrap().reserve(1 << 20).unwrap();
+    assert_eq!(read(&root, "log"), b"so far");
+    // Some file systems keep nothing, which is no error.
+    assert!([before, before + 2048].iter().any(|expected| blocks().abs_diff(*expected) <= 16), "{}", blocks());
+    assert_eq!(root.at(&path("none")).unwrap().reserve(1).unwrap_err().kind, ErrorKind::NotFound);
+}
+
+#[test]
 fn missing_folders_are_made_and_named() {
     let (_scratch, root) = tree();
     root.create_dir(&path("a"), mode(0o755)).unwrap();

@@ -70,24 +70,26 @@ fn install_file(root: &Path) {
 fn victim() {
     let Some(root) = std::env::var_os("VICTIM_ROOT").map(PathBuf::from) else { return };
     let scenario = std::env::var("VICTIM_SCENARIO").unwrap();
-    nix::sys::ptrace::traceme().unwrap();
-    nix::sys::signal::raise(nix::sys::signal::Signal::SIGSTOP).unwrap();
-    match scenario.as_str() {
-        "first" => install_first(&root),
-        "change" => change(&root),
-        "file" => install_file(&root),
-        "fix" => crate::fix::bring_back(&root),
-        "scripts" => crate::scripts::change(&root),
-        "triggers" => crate::triggers::change(&root),
-        "undo" => crate::undo::undo_last(&root),
-        "zpkg" => crate::zpkg::change(&root),
-        "recover" => drop(InstallDb::open(root).unwrap()),
-        other => panic!("{other} is no scenario"),
-    }
+    victim::traced(|| {
+        match scenario.as_str() {
+            "first" => install_first(&root),
+            "change" => change(&root),
+            "file" => install_file(&root),
+            "fix" => crate::fix::bring_back(&root),
+            "scripts" => crate::scripts::change(&root),
+            "triggers" => crate::triggers::change(&root),
+            "undo" => crate::undo::undo_last(&root),
+            "zpkg" => crate::zpkg::change(&root),
+            "faults" => return crate::faults::play(&root),
+            "recover" => drop(InstallDb::open(&root).unwrap()),
+            other => panic!("{other} is no scenario"),
+        }
+        String::new()
+    });
 }
 
 /// A copy of a root, down to owners, times and names of one file.
-fn copy(root: &Path) -> tempfile::TempDir {
+pub(crate) fn copy(root: &Path) -> tempfile::TempDir {
     let copy = tempfile::tempdir().unwrap();
     fs::set_permissions(copy.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let from = root.join(".");
@@ -213,6 +215,20 @@ fn the_disk_has_everything_in_order() {
     let done = last(Call::Rename).max(last(Call::Remove));
     let settled = done + first_in(&calls[done..], Call::SyncAll);
     assert!(sync_in(settled..calls.len(), Call::SyncFile), "the journal is cleared after the renames are on the disk");
+}
+
+/// A decision that was interrupted before its own sync is made durable before anything follows from it.
+#[test]
+fn recovery_brings_the_decision_to_the_disk_before_a_rename() {
+    let scene = arranged();
+    let after = after();
+    let mut db = scene.open();
+    let plan = db.plan(request(&after.iter().collect::<Vec<_>>(), &["gone"])).unwrap();
+    drop(plan.check().unwrap().stage(&mut ()).unwrap().commit().unwrap());
+    drop(db);
+    let calls = victim::run("recover", scene.root(), None).calls;
+    let renamed = first_in(&calls, Call::Rename).min(first_in(&calls, Call::Remove));
+    assert!(first_in(&calls, Call::SyncFile) < renamed, "{calls:?}");
 }
 
 fn first_in(calls: &[Call], call: Call) -> usize {

@@ -4,7 +4,9 @@
 
 mod accounts;
 mod database;
+mod faults;
 mod fix;
+mod full_disk;
 mod history;
 mod interruption;
 mod medium;

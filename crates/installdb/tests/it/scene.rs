@@ -255,7 +255,7 @@ pub(crate) fn snapshot(root: &Path) -> BTreeMap<PathBuf, String> {
             }
             let stat = fs::symlink_metadata(&at).unwrap();
             let what = if stat.is_dir() {
-                folders.push(at);
+                folders.push(at.clone());
                 String::new()
             } else if stat.is_symlink() {
                 format!("-> {}", fs::read_link(&at).unwrap().display())
@@ -263,10 +263,27 @@ pub(crate) fn snapshot(root: &Path) -> BTreeMap<PathBuf, String> {
                 let content = String::from_utf8_lossy(&fs::read(&at).unwrap()).into_owned();
                 format!("x{} @{} {content}", stat.nlink(), stat.mtime())
             } else {
-                "special".to_owned()
+                format!("special {}", stat.rdev())
             };
-            found.insert(relative, format!("{:o} {}:{} {what}", stat.mode(), stat.uid(), stat.gid()));
+            let xattrs = xattrs(&at);
+            found.insert(relative, format!("{:o} {}:{} {what}{xattrs}", stat.mode(), stat.uid(), stat.gid()));
         }
     }
     found
+}
+
+/// The extended attributes of what is there, none where there is none.
+fn xattrs(at: &Path) -> String {
+    let mut names = [0; 1024];
+    let length = rustix::fs::llistxattr(at, &mut names).unwrap_or(0);
+    let names = names[..length].split(|&byte| byte == 0).filter(|name| !name.is_empty());
+    let mut all: Vec<String> = names
+        .map(|name| {
+            let mut value = [0; 1024];
+            let length = rustix::fs::lgetxattr(at, name, &mut value).unwrap_or(0);
+            format!(" {}={}", String::from_utf8_lossy(name), value[..length].escape_ascii())
+        })
+        .collect();
+    all.sort();
+    all.concat()
 }

@@ -1,0 +1,188 @@
+//! Disks without space: found beforehand, with what is needed and what is there, and survived where it was not.
+
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use installdb::{Error, Event, Finding, InstallDb, Installed, Progress};
+
+use crate::medium::{medium, with_medium};
+use crate::scene::{Packed, pack, path, request, run, snapshot};
+
+/// Content of which no part is like another, and none is zeros.
+fn content(length: u32) -> Vec<u8> {
+    (0..length).map(|n| (n % 251) as u8 + 1).collect()
+}
+
+fn mount(folder: &Path, options: &str) {
+    fs::create_dir_all(folder).unwrap();
+    let mut command = Command::new("mount");
+    command.args(["-t", "tmpfs", "-o", options, "none"]).arg(folder);
+    assert!(command.status().unwrap().success());
+}
+
+fn install(root: &Path, packages: &[&Packed]) -> installdb::Result<installdb::Done> {
+    run(&mut InstallDb::open(root)?, request(packages, &[]))
+}
+
+/// What is found against an installation that leaves everything as it is.
+#[track_caller]
+fn refused(root: &Path, package: &Packed) -> Vec<Finding> {
+    let before = snapshot(root);
+    let refused = install(root, &[package]).unwrap_err();
+    assert_eq!(snapshot(root), before);
+    let Error::Refused(findings) = refused else { panic!("{refused}") };
+    findings
+}
+
+#[test]
+fn too_little_space_is_found_beforehand_on_each_file_system() {
+    with_medium("full_disk::too_little_space", "size=8m");
+}
+
+#[test]
+#[ignore = "runs inside the test above"]
+fn too_little_space() {
+    let Some(root) = medium() else { return };
+    drop(InstallDb::open(&root).unwrap());
+    mount(&root.join("usr"), "size=1m,mode=755");
+    let large = |at: &str| pack("large 1-1").file(at, 0o644, content(9 << 20)).build();
+    for (package, folder) in [(large("opt/b"), None), (large("usr/b"), Some(path("usr")))] {
+        let found = refused(&root, &package);
+        let [Finding::NoSpace { path, needed, free }] = &found[..] else { panic!("{found:?}") };
+        assert_eq!(*path, folder);
+        assert!(*needed >= 9 << 20 && *free <= if folder.is_some() { 1 << 20 } else { 8 << 20 }, "{found:?}");
+        let text = found[0].to_string();
+        assert!(text.contains(&needed.to_string()) && text.contains(&free.to_string()), "{text}");
+    }
+    let both = pack("large 1-1").file("opt/b", 0o644, content(9 << 20)).file("usr/b", 0o644, content(2 << 20)).build();
+    assert_eq!(refused(&root, &both).len(), 2, "each file system is told of");
+    // What fits on the one does not have to fit on the other.
+    let fits = pack("fits 1-1").file("opt/b", 0o644, content(3 << 20)).file("usr/b", 0o644, content(1 << 19)).build();
+    install(&root, &[&fits]).unwrap();
+    assert_eq!(Installed::open(&root).unwrap().verify(&[]).unwrap(), []);
+}
+
+#[test]
+fn an_upgrade_needs_space_for_the_old_and_the_new() {
+    with_medium("full_disk::old_and_new", "size=8m");
+}
+
+#[test]
+#[ignore = "runs inside the test above"]
+fn old_and_new() {
+    let Some(root) = medium() else { return };
+    let of = |version: &str| {
+        pack(&format!("p {version}")).file("b", 0o644, [content(4 << 20), version.into()].concat()).build()
+    };
+    install(&root, &[&of("1-1")]).unwrap();
+    assert!(matches!(refused(&root, &of("2-1"))[..], [Finding::NoSpace { .. }]));
+}
+
+#[test]
+fn too_few_inodes_are_found_beforehand() {
+    with_medium("full_disk::too_few_inodes", "size=8m,nr_inodes=60");
+}
+
+#[test]
+#[ignore = "runs inside the test above"]
+fn too_few_inodes() {
+    let Some(root) = medium() else { return };
+    drop(InstallDb::open(&root).unwrap());
+    let many = (0..100).fold(pack("many 1-1"), |many, n| many.file(&format!("many/{n}"), 0o644, "x"));
+    let found = refused(&root, &many.build());
+    let [Finding::NoInodes { needed, free, .. }] = &found[..] else { panic!("{found:?}") };
+    assert!(*needed >= 101 && *free < 60, "{found:?}");
+}
+
+/// Takes the rest of the disk as soon as anything was staged.
+struct Greedy {
+    root: PathBuf,
+    /// Whether the process dies then.
+    dies: bool,
+}
+
+impl Greedy {
+    fn filler(&self) -> PathBuf {
+        self.root.join("filler")
+    }
+}
+
+impl Progress for Greedy {
+    fn report(&mut self, _: Event<'_>) -> ControlFlow<()> {
+        let _ = fs::write(self.filler(), vec![1; 16 << 20]);
+        if self.dies {
+            std::process::abort();
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn small() -> Packed {
+    pack("small 1-1").file("usr/a", 0o644, "a").build()
+}
+
+fn fits() -> Packed {
+    pack("fits 1-1").file("usr/b", 0o644, "first").file("usr/c", 0o644, content(3 << 20)).build()
+}
+
+fn stage(greedy: &mut Greedy) -> Error {
+    let mut db = InstallDb::open(&greedy.root).unwrap();
+    let fits = fits();
+    let packages = [&fits];
+    db.plan(request(&packages, &[])).unwrap().check().unwrap().stage(greedy).unwrap_err()
+}
+
+#[test]
+fn a_disk_that_fills_up_while_files_are_staged_is_left_as_it_was() {
+    with_medium("full_disk::fills_up", "size=8m");
+}
+
+#[test]
+#[ignore = "runs inside the test above"]
+fn fills_up() {
+    let Some(root) = medium() else { return };
+    install(&root, &[&small()]).unwrap();
+    let before = snapshot(&root);
+    let mut greedy = Greedy { root: root.clone(), dies: false };
+    let failed = stage(&mut greedy);
+    assert!(matches!(&failed, Error::Disk(error) if error.kind == pkgfs::ErrorKind::NoSpace), "{failed}");
+    let full = snapshot(&root);
+    assert_eq!(full.keys().filter(|path| !before.contains_key(*path)).collect::<Vec<_>>(), [Path::new("filler")]);
+    assert_eq!(InstallDb::open(&root).unwrap().recovery(), None, "it was taken back though the disk was full");
+    fs::remove_file(greedy.filler()).unwrap();
+    assert_eq!(snapshot(&root), before);
+    install(&root, &[&fits()]).unwrap();
+    assert_eq!(Installed::open(&root).unwrap().verify(&[]).unwrap(), []);
+}
+
+#[test]
+fn a_full_disk_does_not_keep_recovery_from_making_room() {
+    with_medium("full_disk::dies_when_full", "size=8m");
+}
+
+#[test]
+#[ignore = "runs inside the test above"]
+fn dies_when_full() {
+    let Some(root) = medium() else { return };
+    if std::env::var_os("DIES").is_some() {
+        stage(&mut Greedy { root, dies: true });
+        return;
+    }
+    install(&root, &[&small()]).unwrap();
+    let before = snapshot(&root);
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "full_disk::dies_when_full", "--ignored"]).env("DIES", "yes");
+    assert!(!command.output().unwrap().status.success());
+    assert_ne!(snapshot(&root), before);
+    // Nothing but what was staged is taken away, and the disk is as full as it can be until then.
+    let _ = fs::OpenOptions::new()
+        .append(true)
+        .open(root.join("filler"))
+        .map(|mut file| std::io::copy(&mut std::io::Read::take(std::io::repeat(1), 16 << 20), &mut file));
+    assert!(InstallDb::open(&root).unwrap().recovery().is_some());
+    fs::remove_file(root.join("filler")).unwrap();
+    assert_eq!(snapshot(&root), before);
+    install(&root, &[&fits()]).unwrap();
+}
