@@ -315,12 +315,14 @@ pub fn program(stage: &str, command: Option<&str>) -> String {
     }
 }
 
-/// What scripts said, a line at a time.
+/// What a script said, a line at a time.
+pub fn said(run: &ScriptRun) -> impl Iterator<Item = String> {
+    let clean = |line: &str| line.chars().filter(|c| !c.is_control()).collect();
+    String::from_utf8_lossy(&run.output).lines().map(clean).collect::<Vec<String>>().into_iter()
+}
+
 fn tell_output(run: &ScriptRun, voice: &Voice) {
-    for line in String::from_utf8_lossy(&run.output).lines() {
-        let line: String = line.chars().filter(|c| !c.is_control()).collect();
-        voice.status(format_args!("{} {}: {line}", run.package, run.stage));
-    }
+    said(run).for_each(|line| voice.status(format_args!("{} {}: {line}", run.package, run.stage)));
 }
 
 /// A script that ran, for programs.

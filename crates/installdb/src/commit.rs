@@ -1,7 +1,6 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use pkgformat::ScriptKind;
 use pkgtypes::{PackageName, Timestamp};
 use rusqlite::{Connection, TransactionBehavior};
 use trust::Clock;
@@ -12,12 +11,13 @@ use crate::layout::Layout;
 use crate::pending::{Failed, Which};
 use crate::plan::Work;
 use crate::rows::{self, PackageRows};
-use crate::script::{Call, PATIENCE};
+use crate::script::PATIENCE;
 use crate::stage::Findings;
 use crate::step::Step;
 use crate::trigger;
 use crate::{
-    Error, InstallDb, Notice, Operation, PackageVersion, PendingScript, ScriptRun, Unset, order, past, pending, recover,
+    Error, InstallDb, Notice, Operation, PackageVersion, PendingScript, ScriptRun, Unset, past, pending, recover,
+    schedule,
 };
 
 /// A transaction that is decided: its rows are in the database and the journal says so. What is left are the renames
@@ -76,7 +76,7 @@ pub(crate) fn write(
     layout: &Layout,
     found: &Findings,
 ) -> rusqlite::Result<()> {
-    let mut calls = scripts_after(conn, work, found)?;
+    let mut calls = schedule::after(conn, work, found)?;
     let stays = |id| work.incoming.iter().any(|incoming| incoming.record.id() == id);
     for outgoing in &work.outgoing {
         if layout.keeping.records && !stays(outgoing.record.id()) {
@@ -126,21 +126,6 @@ fn wish(conn: &Connection, txn: i64, name: &PackageName, wanted: bool) -> rusqli
         statement.execute((txn, name, wanted))?;
     }
     Ok(())
-}
-
-/// What runs after the change, in this order.
-fn scripts_after(conn: &Connection, work: &Work<'_>, found: &Findings) -> rusqlite::Result<Vec<Call>> {
-    let mut calls = Vec::new();
-    for (operation, outgoing) in work.removals().into_iter().rev() {
-        let content = rows::script(conn, outgoing.row, ScriptKind::PostRemove)?;
-        calls.extend(content.map(|content| Call::new(operation, ScriptKind::PostRemove, content)));
-    }
-    let metas: Vec<_> = work.incoming.iter().map(|incoming| incoming.record.meta()).collect();
-    for package in order::dependencies_first(&metas) {
-        let kind = ScriptKind::PostInstall;
-        calls.extend(found.scripts_of(package, kind).map(|content| Call::new(work.operation(package), kind, content)));
-    }
-    Ok(calls)
 }
 
 /// The same, for each package's entries instead of the tree's nodes.

@@ -110,6 +110,17 @@ pub enum Finding {
         /// The package it comes or goes with.
         package: PackageName,
     },
+    /// What runs a script is not in the root: before the change for a script that comes before it, after it for another.
+    NoInterpreter {
+        /// The package.
+        package: PackageName,
+        /// Which script.
+        stage: String,
+        /// What its first line names.
+        interpreter: PkgPath,
+        /// `before` or `after` the change.
+        moment: &'static str,
+    },
     /// The pattern of a trigger is none.
     BadTrigger {
         /// The package.
@@ -211,6 +222,10 @@ impl fmt::Display for Finding {
             Self::AccountFile { path, package } => write!(
                 f,
                 "/{path} comes or goes with `{package}`, and other packages want users or groups in it: change `{package}` by itself first"
+            ),
+            Self::NoInterpreter { package, stage, interpreter, moment } => write!(
+                f,
+                "the {stage} script of `{package}` is run by /{interpreter}, which is not in the root {moment} the change"
             ),
             Self::BadTrigger { package, glob, reason } => {
                 write!(f, "`{package}` has a trigger for `{}`: {reason}", glob.escape_debug())

@@ -73,6 +73,8 @@
 //! interrupted runs again when the database is opened for writing the next time, so each runs at least once. One that
 //! fails stays in the list and takes nothing back; [`InstallDb::run_pending_scripts`] tries again.
 //!
+//! Scripts of packages that were another package manager's run only with [`Options::foreign_scripts`].
+//!
 //! *Triggers* are commands that run once, after all scripts, when paths came or went that a pattern of an installed package
 //! fits. They read the paths from standard input, and are rows of the decision, too. What all of them said is kept:
 //! [`Installed::script_runs`].
@@ -108,9 +110,11 @@ mod error;
 mod fill;
 mod finding;
 mod fix;
+mod foreign;
 mod header;
 mod history;
 mod installed;
+mod interpreter;
 mod journal;
 mod kept;
 mod layout;
@@ -133,6 +137,7 @@ mod reversal;
 mod rights;
 mod rows;
 mod run;
+mod schedule;
 mod schema;
 mod script;
 mod space;

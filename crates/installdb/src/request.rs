@@ -189,6 +189,9 @@ pub struct Options {
     pub ignore_relations: bool,
     /// Whether packages with scripts or triggers are installed without these being run. Users and groups are made.
     pub skip_scripts: bool,
+    /// Whether the scripts of converted packages are run, as their own package manager would. Those before
+    /// the change may write, so what they did stays where the change is refused.
+    pub foreign_scripts: bool,
     /// How long a script may run; `None` is ten minutes.
     pub script_limit: Option<std::time::Duration>,
     /// Whether packages for another architecture than this program's are installed, into a root for another machine.

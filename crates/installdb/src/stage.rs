@@ -1,7 +1,6 @@
 use pkgformat::ScriptKind;
 use pkgtypes::{Digest, Timestamp};
 use rusqlite::Connection;
-use sandbox::Access;
 
 use crate::accounts::Accounts;
 use crate::commit::{self, Committed};
@@ -10,10 +9,11 @@ use crate::journal::Ending;
 use crate::layout::Layout;
 use crate::plan::Work;
 use crate::rights::Rights;
-use crate::script::{Call, PATIENCE};
+use crate::script::PATIENCE;
 use crate::step::Step;
 use crate::{
-    Error, InstallDb, Notice, Operation, Progress, Unset, User, fill, journal, order, place, recover, rows, run, step,
+    Error, InstallDb, Notice, Operation, Progress, Unset, User, fill, interpreter, journal, place, recover, run, schedule,
+    step,
 };
 
 /// A script that came with a package.
@@ -41,21 +41,16 @@ impl Findings {
     }
 }
 
-/// Runs the scripts that may refuse: of what goes, then of what comes.
-fn ask_scripts(db: &InstallDb, txn: i64, work: &Work<'_>, found: &Findings) -> Result<()> {
-    let mut calls = Vec::new();
-    for (operation, outgoing) in work.removals().into_iter().rev() {
-        let kind = ScriptKind::PreRemove;
-        let content = rows::script(&db.conn, outgoing.row, kind).during("read a script", &db.conn)?;
-        calls.extend(content.map(|content| Call::new(operation, kind, content)));
+/// Runs the scripts that may refuse, if all that run before the change and after it can.
+fn ask_scripts(db: &InstallDb, txn: i64, work: &Work<'_>, layout: &Layout, found: &Findings) -> Result<()> {
+    let before = schedule::before(&db.conn, work, found).during("read the scripts", &db.conn)?;
+    let after = schedule::after(&db.conn, work, found).during("read the scripts", &db.conn)?;
+    let missing = interpreter::missing(db, work, layout, before.iter().map(|(call, _)| call), &after)?;
+    if !missing.is_empty() {
+        return Err(Error::Refused(missing));
     }
-    let metas: Vec<_> = work.incoming.iter().map(|incoming| incoming.record.meta()).collect();
-    for package in order::dependencies_first(&metas) {
-        let kind = ScriptKind::PreInstall;
-        calls.extend(found.scripts_of(package, kind).map(|content| Call::new(work.operation(package), kind, content)));
-    }
-    for call in calls {
-        let ended = call.run(&db.root, Access::Ro, work.options.script_limit.unwrap_or(PATIENCE));
+    for (call, access) in before {
+        let ended = call.run(&db.root, access, work.options.script_limit.unwrap_or(PATIENCE));
         run::save(&db.conn, txn, &call, &ended).during("write down how a script ended", &db.conn)?;
         if let Some(reason) = ended.failure {
             return Err(Error::Script { package: call.package, stage: call.stage, reason });
@@ -88,7 +83,7 @@ impl<'db, 'p> Staged<'db, 'p> {
         let filled = fill::fill(guard.db(), guard.txn, &mut work, &layout, rights, progress);
         let asked = filled.and_then(|found| {
             if !work.options.skip_scripts {
-                ask_scripts(guard.db(), guard.txn, &work, &found)?;
+                ask_scripts(guard.db(), guard.txn, &work, &layout, &found)?;
             }
             Ok(found)
         });

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use installdb::{Installed, Transaction, User, Wish};
+use installdb::{Installed, ScriptRun, Transaction, User, Wish};
 use serde_json::{Value, json};
 
 use crate::change;
@@ -46,7 +46,7 @@ pub fn run(args: &Args, _: &Voice) -> anyhow::Result<u8> {
     let db = Installed::open(&args.root)?;
     match (&args.what, args.id) {
         (Some(What::Diff { from, to }), _) => diff(&db, *from, *to, args.json)?,
-        (None, Some(id)) => show(&db.transaction(id)?, args.json)?,
+        (None, Some(id)) => show(&db.transaction(id)?, &db.script_runs(id)?, args.json)?,
         (None, None) => list(&db, args.json)?,
     }
     Ok(exit::DONE)
@@ -69,10 +69,11 @@ fn line(transaction: &Transaction) -> String {
     format!("{id:>4} {time} {user:<8} {result:<11} {packages:<11} {}", command(argv))
 }
 
-fn show(transaction: &Transaction, json: bool) -> anyhow::Result<()> {
+fn show(transaction: &Transaction, scripts: &[ScriptRun], json: bool) -> anyhow::Result<()> {
     if json {
         let mut document = describe(transaction);
         document["format_version"] = 1.into();
+        document["scripts"] = scripts.iter().map(change::script_run).collect();
         return render::json(&document);
     }
     let Transaction { id, started, duration, user, result, reason, changes, wishes, argv, .. } = transaction;
@@ -89,7 +90,14 @@ fn show(transaction: &Transaction, json: bool) -> anyhow::Result<()> {
     line("reason", reason.as_deref().unwrap_or_default())?;
     changes.iter().try_for_each(|operation| line("change", &change::line(operation)))?;
     let wish = |wish: &Wish| format!("{} {}", if wish.wanted { "asked for" } else { "no longer" }, wish.name);
-    wishes.iter().try_for_each(|known| line("wanted", &wish(known)))
+    wishes.iter().try_for_each(|known| line("wanted", &wish(known)))?;
+    scripts.iter().try_for_each(|run| {
+        let ScriptRun { package, stage, command, failure, took, .. } = run;
+        let how = if failure.is_some() { "failed" } else { "succeeded" };
+        let program = change::program(stage, command.as_deref());
+        line("script", &format!("{program} of {package} {how} after {}", seconds(*took)))?;
+        change::said(run).try_for_each(|text| line("", &text))
+    })
 }
 
 fn diff(db: &Installed, from: i64, to: i64, json: bool) -> anyhow::Result<()> {

@@ -39,6 +39,9 @@ pub struct Args {
     /// Install packages with scripts or triggers and do not run these.
     #[arg(long)]
     skip_scripts: bool,
+    /// Run the scripts of converted packages as their own package manager would; those before the change may write.
+    #[arg(long, conflicts_with = "skip_scripts")]
+    run_foreign_scripts: bool,
     /// End scripts and triggers that run longer than this.
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     script_timeout: u32,
@@ -96,6 +99,7 @@ pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
         unowned: args.unowned.into(),
         ignore_relations: args.ignore_relations,
         skip_scripts: args.skip_scripts,
+        foreign_scripts: args.run_foreign_scripts,
         script_limit: Some(Duration::from_secs(args.script_timeout.into())),
         foreign_arch: args.foreign_arch,
     };

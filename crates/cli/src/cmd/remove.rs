@@ -27,6 +27,9 @@ pub struct Args {
     /// Remove packages with scripts and do not run these.
     #[arg(long)]
     skip_scripts: bool,
+    /// Run the scripts of converted packages as their own package manager would; those before the change may write.
+    #[arg(long, conflicts_with = "skip_scripts")]
+    run_foreign_scripts: bool,
 }
 
 /// Removes packages in one transaction.
@@ -34,8 +37,12 @@ pub struct Args {
 /// # Errors
 /// As [`change::run`].
 pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
-    let options =
-        Options { ignore_relations: args.ignore_relations, skip_scripts: args.skip_scripts, ..Options::default() };
+    let options = Options {
+        ignore_relations: args.ignore_relations,
+        skip_scripts: args.skip_scripts,
+        foreign_scripts: args.run_foreign_scripts,
+        ..Options::default()
+    };
     let change = Change { remove: args.names.clone(), options, ..Change::default() };
     let root = places::absolute(&args.root)?;
     change::run(&root, change, args.manner, voice)

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-use installdb::{Error, ErrorKind, InstallDb, Notice};
+use installdb::{Error, ErrorKind, Finding, InstallDb, Notice};
 use pkgformat::ScriptKind;
 use pkgtypes::Digest;
 
@@ -147,15 +147,42 @@ fn a_script_that_fails_after_the_change_is_shown_and_tried_again_on_request() {
     assert_eq!(db.run_pending_scripts().unwrap(), []);
 }
 
+/// The scripts that nothing would run; nothing may have been changed.
+fn not_run(scene: &Scene, packages: &[&Packed], remove: &[&str]) -> Vec<String> {
+    let before = scene.tree();
+    let Error::Refused(findings) = scene.change(packages, remove).unwrap_err() else { panic!("it is refused") };
+    assert_eq!(scene.tree(), before);
+    let stage = |finding: &Finding| match finding {
+        Finding::NoInterpreter { package, stage, interpreter, .. } => format!("{package} {stage} {interpreter}"),
+        other => panic!("{other}"),
+    };
+    findings.iter().map(stage).collect()
+}
+
 #[test]
-fn a_script_that_can_not_be_started_is_told() {
-    let scene = Scene::new();
-    let done = scene.install(&[&pack("x 1-1").script(ScriptKind::PostInstall, "true").build()]);
-    let [Notice::ScriptFailed { failure, .. }] = &done.notices[..] else { panic!("{:?}", done.notices) };
-    assert!(failure.contains("interpreter"), "{failure}");
-    let early = pack("y 1-1").script(ScriptKind::PreInstall, "true").build();
-    let Error::Script { reason, .. } = scene.change(&[&early], &[]).unwrap_err() else { panic!() };
-    assert!(reason.contains("interpreter"), "{reason}");
+fn what_runs_a_script_must_be_there() {
+    let mut scene = Scene::new();
+    drop(scene.open());
+    let post = pack("post 1-1").script(ScriptKind::PostInstall, "true").build();
+    let pre = pack("pre 1-1").script(ScriptKind::PreInstall, "true").script(ScriptKind::PreRemove, "true").build();
+    assert_eq!(not_run(&scene, &[&post, &pre], &[]), ["pre pre-install bin/sh", "post post-install bin/sh"]);
+    // Brought by another package, by way of links; it is not the disk's business then what it is.
+    let shell =
+        pack("shell 1-1").symlink("bin", "usr/bin").file("usr/sh", 0o755, "").symlink("usr/bin/sh", "../x/../sh");
+    let shell = shell.dir("usr/x", 0o755).build();
+    assert_eq!(not_run(&scene, &[&shell, &pre], &[]), ["pre pre-install bin/sh"]);
+    let done = scene.install(&[&shell, &post]);
+    assert!(
+        matches!(&done.notices[..], [Notice::ScriptFailed { .. }]),
+        "it is found, and can not run: {:?}",
+        done.notices
+    );
+    assert_eq!(not_run(&scene, &[&post], &["shell"]), ["post post-install bin/sh"]);
+    scene.remove(&["shell"]);
+    scene.options.skip_scripts = true;
+    scene.install(&[&pre]);
+    scene.options.skip_scripts = false;
+    assert_eq!(not_run(&scene, &[], &["pre"]), ["pre pre-remove bin/sh"]);
 }
 
 #[test]
@@ -201,6 +228,42 @@ fn a_script_whose_shell_goes_along_with_it_is_not_kept() {
     let [Notice::ScriptFailed { failure, stays: false, .. }] = &done.notices[..] else { panic!("{:?}", done.notices) };
     assert!(failure.contains("interpreter"), "{failure}");
     assert_eq!(scene.installed().pending_scripts().unwrap(), []);
+}
+
+/// A package that was Debian's, whose scripts write down how they were called.
+fn converted(version: &str) -> Packed {
+    let script = format!(
+        "#!/bin/sh\necho \"{version} $DPKG_MAINTSCRIPT_PACKAGE $DPKG_MAINTSCRIPT_NAME$(printf ' [%s]' \"$@\")\" >>/log\ntest ! -e /no\n"
+    );
+    let packed = pack(&format!("tool {version}-0")).file("a", 0o644, version).meta(|meta| {
+        let mut add = |name: &str, value: &str| meta.other.push((format!("foreign.{name}"), value.into()));
+        add("format", "deb");
+        add("version", version);
+        ["preinst", "postinst", "prerm", "postrm"].iter().for_each(|name| add(&format!("script.{name}"), &script));
+    });
+    packed.build()
+}
+
+#[test]
+fn foreign_scripts_run_on_request_alone_and_by_their_own_convention() {
+    let mut scene = scene();
+    scene.install(&[&converted("0")]);
+    scene.remove(&["tool"]);
+    assert!(!scene.at("log").exists());
+    scene.options.foreign_scripts = true;
+    scene.install(&[&converted("1")]);
+    scene.install(&[&converted("2")]);
+    scene.remove(&["tool"]);
+    let told = "1 tool preinst [install]\n1 tool postinst [configure] []\n\
+                1 tool prerm [upgrade] [2]\n2 tool preinst [upgrade] [1] [2]\n\
+                1 tool postrm [upgrade] [2]\n2 tool postinst [configure] [1]\n\
+                2 tool prerm [remove]\n2 tool postrm [remove]\n";
+    assert_eq!(scene.read("log"), told);
+    // One that refuses is heard; what it wrote stays.
+    scene.write("no", "");
+    let Error::Script { stage, .. } = scene.change(&[&converted("3")], &[]).unwrap_err() else { panic!() };
+    assert_eq!((stage.as_str(), scene.packages().len()), ("foreign preinst", 0));
+    assert!(scene.read("log").ends_with("3 tool preinst [install]\n"));
 }
 
 #[test]
