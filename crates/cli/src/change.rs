@@ -3,6 +3,7 @@
 use std::io::{IsTerminal, Read, Write};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context;
 use installdb::{
@@ -31,6 +32,32 @@ pub struct Manner {
     /// Tell events as JSON, one a line.
     #[arg(long)]
     pub json: bool,
+}
+
+/// What becomes of the programs that packages bring to be run.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct ScriptArgs {
+    /// Run neither scripts nor triggers of packages.
+    #[arg(long)]
+    skip_scripts: bool,
+    /// Run the scripts of converted packages as their own package manager would; those before the change may write.
+    #[arg(long, conflicts_with = "skip_scripts")]
+    run_foreign_scripts: bool,
+    /// Seconds after which a script or trigger is ended.
+    #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u32).range(1..))]
+    script_timeout: u32,
+}
+
+impl ScriptArgs {
+    /// The options with these.
+    pub fn with(self, options: Options) -> Options {
+        Options {
+            skip_scripts: self.skip_scripts,
+            foreign_scripts: self.run_foreign_scripts,
+            script_limit: Some(Duration::from_secs(self.script_timeout.into())),
+            ..options
+        }
+    }
 }
 
 /// A package file to install.

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::Context;
 use installdb::{Error, Finding, InstallDb, Installed, Options, Reversal, Source};
 use pkgformat::{Limits, Reader};
 use pkgtypes::{PackageId, PackageName};
 
-use crate::change::{self, Manner};
+use crate::change::{self, Manner, ScriptArgs};
 use crate::cmd::install::UnownedFiles;
 use crate::render::Voice;
 use crate::{cached, exit, packages, places};
@@ -34,12 +33,8 @@ pub struct Back {
     /// Go on although packages miss something or exclude each other.
     #[arg(long)]
     ignore_relations: bool,
-    /// Do not run the scripts of packages that come and go.
-    #[arg(long)]
-    skip_scripts: bool,
-    /// Seconds after which a script is ended.
-    #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u32).range(1..))]
-    script_timeout: u32,
+    #[command(flatten)]
+    scripts: ScriptArgs,
 }
 
 /// Carries out what `what` says brings everything back, as one transaction.
@@ -105,14 +100,13 @@ impl Journey<'_> {
     }
 
     fn options(&self) -> Options {
-        Options {
+        self.back.scripts.with(Options {
             unowned: self.back.unowned.into(),
             ignore_relations: self.back.ignore_relations,
-            skip_scripts: self.back.skip_scripts,
-            script_limit: Some(Duration::from_secs(self.back.script_timeout.into())),
             // It was installed here before.
             foreign_arch: true,
-        }
+            ..Options::default()
+        })
     }
 
     /// Those of the packages of which there is a file.

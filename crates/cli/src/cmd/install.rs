@@ -1,14 +1,13 @@
 //! `pkg install FILE..`.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::Context;
 use installdb::{Options, Unowned};
 use pkgtypes::PackageSpec;
 use trust::Exception;
 
-use crate::change::{self, Change, Install, Manner};
+use crate::change::{self, Change, Install, Manner, ScriptArgs};
 use crate::failure::Failure;
 use crate::render::Voice;
 use crate::{exit, places};
@@ -36,15 +35,8 @@ pub struct Args {
     /// Install although packages miss something or exclude each other.
     #[arg(long)]
     ignore_relations: bool,
-    /// Install packages with scripts or triggers and do not run these.
-    #[arg(long)]
-    skip_scripts: bool,
-    /// Run the scripts of converted packages as their own package manager would; those before the change may write.
-    #[arg(long, conflicts_with = "skip_scripts")]
-    run_foreign_scripts: bool,
-    /// End scripts and triggers that run longer than this.
-    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
-    script_timeout: u32,
+    #[command(flatten)]
+    scripts: ScriptArgs,
     /// Install packages for another machine than this one.
     #[arg(long)]
     foreign_arch: bool,
@@ -95,14 +87,12 @@ pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
     args.files.iter().try_for_each(|path| refuse_name(path))?;
     let install =
         args.files.iter().map(|path| Install { path: path.clone(), wanted: true, signatures: None }).collect();
-    let options = Options {
+    let options = args.scripts.with(Options {
         unowned: args.unowned.into(),
         ignore_relations: args.ignore_relations,
-        skip_scripts: args.skip_scripts,
-        foreign_scripts: args.run_foreign_scripts,
-        script_limit: Some(Duration::from_secs(args.script_timeout.into())),
         foreign_arch: args.foreign_arch,
-    };
+        ..Options::default()
+    });
     let change = Change { install, remove: Vec::new(), options, exceptions };
     let root = places::absolute(&args.root)?;
     change::run(&root, change, args.manner, voice)

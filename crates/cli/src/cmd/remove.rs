@@ -6,7 +6,7 @@ use anyhow::Context;
 use installdb::Options;
 use pkgtypes::PackageName;
 
-use crate::change::{self, Change, Manner};
+use crate::change::{self, Change, Manner, ScriptArgs};
 use crate::render::Voice;
 use crate::{exit, places};
 
@@ -24,12 +24,8 @@ pub struct Args {
     /// Remove although other packages need it.
     #[arg(long)]
     ignore_relations: bool,
-    /// Remove packages with scripts and do not run these.
-    #[arg(long)]
-    skip_scripts: bool,
-    /// Run the scripts of converted packages as their own package manager would; those before the change may write.
-    #[arg(long, conflicts_with = "skip_scripts")]
-    run_foreign_scripts: bool,
+    #[command(flatten)]
+    scripts: ScriptArgs,
 }
 
 /// Removes packages in one transaction.
@@ -37,12 +33,7 @@ pub struct Args {
 /// # Errors
 /// As [`change::run`].
 pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
-    let options = Options {
-        ignore_relations: args.ignore_relations,
-        skip_scripts: args.skip_scripts,
-        foreign_scripts: args.run_foreign_scripts,
-        ..Options::default()
-    };
+    let options = args.scripts.with(Options { ignore_relations: args.ignore_relations, ..Options::default() });
     let change = Change { remove: args.names.clone(), options, ..Change::default() };
     let root = places::absolute(&args.root)?;
     change::run(&root, change, args.manner, voice)
