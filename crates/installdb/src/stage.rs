@@ -12,8 +12,8 @@ use crate::rights::Rights;
 use crate::script::PATIENCE;
 use crate::step::Step;
 use crate::{
-    Error, InstallDb, Notice, Operation, Progress, Unset, User, fill, interpreter, journal, place, recover, run, schedule,
-    step,
+    Error, InstallDb, Notice, Operation, Progress, Unset, User, fill, interpreter, journal, place, recover, run,
+    schedule, step,
 };
 
 /// A script that came with a package.
