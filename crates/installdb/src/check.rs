@@ -17,7 +17,7 @@ use crate::space::Space;
 use crate::stage::Staged;
 use crate::step::{Step, staged_path};
 use crate::tree::{Before, EntryRef, Packages};
-use crate::{Error, Finding, Forgotten, InstallDb, Notice, Operation, Progress, kept, stock};
+use crate::{Error, Finding, Forgotten, InstallDb, Notice, Operation, Progress, held, kept, stock};
 
 /// A transaction for which nothing was found that speaks against it.
 #[derive(Debug)]
@@ -538,6 +538,10 @@ impl<'a> Survey<'a> {
                 Err((DiskError::ReadOnly, _)) => self.findings.push(Finding::ReadOnly { path: folder }),
                 Err((_, error)) => return Err(error.into()),
             }
+        }
+        let places: Vec<Step> = self.stagings.iter().map(|staging| Step::Place(staging.target.clone())).collect();
+        for steps in [&self.clear, &places, &self.remove, &self.attributes] {
+            held::find(self.root, steps, &mut self.findings)?;
         }
         Ok(())
     }

@@ -176,9 +176,16 @@ pub enum Finding {
         /// A path on it; `None` is the root's top.
         path: Option<PkgPath>,
     },
-    /// The user may not change this folder.
+    /// The kernel holds on to what would be replaced, removed, or given other attributes.
+    Held {
+        /// The path.
+        path: PkgPath,
+        /// Why.
+        hold: pkgfs::Hold,
+    },
+    /// The user may not change this folder, or this path in a folder that keeps what belongs to others.
     Denied {
-        /// The folder; `None` is the root's top.
+        /// The folder or path; `None` is the root's top.
         path: Option<PkgPath>,
     },
 }
@@ -249,6 +256,12 @@ impl fmt::Display for Finding {
                 write!(f, "{needed} inodes are needed on the file system of {}, {free} are free", Folder(path.as_ref()))
             }
             Self::ReadOnly { path } => write!(f, "the file system of {} is read-only", Folder(path.as_ref())),
+            Self::Held { path, hold: pkgfs::Hold::MountPoint } => {
+                write!(f, "something is mounted on /{path}, which has to be replaced or removed: unmount it first")
+            }
+            Self::Held { path, hold: pkgfs::Hold::Immutable } => {
+                write!(f, "/{path} is immutable or append-only: `chattr -ia` makes it one that can be changed")
+            }
             Self::Denied { path } => write!(f, "you may not change {}", Folder(path.as_ref())),
         }
     }

@@ -19,7 +19,7 @@ use crate::rights::Rights;
 use crate::space::Space;
 use crate::step::Step;
 use crate::tree::EntryRef;
-use crate::{Aspect, Difference, Done, Error, Finding, InstallDb, Progress, Unset, VerifyOptions};
+use crate::{Aspect, Difference, Done, Error, Finding, InstallDb, Progress, Unset, VerifyOptions, held};
 
 mod stage;
 
@@ -330,6 +330,7 @@ impl<'p> Fix<'_, 'p> {
             }
             last = Some(folder);
         }
+        held::find(root, &layout.steps, &mut findings)?;
         if findings.is_empty() { Ok(()) } else { Err(Error::Refused(findings)) }
     }
 }

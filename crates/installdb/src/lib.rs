@@ -112,6 +112,7 @@ mod finding;
 mod fix;
 mod foreign;
 mod header;
+mod held;
 mod history;
 mod installed;
 mod interpreter;

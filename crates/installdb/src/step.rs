@@ -146,7 +146,9 @@ fn remove(folders: &mut Batch<'_>, path: &PkgPath) -> Result<()> {
 
 fn remove_dir(folders: &mut Batch<'_>, path: &PkgPath) -> Result<()> {
     let [absent, type_, link] = GONE;
-    ignore(folders.at(path).and_then(|place| place.remove_dir()), &[absent, type_, link, ErrorKind::NotEmpty])
+    // Something may be mounted on it.
+    let stays = [absent, type_, link, ErrorKind::NotEmpty, ErrorKind::InUse];
+    ignore(folders.at(path).and_then(|place| place.remove_dir()), &stays)
 }
 
 /// A staged name that is absent was placed before: names are staged before the commit, and nothing else takes them away.

@@ -44,6 +44,8 @@ pub enum ErrorKind {
     Symlink,
     /// A folder that must be empty is not.
     NotEmpty,
+    /// Something is mounted on it, or the kernel uses it otherwise.
+    InUse,
     /// The path would leave the tree, or the other name is on another file system.
     Elsewhere,
     /// The file system does not know this operation.
@@ -93,6 +95,7 @@ impl ErrorKind {
             Some(Errno::NOTDIR | Errno::ISDIR) => Self::WrongType,
             Some(Errno::LOOP) => Self::Symlink,
             Some(Errno::NOTEMPTY) => Self::NotEmpty,
+            Some(Errno::BUSY) => Self::InUse,
             Some(Errno::XDEV) => Self::Elsewhere,
             Some(Errno::NOSYS | Errno::OPNOTSUPP) => Self::Unsupported,
             Some(Errno::INTR) => Self::Interrupted,

@@ -42,7 +42,7 @@ mod walk;
 pub use batch::Batch;
 pub use error::{Error, ErrorKind, Result};
 pub use lock::{Lock, LockKind, Wait};
-pub use place::{Place, Rename};
+pub use place::{Hold, Place, Rename};
 pub use root::{Durability, Root};
 pub use space::Space;
 pub use stat::{FileKind, Stat};

@@ -3,7 +3,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use pkgtypes::{Mode, PkgPath, Timestamp};
-use rustix::fs::{AtFlags, FallocateFlags, Gid, OFlags, RenameFlags, Uid};
+use rustix::fs::{AtFlags, FallocateFlags, Gid, OFlags, RenameFlags, StatxAttributes, StatxFlags, Uid};
 use rustix::io::Errno;
 
 use crate::{Error, FileKind, Result, Stat, fd, remove, sys};
@@ -17,6 +17,15 @@ pub enum Rename {
     NoReplace,
     /// Swaps the two, in one step.
     Exchange,
+}
+
+/// What keeps a name from being renamed over or removed, whoever asks for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hold {
+    /// Something is mounted on it.
+    MountPoint,
+    /// It is marked as one that must not change, or only grow.
+    Immutable,
 }
 
 /// A name in an open folder: the spot where something is made, looked at or taken away.
@@ -94,6 +103,25 @@ impl Place<'_> {
             Err(Errno::NOENT) => Ok(None),
             Err(errno) => Err(self.error("look at")(errno)),
         }
+    }
+
+    /// What the kernel would refuse a change of this name for; `None` also where nothing has the name, or the kernel does
+    /// not tell.
+    ///
+    /// # Errors
+    /// As `statx(2)`.
+    pub fn hold(&self) -> Result<Option<Hold>> {
+        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+        let attributes = match rustix::fs::statx(self.dir(), self.name(), flags, StatxFlags::empty()) {
+            Ok(found) => found.stx_attributes,
+            Err(Errno::NOENT | Errno::NOSYS) => return Ok(None),
+            Err(errno) => return Err(self.error("look at")(errno)),
+        };
+        let has = |any: StatxAttributes| attributes.intersects(any);
+        if has(StatxAttributes::MOUNT_ROOT) {
+            return Ok(Some(Hold::MountPoint));
+        }
+        Ok(has(StatxAttributes::IMMUTABLE | StatxAttributes::APPEND).then_some(Hold::Immutable))
     }
 
     /// Opens a regular file for reading.

@@ -11,6 +11,7 @@ mod history;
 mod interruption;
 mod medium;
 mod model;
+mod preflight;
 mod scene;
 mod scripts;
 mod transaction;

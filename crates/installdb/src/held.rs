@@ -1,0 +1,61 @@
+//! Names that the kernel holds on to: a step on one of them would fail after the decision, for as long as it does.
+
+use pkgfs::{Batch, ErrorKind as DiskError, Hold, Root};
+
+use crate::Finding;
+use crate::error::Result;
+use crate::step::Step;
+
+/// Finds what would keep these steps from being done.
+pub(crate) fn find(root: &Root, steps: &[Step], findings: &mut Vec<Finding>) -> Result<()> {
+    let mut folders = Batch::new(root);
+    for step in steps {
+        match look(&mut folders, step) {
+            Ok(found) => findings.extend(found),
+            // A folder that is made in this transaction, or cleared away in it.
+            Err(error) if matches!(error.kind, DiskError::NotFound | DiskError::WrongType | DiskError::Symlink) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+fn look(folders: &mut Batch<'_>, step: &Step) -> pkgfs::Result<Option<Finding>> {
+    let root = folders.root();
+    let path = step.path();
+    let place = folders.at(path)?;
+    let hold = place.hold()?;
+    let found = |hold| Some(Finding::Held { path: path.clone(), hold });
+    Ok(match (step, hold) {
+        // A folder that something is mounted on stays, as one that is not empty does.
+        (Step::RemoveDir(_), Some(Hold::MountPoint)) => None,
+        (Step::Remove(_) | Step::RemoveDir(_) | Step::Place(_), Some(hold)) => found(hold),
+        (Step::Attributes { .. }, Some(Hold::Immutable)) => found(Hold::Immutable),
+        (Step::Attributes { .. }, _) => match root.may_change(Some(path)) {
+            Err(error) if error.kind == DiskError::ReadOnly => Some(Finding::ReadOnly { path: Some(path.clone()) }),
+            _ => None,
+        },
+        (Step::Remove(_) | Step::RemoveDir(_) | Step::Place(_), None) if is_kept_by_its_owner(root, step)? => {
+            Some(Finding::Denied { path: Some(path.clone()) })
+        }
+        _ => None,
+    })
+}
+
+/// The sticky bit.
+const STICKY: u32 = 0o1000;
+
+/// In a sticky folder a name is only its owner's to take away, and the folder's owner's.
+fn is_kept_by_its_owner(root: &Root, step: &Step) -> pkgfs::Result<bool> {
+    let me = rustix::process::geteuid();
+    if me.is_root() {
+        return Ok(false);
+    }
+    let folder = match step.path().parent() {
+        Some(folder) => root.stat(&folder)?,
+        None => Some(root.stat_top()?),
+    };
+    let is_other = |uid: u32| uid != me.as_raw();
+    let sticky = folder.is_some_and(|folder| is_other(folder.uid) && folder.mode.bits() & STICKY != 0);
+    Ok(sticky && root.stat(step.path())?.is_some_and(|there| is_other(there.uid)))
+}
