@@ -89,6 +89,8 @@ verbs! {
     Search(cmd::search::Args) => cmd::search::run,
     /// Compare the disk with what packages put there.
     Verify(cmd::verify::Args) => cmd::verify::run,
+    /// Configuration files that were changed: list, diff, accept, keep.
+    Config(cmd::config::Args) => cmd::config::run,
     /// Bring back what differs from what packages put there.
     Fix(cmd::fix::Args) => cmd::fix::run,
     /// Pack a directory tree, or what is installed, as a package.

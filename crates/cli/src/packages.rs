@@ -9,6 +9,7 @@ use codec::{Bounds, Decoder, Position, ReadAt};
 use fetch::{HttpOptions, Remote, Url};
 use pkgfile::PackageFile;
 use pkgformat::{Limits, PackageRecord, Reader};
+use pkgtypes::Digest;
 
 use crate::failure::Failure;
 use crate::signals::Stoppable;
@@ -42,6 +43,27 @@ impl Opened {
             Self::Stream(package) => package.package(),
         }
     }
+
+    /// One of its contents. From where it comes once, those before it are gone then.
+    ///
+    /// # Errors
+    /// It has none of this digest, or is damaged there.
+    pub fn blob(&mut self, digest: &Digest) -> anyhow::Result<Box<dyn Read + '_>> {
+        Ok(match self {
+            Self::Random(package) => Box::new(package.blob(digest).map_err(plain_error)?),
+            Self::Stream(package) => Box::new(find(package, digest)?),
+        })
+    }
+}
+
+/// Goes to a blob.
+fn find<'a>(package: &'a mut Stream, digest: &Digest) -> pkgformat::Result<impl Read + 'a> {
+    let missing = pkgformat::Error::NoSuchBlob(*digest);
+    let Some(index) = package.package().blobs().position(|blob| blob.digest == *digest) else { return Err(missing) };
+    for _ in 0..index {
+        package.next_blob()?;
+    }
+    package.next_blob()?.ok_or(missing)
 }
 
 /// Opens a package, of which no more is read than its head; `-` is standard input.
@@ -183,7 +205,7 @@ mod tests {
     use codec::Format;
     use pkgfile::{CompressOptions, Compressor};
     use pkgformat::{Entry, EntryKind, Manifest, PackageMeta, Writer};
-    use pkgtypes::{Digest, Mode, PkgPath};
+    use pkgtypes::{Mode, PkgPath};
 
     use super::*;
 

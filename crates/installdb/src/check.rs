@@ -16,7 +16,7 @@ use crate::rights::Rights;
 use crate::space::Space;
 use crate::stage::Staged;
 use crate::step::{Step, staged_path};
-use crate::tree::{Before, EntryRef, Packages};
+use crate::tree::{self, Before, EntryRef, Packages};
 use crate::{Error, Finding, Forgotten, InstallDb, Notice, Operation, Progress, held, kept, stock};
 
 /// A transaction for which nothing was found that speaks against it.
@@ -371,6 +371,7 @@ impl<'a> Survey<'a> {
         let (old, new) = (content(self.packages.old_entry(old)), content(entry));
         let disk = if stat.kind == FileKind::File { Some(digest_of(self.root, &entry.path)?) } else { None };
         if disk.is_some() && (disk == new || disk == old) {
+            self.drop_outdated(&entry.path, &[old, new])?;
             return self.stage(node);
         }
         if (old.is_some() && old == new) || self.is_as_before(node, old, new)? {
@@ -390,21 +391,28 @@ impl<'a> Survey<'a> {
         if !self.returns(node) {
             return Ok(false);
         }
-        let path = &self.entry(node).path;
-        let is_file = |path: &PkgPath| -> Result<bool> {
-            Ok(self.root.stat(path)?.is_some_and(|stat| stat.kind == FileKind::File))
-        };
-        if let Ok(beside) = path.with_file_name(&[path.file_name(), b".new"].concat())
-            && is_file(&beside)?
-            && Some(digest_of(self.root, &beside)?) == old
-            && self.db.owner_except(&beside, &HashSet::new())?.is_none()
-        {
-            self.clear.push(Step::Remove(beside));
+        if self.drop_outdated(&self.entry(node).path.clone(), &[old])? {
             return Ok(true);
         }
         let package = self.work.tree.nodes[node].source.package;
         let is_stock = matches!(self.work.contents[package], Content::Stock(_));
         Ok(is_stock && new.is_none_or(|new| !matches!(kept::find(self.db, new), Ok(Some(_)))))
+    }
+
+    /// Takes away what an earlier transaction left beside a configuration file, if it is one of these versions still: the
+    /// administrator has nothing to decide about it any more.
+    fn drop_outdated(&mut self, path: &PkgPath, versions: &[Option<Digest>]) -> Result<bool> {
+        let Ok(beside) = path.with_file_name(&[path.file_name(), b".new"].concat()) else { return Ok(false) };
+        let is_file = self.root.stat(&beside)?.is_some_and(|stat| stat.kind == FileKind::File);
+        let planned = |node: &tree::Node| self.packages.entry(node).path.cmp(&beside);
+        let outdated = is_file
+            && versions.contains(&Some(digest_of(self.root, &beside)?))
+            && self.db.owner_except(&beside, &HashSet::new())?.is_none()
+            && self.work.tree.nodes.binary_search_by(planned).is_err();
+        if outdated {
+            self.clear.push(Step::Remove(beside));
+        }
+        Ok(outdated)
     }
 
     /// The path with an ending, if nothing but an earlier file of this ending stands there; otherwise a finding.
@@ -458,6 +466,9 @@ impl<'a> Survey<'a> {
         }
         if is_dir {
             return Ok(Some(Step::RemoveDir(old.path.clone())));
+        }
+        if old.uses.contains(&Use::Config) {
+            self.drop_outdated(&old.path, &[content(old)])?;
         }
         if self.is_changed_config(old, stat)? {
             let package = self.packages.outgoing[at.package].record.meta().name.clone();

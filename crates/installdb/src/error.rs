@@ -138,6 +138,12 @@ pub enum Error {
         /// The verified package.
         package: PackageName,
     },
+    /// No package's new version lies beside a configuration file.
+    #[error("no package has left a new version of /{path} beside it")]
+    NoNewVersion {
+        /// The file.
+        path: PkgPath,
+    },
     /// An installed package can not be written as a file again, because some of its contents are nowhere any more.
     #[error("files of `{package}` are not as they were installed: {}", Slashed(paths))]
     Changed {
@@ -216,7 +222,10 @@ impl Error {
     /// The class of this error.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::NoDatabase { .. } | Self::NotInstalled { .. } | Self::NoTransaction { .. } => ErrorKind::Unknown,
+            Self::NoDatabase { .. }
+            | Self::NotInstalled { .. }
+            | Self::NoTransaction { .. }
+            | Self::NoNewVersion { .. } => ErrorKind::Unknown,
             Self::Busy { .. } | Self::Unfinished { .. } | Self::Overtaken { .. } => ErrorKind::Busy,
             Self::Unmet(_) => ErrorKind::NoSolution,
             Self::Refused(_)

@@ -1,6 +1,7 @@
 //! An installed package as a file again.
 
 use std::collections::{HashMap, HashSet};
+use std::fs::File;
 use std::io::{self, Write};
 
 use pkgformat::{Entry, EntryKind, PackageRecord, Writer};
@@ -83,6 +84,18 @@ impl Installed {
         let paths = contents().filter(|(digest, _)| !files.contains_key(digest) && !scripts.contains(digest));
         let paths: Vec<PkgPath> = paths.map(|(_, path)| path.clone()).collect();
         if paths.is_empty() { Ok(files) } else { Err(Error::Changed { package: name.clone(), paths }) }
+    }
+
+    /// A file with this content, if one is found among kept contents and the installed files of whichever package. It may
+    /// be changed while it is read.
+    ///
+    /// # Errors
+    /// The database can not be read.
+    pub fn find_content(&self, digest: &Digest) -> Result<Option<File>> {
+        match self.files_with(&HashSet::from([*digest]))?.remove(digest) {
+            Some(path) => Ok(Some(self.root.open_file(&path)?)),
+            None => Ok(None),
+        }
     }
 
     /// Files that have these contents, those of them that are found: kept ones, and installed ones of whichever package.

@@ -9,7 +9,7 @@ use pkgtypes::{Digest, PkgPath};
 
 use crate::exit;
 use crate::failure::Failure;
-use crate::packages::{self, Opened};
+use crate::packages;
 use crate::render::{self, Voice};
 use crate::signals::Stoppable;
 
@@ -35,23 +35,8 @@ pub fn run(args: &Args, _: &Voice) -> anyhow::Result<u8> {
     let damaged = || format!("cannot read `{shown}` in {}", packages::shown(&args.file));
     let mut opened = packages::look(&args.file)?;
     let digest = content(opened.record(), &path).ok_or_else(missing)?;
-    match &mut opened {
-        Opened::Random(package) => {
-            copy(package.blob(&digest).map_err(packages::plain_error).with_context(damaged)?)?;
-        }
-        Opened::Stream(package) => copy(find(package, &digest).with_context(damaged)?)?,
-    }
+    copy(opened.blob(&digest).with_context(damaged)?)?;
     Ok(exit::DONE)
-}
-
-/// Goes to a blob.
-fn find<'a>(package: &'a mut packages::Stream, digest: &Digest) -> pkgformat::Result<impl Read + 'a> {
-    let missing = pkgformat::Error::NoSuchBlob(*digest);
-    let Some(index) = package.package().blobs().position(|blob| blob.digest == *digest) else { return Err(missing) };
-    for _ in 0..index {
-        package.next_blob()?;
-    }
-    package.next_blob()?.ok_or(missing)
 }
 
 /// The blob that a path shows, also through a hard link.

@@ -3,6 +3,7 @@
 pub mod bootstrap;
 pub mod build;
 pub mod cat;
+pub mod config;
 pub mod convert;
 pub mod db;
 pub mod doctor;

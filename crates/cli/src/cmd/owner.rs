@@ -50,7 +50,7 @@ pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
 }
 
 /// A path inside the root, however it was written.
-fn inside(root: &Path, path: &Path) -> anyhow::Result<PkgPath> {
+pub(super) fn inside(root: &Path, path: &Path) -> anyhow::Result<PkgPath> {
     let root = places::absolute(root)?;
     let relative = match places::absolute(path)?.strip_prefix(&root) {
         Ok(relative) => relative.to_owned(),

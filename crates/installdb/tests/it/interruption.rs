@@ -75,6 +75,7 @@ fn victim() {
             "first" => install_first(&root),
             "change" => change(&root),
             "file" => install_file(&root),
+            "config" => crate::config::take_new(&root),
             "fix" => crate::fix::bring_back(&root),
             "scripts" => crate::scripts::change(&root),
             "triggers" => crate::triggers::change(&root),

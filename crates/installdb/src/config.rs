@@ -1,0 +1,250 @@
+//! Configuration files: what became of them, and what is done about a new version beside one.
+
+use std::collections::HashSet;
+
+use pkgformat::{Entry, Use};
+use pkgfs::FileKind;
+use pkgtypes::{Digest, PackageName, PkgPath};
+use trust::Clock;
+
+use crate::amend::{Author, amend};
+use crate::check::digest_of;
+use crate::error::{DbResult as _, Result};
+use crate::regenerate::content;
+use crate::rows::{self, path_column};
+use crate::step::{Step, staged_path};
+use crate::{Done, Error, Finding, InstallDb, Installed, Notice};
+
+/// A configuration file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConfigFile {
+    /// Where it stands.
+    pub path: PkgPath,
+    /// The package that has it; `None` where none has it any more, and only the administrator's version is left.
+    pub package: Option<PackageName>,
+    /// What became of it.
+    pub state: ConfigState,
+    /// The content that the package gave it.
+    pub shipped: Option<Digest>,
+    /// The package's version that lies beside it.
+    pub new: Option<NewVersion>,
+    /// The administrator's version that lies beside it.
+    pub saved: Option<PkgPath>,
+}
+
+/// What became of a configuration file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConfigState {
+    /// It is as its package has it.
+    Unchanged,
+    /// It is not.
+    Changed,
+    /// It is not there.
+    Missing,
+    /// It can not be read.
+    Unreadable,
+}
+
+/// A package's version of a configuration file beside the administrator's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewVersion {
+    /// Where it lies.
+    pub path: PkgPath,
+    /// Whether both are the same: nothing is left to be decided.
+    pub merged: bool,
+}
+
+impl Installed {
+    /// The configuration files of the packages of these names, or of all where no name is given, and then those too that
+    /// survived their packages; sorted by path.
+    ///
+    /// # Errors
+    /// [`Error::NotInstalled`]; the database can not be read.
+    pub fn configs(&self, names: &[PackageName]) -> Result<Vec<ConfigFile>> {
+        let packages = if names.is_empty() { self.packages_with_configs()? } else { names.to_vec() };
+        let mut configs: Vec<ConfigFile> = Vec::new();
+        for name in packages {
+            let record = self.record(&name)?;
+            let entries = record.manifest().entries().iter();
+            for entry in entries.filter(|entry| entry.uses.contains(&Use::Config) && content(entry).is_some()) {
+                configs.push(self.config(&name, entry)?);
+            }
+        }
+        if names.is_empty() {
+            let known: HashSet<PkgPath> = configs.iter().map(|config| config.path.clone()).collect();
+            let left = self.saves()?.into_iter().filter(|(path, saved)| !known.contains(path) && self.is_ours(saved));
+            configs.extend(left.map(|(path, saved)| ConfigFile {
+                state: if self.is_file(&path) { ConfigState::Changed } else { ConfigState::Missing },
+                path,
+                package: None,
+                shipped: None,
+                new: None,
+                saved: Some(saved),
+            }));
+        }
+        configs.sort_by(|a, b| a.path.cmp(&b.path));
+        configs.dedup_by(|a, b| a.path == b.path);
+        Ok(configs)
+    }
+
+    fn config(&self, package: &PackageName, entry: &Entry) -> Result<ConfigFile> {
+        let (path, shipped) = (entry.path.clone(), content(entry));
+        let disk = self.config_content(&path);
+        let state = match disk {
+            Ok(None) => ConfigState::Missing,
+            Ok(found) if found == shipped => ConfigState::Unchanged,
+            Ok(Some(_)) => ConfigState::Changed,
+            Err(()) => ConfigState::Unreadable,
+        };
+        let beside = |ending| self.beside(&path, ending).filter(|beside| self.is_ours(beside));
+        let (new, saved) = (beside(".new"), beside(".save"));
+        let new = new.map(|new| {
+            let merged = disk.is_ok_and(|disk| disk.is_some() && self.config_content(&new) == Ok(disk));
+            NewVersion { path: new, merged }
+        });
+        Ok(ConfigFile { path, package: Some(package.clone()), state, shipped, new, saved })
+    }
+
+    /// Of anything that is no file, as of a file that can not be read, nobody knows a content.
+    fn config_content(&self, path: &PkgPath) -> Result<Option<Digest>, ()> {
+        match self.root.stat(path) {
+            Ok(None) => Ok(None),
+            Ok(Some(stat)) if stat.kind == FileKind::File => digest_of(&self.root, path).map(Some).map_err(drop),
+            _ => Err(()),
+        }
+    }
+
+    fn beside(&self, path: &PkgPath, ending: &str) -> Option<PkgPath> {
+        path.with_file_name(&[path.file_name(), ending.as_bytes()].concat()).ok()
+    }
+
+    fn is_file(&self, path: &PkgPath) -> bool {
+        self.root.stat(path).is_ok_and(|stat| stat.is_some_and(|stat| stat.kind == FileKind::File))
+    }
+
+    /// Whether a file stands there that no package has.
+    fn is_ours(&self, path: &PkgPath) -> bool {
+        self.is_file(path) && self.owners(path).is_ok_and(|owners| owners.is_empty())
+    }
+
+    fn packages_with_configs(&self) -> Result<Vec<PackageName>> {
+        let read = || -> rusqlite::Result<Vec<PackageName>> {
+            let mut statement = self.conn.prepare_cached(
+                "SELECT name FROM packages WHERE id IN
+                 (SELECT package FROM paths WHERE ',' || filetype || ',' LIKE '%,config,%') ORDER BY name",
+            )?;
+            statement.query_map([], |row| rows::word_column(row, 0))?.collect()
+        };
+        read().during("read the packages", &self.conn)
+    }
+
+    /// What survived its package, as far as it is remembered.
+    fn saves(&self) -> Result<Vec<(PkgPath, PkgPath)>> {
+        let read = || -> rusqlite::Result<Vec<(PkgPath, PkgPath)>> {
+            let mut statement = self.conn.prepare_cached("SELECT DISTINCT path, saved FROM saves ORDER BY path")?;
+            statement.query_map([], |row| Ok((path_column(row, 0)?, path_column(row, 1)?)))?.collect()
+        };
+        read().during("read the paths", &self.conn)
+    }
+
+    /// The package's version beside a configuration file.
+    fn new_version(&self, path: &PkgPath) -> Result<PkgPath> {
+        let is_config = || rows::is_config(&self.conn, path);
+        let new = if is_config().during("look up a path", &self.conn)? { self.beside(path, ".new") } else { None };
+        new.filter(|new| self.is_ours(new)).ok_or_else(|| Error::NoNewVersion { path: path.clone() })
+    }
+
+    /// A reason not to change names in the folder of a path.
+    fn denied(&self, path: &PkgPath) -> Result<Option<Finding>> {
+        let folder = path.parent();
+        match self.root.may_change(folder.as_ref()).map_err(|error| (error.kind.clone(), error)) {
+            Ok(()) => Ok(None),
+            Err((pkgfs::ErrorKind::Denied, _)) => Ok(Some(Finding::Denied { path: folder })),
+            Err((pkgfs::ErrorKind::ReadOnly, _)) => Ok(Some(Finding::ReadOnly { path: folder })),
+            Err((_, error)) => Err(error.into()),
+        }
+    }
+}
+
+/// A version that takes its file's place.
+struct Accepted {
+    path: PkgPath,
+    new: PkgPath,
+    /// Where the file's own version goes; `None` where nothing is lost with it.
+    saved: Option<PkgPath>,
+}
+
+impl InstallDb {
+    /// Puts the packages' new versions in the places of these configuration files, in one transaction. What stood there
+    /// is kept under the name with `.save`, where it replaces an earlier one; nothing is kept where both are the same.
+    ///
+    /// # Errors
+    /// [`Error::NoNewVersion`]; [`Error::Refused`] where something else has a name that is needed.
+    pub fn accept_configs(&mut self, paths: &[PkgPath], author: &Author, clock: &impl Clock) -> Result<Done> {
+        let accepted = paths.iter().map(|path| self.accepted_version(path)).collect::<Result<Vec<_>>>()?;
+        let mut steps = Vec::new();
+        let mut sources = Vec::new();
+        for Accepted { path, new, saved } in &accepted {
+            let places = saved.iter().map(|saved| (path, saved)).chain([(new, path)]);
+            for (source, target) in places {
+                sources.push((source, target, steps.len()));
+                steps.push(Step::Place(target.clone()));
+            }
+            steps.push(Step::Remove(new.clone()));
+        }
+        // One more name for each, so that the old ones stay until everything is decided.
+        let stage = |db: &InstallDb, txn: i64| {
+            sources.iter().try_for_each(|(source, target, step)| {
+                let staged =
+                    staged_path(target, txn, *step).map_err(|_| Error::NoNewVersion { path: (*target).clone() })?;
+                Ok(db.root.hard_link(source, &staged)?)
+            })
+        };
+        let done = amend(self, author, &steps, clock, stage, |_, _, ()| Ok(()))?;
+        let saved =
+            accepted.into_iter().filter_map(|Accepted { path, saved, .. }| Some(Notice::Saved { path, saved: saved? }));
+        Ok(Done { notices: saved.collect(), ..done })
+    }
+
+    /// Takes the packages' new versions beside these configuration files away, in one transaction.
+    ///
+    /// # Errors
+    /// [`Error::NoNewVersion`].
+    pub fn keep_configs(&mut self, paths: &[PkgPath], author: &Author, clock: &impl Clock) -> Result<Done> {
+        self.refuse_unfinished()?;
+        let mut findings = Vec::new();
+        let mut steps = Vec::new();
+        for path in paths {
+            steps.push(Step::Remove(self.new_version(path)?));
+            findings.extend(self.denied(path)?);
+        }
+        if !findings.is_empty() {
+            return Err(Error::Refused(findings));
+        }
+        amend(self, author, &steps, clock, |_, _| Ok(()), |_, _, ()| Ok(()))
+    }
+
+    fn accepted_version(&self, path: &PkgPath) -> Result<Accepted> {
+        self.refuse_unfinished()?;
+        let new = self.new_version(path)?;
+        let mut findings: Vec<Finding> = self.denied(path)?.into_iter().collect();
+        let package =
+            self.owners(path)?.into_iter().next().ok_or_else(|| Error::NoNewVersion { path: path.clone() })?;
+        let stat = self.root.stat(path)?;
+        let is_folder = stat.as_ref().is_some_and(|stat| stat.kind == FileKind::Dir);
+        let is_same =
+            self.config_content(path).is_ok_and(|found| found.is_some() && self.config_content(&new) == Ok(found));
+        let saved = if stat.is_none() || is_same { None } else { self.beside(path, ".save") };
+        let is_free = |saved: &PkgPath| matches!(self.root.stat(saved), Ok(None)) || self.is_ours(saved);
+        if let Some(taken) = saved.iter().find(|saved| !is_free(saved)).or(Some(path).filter(|_| is_folder)) {
+            findings.push(Finding::Unowned { path: taken.clone(), package });
+        }
+        if findings.is_empty() {
+            Ok(Accepted { path: path.clone(), new, saved })
+        } else {
+            Err(Error::Refused(findings))
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Configuration files three ways: the old package's, the new one's, and the administrator's.
+
+use std::fs;
+use std::path::Path;
+
+use installdb::{Author, ConfigState, Error, ErrorKind, InstallDb, Notice};
+
+use crate::interruption::kill_everywhere;
+use crate::scene::{NOW, Packed, Scene, name, pack, path};
+
+fn hello(version: &str, setting: &str) -> Packed {
+    pack(&format!("hello {version}")).config("etc/hello", setting).config("etc/other", "same").build()
+}
+
+/// A root where the administrator and the package both changed a file.
+fn arranged() -> Scene {
+    let scene = Scene::new();
+    scene.install(&[&hello("1-1", "one")]);
+    scene.write("etc/hello", "mine");
+    scene.install(&[&hello("2-1", "two")]);
+    scene
+}
+
+fn told(scene: &Scene) -> Vec<String> {
+    let configs = scene.installed().configs(&[]).unwrap();
+    let tell = |config: installdb::ConfigFile| {
+        let new = config.new.map(|new| if new.merged { " merged" } else { " new" }).unwrap_or_default();
+        let saved = if config.saved.is_some() { " saved" } else { "" };
+        let gone = if config.package.is_none() { " gone" } else { "" };
+        format!("{} {:?}{new}{saved}{gone}", config.path, config.state)
+    };
+    configs.into_iter().map(tell).collect()
+}
+
+fn accept(scene: &Scene, text: &str) -> installdb::Result<Vec<Notice>> {
+    scene.open().accept_configs(&[path(text)], &Author::new(NOW), &NOW).map(|done| done.notices)
+}
+
+fn keep(scene: &Scene, text: &str) -> installdb::Result<()> {
+    scene.open().keep_configs(&[path(text)], &Author::new(NOW), &NOW).map(drop)
+}
+
+#[test]
+fn the_packages_version_takes_the_place_and_nothing_is_lost() {
+    let scene = arranged();
+    assert_eq!(told(&scene), ["etc/hello Changed new", "etc/other Unchanged"]);
+    let saved = Notice::Saved { path: path("etc/hello"), saved: path("etc/hello.save") };
+    assert_eq!(accept(&scene, "etc/hello").unwrap(), [saved]);
+    assert_eq!((scene.read("etc/hello"), scene.read("etc/hello.save")), ("two".to_owned(), "mine".to_owned()));
+    assert_eq!(told(&scene), ["etc/hello Unchanged saved", "etc/other Unchanged"]);
+    scene.assert_verified();
+    assert!(matches!(accept(&scene, "etc/hello"), Err(Error::NoNewVersion { .. })));
+    assert_eq!(keep(&scene, "etc/other").unwrap_err().kind(), ErrorKind::Unknown);
+}
+
+#[test]
+fn the_administrators_version_stays_and_the_other_goes() {
+    let scene = arranged();
+    keep(&scene, "etc/hello").unwrap();
+    assert_eq!(told(&scene), ["etc/hello Changed", "etc/other Unchanged"]);
+    assert_eq!(scene.read("etc/hello"), "mine");
+}
+
+#[test]
+fn what_was_merged_by_hand_needs_no_copy() {
+    let scene = arranged();
+    for merged in ["etc/hello", "etc/hello.new"] {
+        scene.write(merged, "both");
+    }
+    assert_eq!(told(&scene), ["etc/hello Changed merged", "etc/other Unchanged"]);
+    assert_eq!(accept(&scene, "etc/hello").unwrap(), []);
+    assert!(!scene.at("etc/hello.new").exists() && !scene.at("etc/hello.save").exists());
+    assert_eq!(scene.read("etc/hello"), "both");
+}
+
+#[test]
+fn a_version_that_nobody_has_to_decide_about_any_more_goes() {
+    let scene = arranged();
+    scene.write("etc/hello", "two");
+    scene.install(&[&hello("3-1", "three")]);
+    assert_eq!(scene.read("etc/hello"), "three");
+    assert_eq!(told(&scene), ["etc/hello Unchanged", "etc/other Unchanged"]);
+    let edited = arranged();
+    edited.write("etc/hello", "two");
+    edited.write("etc/hello.new", "half a merge");
+    edited.install(&[&hello("3-1", "three")]);
+    assert_eq!(edited.read("etc/hello.new"), "half a merge", "what the administrator wrote is his");
+    let removed = arranged();
+    removed.remove(&["hello"]);
+    assert!(!removed.at("etc/hello.new").exists());
+    assert_eq!(told(&removed), ["etc/hello Missing saved gone"]);
+    fs::remove_file(removed.at("etc/hello.save")).unwrap();
+    assert_eq!(told(&removed), [""; 0]);
+}
+
+#[test]
+fn a_file_that_a_package_has_is_no_new_version() {
+    let scene = Scene::new();
+    scene.install(&[&pack("odd 1-1").config("etc/odd", "x").file("etc/odd.new", 0o644, "y").build()]);
+    assert!(matches!(accept(&scene, "etc/odd"), Err(Error::NoNewVersion { .. })));
+    let config = &scene.installed().configs(&[name("odd")]).unwrap()[0];
+    assert_eq!((config.state, &config.new), (ConfigState::Unchanged, &None));
+}
+
+#[test]
+fn what_has_the_name_of_the_copy_is_not_overwritten() {
+    let scene = arranged();
+    scene.write("etc/hello.save/mine", "x");
+    assert_eq!(accept(&scene, "etc/hello").unwrap_err().kind(), ErrorKind::Refused);
+    assert_eq!((scene.read("etc/hello"), scene.read("etc/hello.new")), ("mine".to_owned(), "two".to_owned()));
+}
+
+/// What is killed at every moment.
+pub(crate) fn take_new(root: &Path) {
+    let mut db = InstallDb::open(root).unwrap();
+    db.accept_configs(&[path("etc/hello")], &Author::new(NOW), &NOW).unwrap();
+}
+
+#[test]
+fn a_kill_while_a_version_is_accepted_loses_neither() {
+    kill_everywhere("config", arranged().root(), take_new);
+}
