@@ -12,7 +12,7 @@ fn install(env: &Env, version: &str, setting: &str) {
     let _ = fs::remove_file(env.path("hello.zpkg"));
     env.pkg(&["db", "create", "hello.zpkg", "-m", "name=hello", "-m", &version, "-m", "release=1"]).code(0);
     let added = env.pkg(&["db", "add-blob", "hello.zpkg", "setting", "--json"]).code(0).json();
-    let blob = added["blobs"][0]["digest"].as_str().unwrap();
+    let blob = added["blobs"][0]["digest"].as_str().expect("a blob was added");
     env.pkg(&["db", "add-path", "hello.zpkg", "etc", "--type", "dir", "--package", "hello"]).code(0);
     let place = ["add-path", "hello.zpkg", "etc/hello.conf", "--use", "config", "--package", "hello", "--blob", blob];
     env.pkg(&[&["db"], &place[..]].concat()).code(0);
