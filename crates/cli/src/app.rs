@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{ArgMatches, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::render::{Color, Voice};
 use crate::{cmd, exit, explain, signals};
@@ -27,11 +27,42 @@ pub(crate) struct Pkg {
     verb: Verb,
 }
 
+// What the derive of `Subcommand` would make, but for this: a verb's own arguments are described only when it is the one
+// that is called. Describing all of them took longer than most questions take to answer.
 macro_rules! verbs {
-    ($($(#[$meta:meta])* $variant:ident($args:ty) => $run:path,)*) => {
-        #[derive(Debug, Subcommand)]
+    ($($(#[doc = $about:literal])+ $variant:ident($args:ty) => $run:path,)*) => {
+        #[derive(Debug)]
         enum Verb {
-            $($(#[$meta])* $variant($args),)*
+            $($(#[doc = $about])+ $variant($args),)*
+        }
+
+        impl Subcommand for Verb {
+            fn augment_subcommands(command: Command) -> Command {
+                command$(.subcommand(verb::<$args>(stringify!($variant), concat!($($about),+))))*
+            }
+
+            fn augment_subcommands_for_update(command: Command) -> Command {
+                Self::augment_subcommands(command)
+            }
+
+            fn has_subcommand(name: &str) -> bool {
+                $(name == spelling(stringify!($variant)))||*
+            }
+        }
+
+        impl FromArgMatches for Verb {
+            fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+                let (name, matches) = matches.subcommand().expect("clap demands a verb");
+                $(if name == spelling(stringify!($variant)) {
+                    return <$args>::from_arg_matches(matches).map(Self::$variant);
+                })*
+                unreachable!("clap knows no other verb than those above, not {name}")
+            }
+
+            fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+                *self = Self::from_arg_matches(matches)?;
+                Ok(())
+            }
         }
 
         fn run(verb: &Verb, voice: &Voice) -> anyhow::Result<u8> {
@@ -40,6 +71,25 @@ macro_rules! verbs {
             }
         }
     };
+}
+
+/// `WhatRequires` is written `what-requires`.
+fn spelling(variant: &str) -> String {
+    let mut name = String::with_capacity(variant.len() + 2);
+    for letter in variant.chars() {
+        if letter.is_uppercase() && !name.is_empty() {
+            name.push('-');
+        }
+        name.extend(letter.to_lowercase());
+    }
+    name
+}
+
+fn verb<A: clap::Args>(variant: &str, about: &'static str) -> Command {
+    Command::new(spelling(variant)).about(about.trim().trim_end_matches('.')).defer(|command| {
+        let about = command.get_about().cloned().unwrap_or_default();
+        A::augment_args(command).about(about).long_about(None)
+    })
 }
 
 verbs! {
@@ -131,7 +181,7 @@ pub fn main(verb: Option<&str>) -> ExitCode {
 }
 
 /// The whole command line as a value, for manual pages and completion.
-pub fn command() -> clap::Command {
+pub fn command() -> Command {
     Pkg::command()
 }
 
