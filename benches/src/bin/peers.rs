@@ -7,40 +7,31 @@
 //! round running every case once; the page cache is warm. Of three workloads, the real one is made of the first 300
 //! Debian packages in the folder that `--debs` names.
 #![forbid(unsafe_code)]
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark reports to whoever runs it")]
+#![expect(clippy::print_stdout, reason = "a benchmark reports to whoever runs it")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark arranges scratch trees of its own")]
 
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::Instant;
 
-use anyhow::{Context, Result, bail, ensure};
-
-const MEASURE: &str = "--measure";
+use anyhow::Result;
+use kista_benches::{Case, Stage, Words, has, is_wanted, pkg_beside_us};
 
 fn main() -> Result<()> {
-    let mut args: Vec<String> = std::env::args().skip(1).collect();
-    if args.first().is_some_and(|word| word == MEASURE) {
-        return measure(&args[1]);
-    }
-    let rounds = take_option(&mut args, "--rounds")?.map_or(Ok(7), |text| text.parse()).context("--rounds")?;
-    let debs = take_option(&mut args, "--debs")?.map(PathBuf::from);
-    let place = take_option(&mut args, "--in")?.map_or_else(std::env::temp_dir, PathBuf::from);
-    let scratch = tempfile::Builder::new().prefix("kista-peers.").tempdir_in(place)?;
-    let bench = Bench { rounds, pkg: pkg_beside_us()?, dir: scratch.path().to_owned() };
-    let (workloads, steps): (Vec<String>, Vec<String>) =
-        args.into_iter().partition(|word| ["small", "large", "real"].contains(&word.as_str()));
-    let is_named = |words: &[String], name: &str| words.is_empty() || words.iter().any(|word| word == name);
-    let wanted = |name: &str| is_named(&steps, name);
+    let mut words = Words::of_process();
+    let Some(stage) = Stage::open(&mut words, 7)? else { return Ok(()) };
+    let debs = words.option("--debs")?.map(PathBuf::from);
+    let workloads = words.among(&["small", "large", "real"]);
+    let steps = words.among(&["pack", "compress", "unpack", "decompress", "install", "inspect", "size"]);
+    words.end()?;
+    let bench = Bench { stage, pkg: pkg_beside_us()? };
     for (name, workload) in [
         ("small", Workload::SMALL),
         ("large", Workload::LARGE),
         ("real", Workload { name: "300 real packages", content: Content::Debs(debs.unwrap_or_default()) }),
     ] {
         let is_missing = matches!(&workload.content, Content::Debs(folder) if folder.as_os_str().is_empty());
-        if is_missing || !is_named(&workloads, name) {
+        if is_missing || !is_wanted(&workloads, name) {
             continue;
         }
         bench.prepare(&workload)?;
@@ -53,28 +44,15 @@ fn main() -> Result<()> {
             ("install", is_one, bench.install()),
             ("inspect", is_one, bench.inspect()),
         ] {
-            if is_possible && wanted(name) {
-                bench.run(&format!("{name}, {}", workload.name), &cases)?;
+            if is_possible && is_wanted(&steps, name) {
+                bench.stage.run(&format!("{name}, {}", workload.name), &cases)?;
             }
         }
-        if wanted("size") {
+        if is_wanted(&steps, "size") {
             bench.sizes(workload.name)?;
         }
     }
     Ok(())
-}
-
-fn take_option(args: &mut Vec<String>, name: &str) -> Result<Option<String>> {
-    let Some(at) = args.iter().position(|word| word == name) else { return Ok(None) };
-    args.remove(at);
-    ensure!(at < args.len(), "{name} wants a value");
-    Ok(Some(args.remove(at)))
-}
-
-fn pkg_beside_us() -> Result<PathBuf> {
-    let pkg = std::env::current_exe()?.with_file_name("pkg");
-    ensure!(pkg.is_file(), "{} is missing: run `cargo build --release` first", pkg.display());
-    Ok(pkg)
 }
 
 /// Trees to work on.
@@ -104,27 +82,14 @@ impl Workload {
     const DEBS: usize = 300;
 }
 
-/// One command of a comparison; `reset` runs before each, outside the clock.
-struct Case {
-    name: &'static str,
-    needs: &'static str,
-    reset: String,
-    script: String,
-}
-
-fn case(name: &'static str, needs: &'static str, reset: &str, script: String) -> Case {
-    Case { name, needs, reset: reset.to_owned(), script }
-}
-
 /// A command for every tree `$t`, the name of which is `$n`.
 fn each(name: &'static str, needs: &'static str, reset: &str, command: &str) -> Case {
-    case(name, needs, reset, format!("for t in trees/*; do n=${{t##*/}}; {command} || exit 1; done"))
+    Case::new(name, needs, reset, format!("for t in trees/*; do n=${{t##*/}}; {command} || exit 1; done"))
 }
 
 struct Bench {
-    rounds: usize,
+    stage: Stage,
     pkg: PathBuf,
-    dir: PathBuf,
 }
 
 const TO_PACK: &str = "rm -rf out && mkdir out";
@@ -134,10 +99,10 @@ const IDENTITY: &str = "-m name=bench -m version=1 -m release=1 -q";
 impl Bench {
     /// Makes the trees and, from them, what unpack and install start with.
     fn prepare(&self, workload: &Workload) -> Result<()> {
-        self.shell("rm -rf trees debs in out key key.pub && mkdir trees debs in")?;
+        self.stage.shell("rm -rf trees debs in out key key.pub && mkdir trees debs in")?;
         match &workload.content {
             Content::Made { files, bytes } => self.make_tree(*files, *bytes)?,
-            Content::Debs(folder) => self.shell(&format!(
+            Content::Debs(folder) => self.stage.shell(&format!(
                 "i=1000; find '{}' -name '*.deb' | sort | head -n {} | while read deb; do i=$((i+1)); dpkg-deb -x \"$deb\" trees/$i || exit 1; done",
                 std::path::absolute(folder)?.display(), Workload::DEBS
             ))?,
@@ -158,7 +123,7 @@ impl Bench {
             ),
         ] {
             if has(needs) {
-                self.shell(&each("", needs, "", &command).script)?;
+                self.stage.shell(each("", needs, "", &command).script())?;
             }
         }
         Ok(())
@@ -166,7 +131,8 @@ impl Bench {
 
     fn make_tree(&self, files: usize, bytes: fn(usize) -> usize) -> Result<()> {
         for index in 0..files {
-            let folder = self.dir.join(format!("trees/one/usr/share/kista/{:02}/{:02}", index % 23, index / 23 % 41));
+            let folder =
+                self.stage.dir().join(format!("trees/one/usr/share/kista/{:02}/{:02}", index % 23, index / 23 % 41));
             fs::create_dir_all(&folder)?;
             write_content(&folder.join(format!("file-{index}.dat")), index, bytes(index))?;
         }
@@ -259,7 +225,7 @@ impl Bench {
     fn sizes(&self, workload: &str) -> Result<()> {
         println!("\n## size, {workload}\n\n| file | bytes, all together | x tar.zst |\n|---|---|---|");
         let mut sums = std::collections::BTreeMap::<String, u64>::new();
-        for entry in fs::read_dir(self.dir.join("in"))? {
+        for entry in fs::read_dir(self.stage.dir().join("in"))? {
             let entry = entry?;
             let name = entry.file_name().to_string_lossy().into_owned();
             let kind = name.split_once('.').map_or("", |(_, kind)| kind).to_owned();
@@ -280,107 +246,37 @@ impl Bench {
             "[ -f key ] || {pkg} trust key new key --no-passphrase --owner bench && {pkg} trust sign in/one.kpkg --key key && rm -rf out && mkdir out && {pkg} trust key add key.pub --tier trusted --root out && sync -f ."
         );
         vec![
-            case(
+            Case::new(
                 "tar xf, sync -f",
                 "tar",
                 "rm -rf out && sync -f .",
                 "mkdir out && tar xf in/one.tar -C out && sync -f out".to_owned(),
             ),
-            case("dpkg -i", "dpkg", dpkg, install.to_owned()),
-            case(
+            Case::new("dpkg -i", "dpkg", dpkg, install.to_owned()),
+            Case::new(
                 "dpkg -i --force-unsafe-io",
                 "dpkg",
                 dpkg,
                 install.replace("-i in/one.deb", "--force-unsafe-io -i in/one.deb"),
             ),
-            case("pkg install", "sh", &trust, format!("{pkg} install -q -y --root out in/one.kpkg")),
+            Case::new("pkg install", "sh", &trust, format!("{pkg} install -q -y --root out in/one.kpkg")),
         ]
     }
 
     fn inspect(&self) -> Vec<Case> {
         let pkg = self.pkg.display();
         vec![
-            case("true", "true", "true", "exec true".to_owned()),
-            case("tar tf", "tar", "true", "tar tf in/one.tar > /dev/null".to_owned()),
-            case("dpkg-deb -c", "dpkg-deb", "true", "dpkg-deb -c in/one.deb > /dev/null".to_owned()),
-            case("pkg inspect --files", "sh", "true", format!("exec {pkg} inspect --files in/one.kpkg > /dev/null")),
+            Case::new("true", "true", "true", "exec true".to_owned()),
+            Case::new("tar tf", "tar", "true", "tar tf in/one.tar > /dev/null".to_owned()),
+            Case::new("dpkg-deb -c", "dpkg-deb", "true", "dpkg-deb -c in/one.deb > /dev/null".to_owned()),
+            Case::new(
+                "pkg inspect --files",
+                "sh",
+                "true",
+                format!("exec {pkg} inspect --files in/one.kpkg > /dev/null"),
+            ),
         ]
     }
-
-    fn run(&self, title: &str, cases: &[Case]) -> Result<()> {
-        let (cases, missing): (Vec<&Case>, Vec<&Case>) = cases.iter().partition(|case| has(case.needs));
-        for case in missing {
-            eprintln!("left out: {} ({} is not installed)", case.name, case.needs);
-        }
-        let mut figures: Vec<Vec<Figure>> = cases.iter().map(|_| Vec::new()).collect();
-        for _ in 0..=self.rounds {
-            for (case, figures) in cases.iter().zip(&mut figures) {
-                self.shell(&case.reset)?;
-                figures.push(self.timed(&case.script).with_context(|| case.name.to_owned())?);
-            }
-        }
-        println!(
-            "\n## {title}\n\n| command | wall, median (min..max) | cpu | peak memory | x first |\n|---|---|---|---|---|"
-        );
-        let mut first = None;
-        for (case, mut runs) in cases.iter().zip(figures) {
-            // The first round only warms the caches.
-            runs.remove(0);
-            runs.sort_by(|a, b| a.wall.total_cmp(&b.wall));
-            let median = &runs[runs.len() / 2];
-            let first = *first.get_or_insert(median.wall);
-            println!(
-                "| {} | {:.3} s ({:.3}..{:.3}) | {:.2} s | {:.1} MB | {:.2} |",
-                case.name,
-                median.wall,
-                runs[0].wall,
-                runs[runs.len() - 1].wall,
-                median.cpu,
-                median.memory_kib as f64 / 1024.0,
-                median.wall / first
-            );
-        }
-        Ok(())
-    }
-
-    fn shell(&self, script: &str) -> Result<()> {
-        let output = Command::new("sh").args(["-c", script]).current_dir(&self.dir).output()?;
-        ensure!(output.status.success(), "`{script}`: {}", String::from_utf8_lossy(&output.stderr));
-        Ok(())
-    }
-
-    /// A process of its own waits for the command, so that its peak memory is that of this one run.
-    fn timed(&self, script: &str) -> Result<Figure> {
-        let output = Command::new(std::env::current_exe()?).args([MEASURE, script]).current_dir(&self.dir).output()?;
-        let text = String::from_utf8(output.stdout)?;
-        let fields: Vec<f64> = text.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
-        match fields[..] {
-            [wall, cpu, memory_kib] => Ok(Figure { wall, cpu, memory_kib: memory_kib as u64 }),
-            _ => bail!("`{script}`: {}", String::from_utf8_lossy(&output.stderr)),
-        }
-    }
-}
-
-struct Figure {
-    wall: f64,
-    cpu: f64,
-    memory_kib: u64,
-}
-
-fn measure(script: &str) -> Result<()> {
-    let start = Instant::now();
-    let status = Command::new("sh").args(["-c", script]).stdin(Stdio::null()).status()?;
-    let wall = start.elapsed().as_secs_f64();
-    ensure!(status.success(), "it ended with {status}");
-    let usage = nix::sys::resource::getrusage(nix::sys::resource::UsageWho::RUSAGE_CHILDREN)?;
-    let seconds = |time: nix::sys::time::TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
-    println!("{wall} {} {}", seconds(usage.user_time()) + seconds(usage.system_time()), usage.max_rss());
-    Ok(())
-}
-
-fn has(program: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 
 /// Bytes that are the same in every run: of odd numbers such that no tool can shorten, of even ones lines of words.
