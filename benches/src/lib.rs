@@ -79,6 +79,17 @@ impl Case {
     }
 }
 
+/// The shell's words that make room for a tree of this name, outside the clock.
+///
+/// On disk the old one is moved aside until the end: ext4 does not give the number of a file again that was deleted a few
+/// minutes ago, and looking for another one takes longer than all the rest of making a file.
+pub fn clear(tree: &str) -> String {
+    format!(
+        "if [ ! -e {tree} ]; then :; elif [ $(stat -f -c %T .) = tmpfs ]; then rm -rf {tree}; \
+         else mv {tree} $(mktemp -d gone.XXXXXX); fi"
+    )
+}
+
 /// The folder where commands run, and how often.
 #[derive(Debug)]
 pub struct Stage {

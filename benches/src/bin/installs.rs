@@ -12,7 +12,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use kista_benches::{Case, Stage, Words, is_wanted, pkg_beside_us};
+use kista_benches::{Case, Stage, Words, clear, is_wanted, pkg_beside_us};
 
 fn main() -> Result<()> {
     let mut words = Words::of_process();
@@ -102,8 +102,9 @@ impl Bench {
     /// The shell's words for an empty root that `pkg` may install into, with the names that packages give files to.
     fn empty(&self, root: &str) -> String {
         format!(
-            "rm -rf {root} && mkdir -p {root}/etc && cp /usr/share/base-passwd/passwd.master {root}/etc/passwd && cp /usr/share/base-passwd/group.master {root}/etc/group \
+            "{} && mkdir -p {root}/etc && cp /usr/share/base-passwd/passwd.master {root}/etc/passwd && cp /usr/share/base-passwd/group.master {root}/etc/group \
              && {} trust key add key.pub --tier trusted --root {root} && sync -f .",
+            clear(root),
             self.pkg.display()
         )
     }
@@ -115,7 +116,7 @@ impl Bench {
     fn install(&self) -> Vec<Case> {
         let ours = self.empty("out");
         let install = self.pkg_install("out");
-        let others = "rm -rf out && mkdir out && sync -f .";
+        let others = format!("{} && mkdir out && sync -f .", clear("out"));
         vec![
             Case::new(
                 "tar xf of all, sync -f",
@@ -315,10 +316,11 @@ const GROWTH: [usize; 3] = [100, 1_000, 3_000];
 
 fn dpkg_root(root: &str) -> String {
     format!(
-        "rm -rf {root} && mkdir -p {root}/var/lib/dpkg/info {root}/var/lib/dpkg/updates && touch {root}/var/lib/dpkg/status && sync -f ."
+        "{} && mkdir -p {root}/var/lib/dpkg/info {root}/var/lib/dpkg/updates && touch {root}/var/lib/dpkg/status && sync -f .",
+        clear(root)
     )
 }
 
 fn pacman_root(root: &str) -> String {
-    format!("rm -rf {root} && mkdir -p {root}/var/lib/pacman {root}/var/cache {root}/etc && sync -f .")
+    format!("{} && mkdir -p {root}/var/lib/pacman {root}/var/cache {root}/etc && sync -f .", clear(root))
 }

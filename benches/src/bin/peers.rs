@@ -15,7 +15,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use kista_benches::{Case, Stage, Words, has, is_wanted, pkg_beside_us};
+use kista_benches::{Case, Stage, Words, clear, has, is_wanted, pkg_beside_us};
 
 fn main() -> Result<()> {
     let mut words = Words::of_process();
@@ -93,8 +93,11 @@ struct Bench {
 }
 
 const TO_PACK: &str = "rm -rf out && mkdir out";
-const TO_UNPACK: &str = "rm -rf out && mkdir out && sync -f .";
 const IDENTITY: &str = "-m name=bench -m version=1 -m release=1 -q";
+
+fn to_unpack() -> String {
+    format!("{} && mkdir out && sync -f .", clear("out"))
+}
 
 impl Bench {
     /// Makes the trees and, from them, what unpack and install start with.
@@ -190,33 +193,33 @@ impl Bench {
         let hash = "find out/$n -type f -print0 | xargs -0 -r -P2 -n500 sha256sum > out/$n.sums";
         let tar = "mkdir out/$n && tar xf in/$n.tar -C out/$n";
         vec![
-            each("tar xf", "tar", TO_UNPACK, tar),
-            each("tar xf, sha256sum of every file", "sha256sum", TO_UNPACK, &format!("{tar} && {hash}")),
-            each("dpkg-deb -x", "dpkg-deb", TO_UNPACK, "dpkg-deb -x in/$n.deb out/$n"),
-            each("bsdtar xf", "bsdtar", TO_UNPACK, "mkdir out/$n && bsdtar xf in/$n.tar -C out/$n"),
-            each("nix-store --restore", "nix-store", TO_UNPACK, "nix-store --restore out/$n < in/$n.nar"),
-            each("casync extract", "casync", TO_UNPACK, "casync extract in/$n.catar out/$n"),
+            each("tar xf", "tar", &to_unpack(), tar),
+            each("tar xf, sha256sum of every file", "sha256sum", &to_unpack(), &format!("{tar} && {hash}")),
+            each("dpkg-deb -x", "dpkg-deb", &to_unpack(), "dpkg-deb -x in/$n.deb out/$n"),
+            each("bsdtar xf", "bsdtar", &to_unpack(), "mkdir out/$n && bsdtar xf in/$n.tar -C out/$n"),
+            each("nix-store --restore", "nix-store", &to_unpack(), "nix-store --restore out/$n < in/$n.nar"),
+            each("casync extract", "casync", &to_unpack(), "casync extract in/$n.catar out/$n"),
             each(
                 "unsquashfs, not compressed",
                 "unsquashfs",
-                TO_UNPACK,
+                &to_unpack(),
                 "unsquashfs -no-progress -d out/$n in/$n.sqfs > /dev/null",
             ),
-            each("pkg unpack", "sh", TO_UNPACK, &format!("{pkg} unpack in/$n.kpkg -C out/$n -q")),
-            each("cat, tar x", "tar", TO_UNPACK, "mkdir out/$n && cat in/$n.tar | tar x -C out/$n"),
-            each("cat, pkg unpack", "sh", TO_UNPACK, &format!("cat in/$n.kpkg | {pkg} unpack - -C out/$n -q")),
+            each("pkg unpack", "sh", &to_unpack(), &format!("{pkg} unpack in/$n.kpkg -C out/$n -q")),
+            each("cat, tar x", "tar", &to_unpack(), "mkdir out/$n && cat in/$n.tar | tar x -C out/$n"),
+            each("cat, pkg unpack", "sh", &to_unpack(), &format!("cat in/$n.kpkg | {pkg} unpack - -C out/$n -q")),
         ]
     }
 
     fn decompress(&self) -> Vec<Case> {
         let pkg = self.pkg.display();
         vec![
-            each("zstd -d, tar x", "zstd", TO_UNPACK, "mkdir out/$n && zstd -dcq in/$n.tar.zst | tar x -C out/$n"),
-            each("pkg unpack, .zst", "sh", TO_UNPACK, &format!("{pkg} unpack in/$n.kpkg.zst -C out/$n -q")),
+            each("zstd -d, tar x", "zstd", &to_unpack(), "mkdir out/$n && zstd -dcq in/$n.tar.zst | tar x -C out/$n"),
+            each("pkg unpack, .zst", "sh", &to_unpack(), &format!("{pkg} unpack in/$n.kpkg.zst -C out/$n -q")),
             each(
                 "cat, pkg unpack, .zst",
                 "sh",
-                TO_UNPACK,
+                &to_unpack(),
                 &format!("cat in/$n.kpkg.zst | {pkg} unpack - -C out/$n -q"),
             ),
         ]
@@ -240,16 +243,20 @@ impl Bench {
 
     fn install(&self) -> Vec<Case> {
         let pkg = self.pkg.display();
-        let dpkg = "rm -rf out && mkdir -p out/var/lib/dpkg/info out/var/lib/dpkg/updates && touch out/var/lib/dpkg/status && sync -f .";
+        let dpkg = &format!(
+            "{} && mkdir -p out/var/lib/dpkg/info out/var/lib/dpkg/updates && touch out/var/lib/dpkg/status && sync -f .",
+            clear("out")
+        );
         let install = "dpkg --root=out --force-not-root --force-script-chrootless --force-bad-path --log=/dev/null -i in/one.deb >/dev/null";
         let trust = format!(
-            "[ -f key ] || {pkg} trust key new key --no-passphrase --owner bench && {pkg} trust sign in/one.kpkg --key key && rm -rf out && mkdir out && {pkg} trust key add key.pub --tier trusted --root out && sync -f ."
+            "[ -f key ] || {pkg} trust key new key --no-passphrase --owner bench && {pkg} trust sign in/one.kpkg --key key && {} && mkdir out && {pkg} trust key add key.pub --tier trusted --root out && sync -f .",
+            clear("out")
         );
         vec![
             Case::new(
                 "tar xf, sync -f",
                 "tar",
-                "rm -rf out && sync -f .",
+                format!("{} && sync -f .", clear("out")),
                 "mkdir out && tar xf in/one.tar -C out && sync -f out".to_owned(),
             ),
             Case::new("dpkg -i", "dpkg", dpkg, install.to_owned()),

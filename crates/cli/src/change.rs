@@ -10,7 +10,6 @@ use installdb::{
     Author, Checked, Done, Incoming, InstallDb, Installed, Notice, Operation, OperationKind, Options, Outcome,
     PackageVersion, Request, ScriptRun,
 };
-use pkgformat::{Limits, Reader};
 use pkgtypes::PackageName;
 use serde_json::json;
 use trust::{Exception, SigArchive, Store, SystemClock, Verified, Want};
@@ -156,8 +155,7 @@ fn refuse_missing(root: &Path, remove: &[PackageName]) -> anyhow::Result<()> {
 
 /// Decides on a package's trust and leaves its blobs to be read.
 fn incoming<'p>(store: &Store, install: &Install<'_>, exception: Option<Exception>) -> anyhow::Result<Incoming<'p>> {
-    let source = installdb::Source::new(packages::plain(&install.path)?);
-    let reader = Reader::open(source, Limits::default()).with_context(|| packages::unreadable(&install.path))?;
+    let reader = packages::waiting(&install.path)?;
     let record = reader.package().clone();
     let beside;
     let archive = match install.signatures {

@@ -17,6 +17,7 @@ pub mod exit;
 mod explain;
 pub mod failure;
 pub mod keys;
+mod on_demand;
 pub mod options;
 pub mod output;
 pub mod packages;

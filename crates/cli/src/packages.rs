@@ -12,6 +12,7 @@ use pkgformat::{Limits, PackageRecord, Reader};
 use pkgtypes::Digest;
 
 use crate::failure::Failure;
+use crate::on_demand::OnDemand;
 use crate::signals::Stoppable;
 use crate::{exit, places};
 
@@ -76,9 +77,9 @@ pub fn look(path: &Path) -> anyhow::Result<Opened> {
 
 fn look_into(source: Source) -> anyhow::Result<Opened> {
     let (limits, bounds) = (Limits::default(), Bounds::default());
-    match source {
-        Source::Random(source) => Ok(Opened::Random(PackageFile::open(source, limits, bounds).map_err(plain_error)?)),
-        Source::Stream(stream) => {
+    match source.at_any_place() {
+        Ok(source) => Ok(Opened::Random(PackageFile::open(source, limits, bounds).map_err(plain_error)?)),
+        Err(stream) => {
             let plain: Box<dyn Read> = Box::new(Decoder::new(Stoppable(stream), bounds)?);
             Ok(Opened::Stream(Box::new(Reader::open(plain, limits)?)))
         }
@@ -91,6 +92,25 @@ fn look_into(source: Source) -> anyhow::Result<Opened> {
 /// No such file, or something else than a package in it.
 pub fn open(path: &Path) -> anyhow::Result<Stream> {
     Reader::open(plain(path)?, Limits::default()).with_context(|| unreadable(path))
+}
+
+/// Opens a package file of which only the head is read now. Until its content is, no file is held open.
+///
+/// # Errors
+/// As [`open`].
+pub fn waiting<'p>(path: &Path) -> anyhow::Result<Reader<installdb::Source<'p>>> {
+    let open = |plain: Box<dyn Read>| Reader::open(installdb::Source::new(plain), Limits::default());
+    let reader = match source(path)? {
+        Source::File(file) => {
+            let file = OnDemand::new(path, file).with_context(|| unreadable(path))?;
+            let raw = Stoppable(Position::new(file.clone()));
+            let reader = open(Box::new(Decoder::new(raw, Bounds::default()).with_context(|| unreadable(path))?));
+            file.close();
+            reader
+        }
+        _ => open(plain(path)?),
+    };
+    reader.with_context(|| unreadable(path))
 }
 
 /// The bytes of a package file, decompressed; `-` is standard input.
@@ -106,9 +126,9 @@ pub fn plain(path: &Path) -> anyhow::Result<Box<dyn Read>> {
 /// # Errors
 /// No such file.
 pub fn raw(path: &Path) -> anyhow::Result<Stoppable<Box<dyn Read>>> {
-    Ok(Stoppable(match source(path)? {
-        Source::Random(source) => Box::new(Position::new(source)),
-        Source::Stream(stream) => stream,
+    Ok(Stoppable(match source(path)?.at_any_place() {
+        Ok(source) => Box::new(Position::new(source)),
+        Err(stream) => stream,
     }))
 }
 
@@ -123,8 +143,21 @@ pub fn plain_error(error: pkgfile::Error) -> anyhow::Error {
 
 /// Where bytes come from.
 enum Source {
+    File(File),
+    /// On a server that gives parts of it.
     Random(Box<dyn ReadAt>),
     Stream(Box<dyn Read>),
+}
+
+impl Source {
+    /// The source where it can be read at any place, else the stream that it is.
+    fn at_any_place(self) -> Result<Box<dyn ReadAt>, Box<dyn Read>> {
+        match self {
+            Self::File(file) => Ok(Box::new(Stoppable(file))),
+            Self::Random(source) => Ok(source),
+            Self::Stream(stream) => Err(stream),
+        }
+    }
 }
 
 fn source(path: &Path) -> anyhow::Result<Source> {
@@ -137,7 +170,7 @@ fn source(path: &Path) -> anyhow::Result<Source> {
     let file = file(path)?;
     // A pipe gives its bytes once.
     match file.metadata() {
-        Ok(data) if data.is_file() => Ok(Source::Random(Box::new(Stoppable(file)))),
+        Ok(data) if data.is_file() => Ok(Source::File(file)),
         _ => Ok(Source::Stream(Box::new(file))),
     }
 }

@@ -149,7 +149,13 @@ impl<R: Read> Frames<R> {
                     task.size = whole.content;
                     task.used = self.source.used();
                     self.weight += task.weight();
-                    self.pool.submit(task);
+                    if self.ahead == 1 {
+                        // Who wants no more than the first frame needs no threads, nor anything that would stay.
+                        task.error = decode(&mut None, &mut task).err();
+                        self.pool.submit_done(task);
+                    } else {
+                        self.pool.submit(task);
+                    }
                     continue;
                 }
                 Ok(Next::Skipped) => continue,

@@ -64,6 +64,14 @@ impl<T: Send + 'static> Pool<T> {
         self.pending.push_back(receipt);
     }
 
+    /// Hands in a task that is done already.
+    pub(crate) fn submit_done(&mut self, task: T) {
+        let (done, receipt) = mpsc::sync_channel(1);
+        // The receipt is ours, so it is taken.
+        let _ = done.send(task);
+        self.pending.push_back(receipt);
+    }
+
     /// Waits for the oldest task; `None` when there is none.
     pub(crate) fn next(&mut self) -> Option<T> {
         let receipt = self.pending.pop_front()?;

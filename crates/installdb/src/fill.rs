@@ -205,12 +205,11 @@ impl<'a> Shape<'a> {
         let missing = std::thread::scope(|scope| {
             let mut writers = Writers::new(scope, self.root);
             let mut read = Ok(());
-            for (package, content) in contents.iter_mut().enumerate() {
+            for ((package, content), targets) in contents.iter_mut().enumerate().zip(self.targets()) {
+                let (writers, scripts, meter) = (&mut writers, &mut scripts, &mut meter);
                 read = match content {
-                    Content::Package(reader) => {
-                        self.read_package(package, reader, &mut writers, &mut scripts, &mut meter)
-                    }
-                    Content::Stock(stock) => self.read_stock(package, stock, &mut writers, &mut scripts, &mut meter),
+                    Content::Package(reader) => self.read_package(package, reader, targets, writers, scripts, meter),
+                    Content::Stock(stock) => self.read_stock(package, stock, targets, writers, scripts, meter),
                 };
                 if read.is_err() {
                     break;
@@ -233,6 +232,7 @@ impl<'a> Shape<'a> {
         &self,
         package: usize,
         reader: &mut Reader<Source<'_>>,
+        mut targets: Targets<'a>,
         writers: &mut Writers<'scope, 'a>,
         scripts: &mut Vec<Script>,
         meter: &mut Meter<'_>,
@@ -243,7 +243,6 @@ impl<'a> Shape<'a> {
         let record = &self.packages.incoming[package].record;
         let name = &record.meta().name;
         let malformed = |source| Interruption::Other(Error::Package { package: name.clone(), source });
-        let mut targets = self.targets(package);
         let kinds: Vec<(ScriptKind, Digest)> = record.meta().scripts.iter().collect();
         while let Some(blob) = reader.next_blob().map_err(malformed)? {
             let (digest, size) = (blob.digest(), blob.size());
@@ -270,6 +269,7 @@ impl<'a> Shape<'a> {
         &self,
         package: usize,
         stock: &Stock,
+        targets: Targets<'a>,
         writers: &mut Writers<'scope, 'a>,
         scripts: &mut Vec<Script>,
         meter: &mut Meter<'_>,
@@ -283,7 +283,7 @@ impl<'a> Shape<'a> {
             let content = content.ok_or_else(|| Error::Spoilt { package: meta.name.clone(), digest })?;
             scripts.push(Script { package, kind, digest, content });
         }
-        let mut targets: Vec<(Digest, Targets<'a>)> = self.targets(package).into_iter().collect();
+        let mut targets: Vec<(Digest, Vec<Target<'a>>)> = targets.into_iter().collect();
         targets.sort_by(|(_, a), (_, b)| a[0].path.cmp(&b[0].path));
         for (digest, files) in targets {
             let EntryKind::File { size, .. } = files[0].entry.kind else { continue };
@@ -315,16 +315,14 @@ impl<'a> Shape<'a> {
         Ok(())
     }
 
-    /// The files of a package that are staged, by content.
-    fn targets(&self, package: usize) -> HashMap<Digest, Targets<'a>> {
-        let mut targets: HashMap<Digest, Targets<'a>> = HashMap::new();
+    /// The files of each package that are staged.
+    fn targets(&self) -> Vec<Targets<'a>> {
+        let mut targets: Vec<Targets<'a>> = self.packages.incoming.iter().map(|_| Targets::new()).collect();
         let mut add = |node: usize, path: &PkgPath| {
             let entry = self.entry(node);
-            if let EntryKind::File { digest, .. } = &entry.kind
-                && self.nodes[node].source.package == package
-            {
+            if let EntryKind::File { digest, .. } = &entry.kind {
                 let target = Target { path: path.clone(), node, entry, grant: self.rights.grant(entry) };
-                targets.entry(*digest).or_default().push(target);
+                targets[self.nodes[node].source.package].entry(*digest).or_default().push(target);
             }
         };
         for (node, _, path) in self.staged() {
@@ -371,7 +369,8 @@ pub(crate) fn give(rights: &Rights, place: &Place<'_>, entry: &Entry) -> Result<
     Ok(unset)
 }
 
-type Targets<'a> = Vec<Target<'a>>;
+/// Files by content.
+type Targets<'a> = HashMap<Digest, Vec<Target<'a>>>;
 
 /// Why reading ended early.
 enum Interruption {

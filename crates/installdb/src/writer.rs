@@ -59,8 +59,8 @@ impl<'scope, 'a: 'scope> Writers<'scope, 'a> {
         let (queue, messages) = sync_channel(QUEUE);
         let messages = Arc::new(Mutex::new(messages));
         let failed = Arc::new(AtomicBool::new(false));
-        // The reading thread keeps one processor busy; more writers than this wait for the file system's own locks.
-        let count = std::thread::available_parallelism().map_or(1, |count| count.get().div_ceil(2).min(4));
+        // The reading thread waits for them while they make files; more than four wait for the file system's own locks.
+        let count = std::thread::available_parallelism().map_or(1, |count| count.get().min(4));
         let threads = (0..count).map(|_| {
             let (messages, failed) = (Arc::clone(&messages), Arc::clone(&failed));
             scope.spawn(move || {
