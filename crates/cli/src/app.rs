@@ -32,7 +32,6 @@ pub(crate) struct Pkg {
 macro_rules! verbs {
     ($($(#[doc = $about:literal])+ $variant:ident($args:ty) => $run:path,)*) => {
         #[derive(Debug)]
-        #[expect(clippy::large_enum_variant, reason = "there is one of them in a process")]
         enum Verb {
             $($(#[doc = $about])+ $variant($args),)*
         }
