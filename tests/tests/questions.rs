@@ -60,3 +60,51 @@ fn what_was_done_and_what_was_installed_then() {
     env.pkg(&["list", "--at", "1", "a*", "--root", "root"]).code(0).out_has(&["alone 1.0-1 ", "app 1.0-1 "]);
     env.pkg(&["list", "--at", "9", "--root", "root"]).code(5).err_has(&["no transaction 9"]);
 }
+
+#[test]
+fn names_paths_and_capabilities_may_be_patterns() {
+    let env = env();
+    let ask = |words: &[&str]| env.pkg(&[words, &["--root", "root"]].concat());
+    ask(&["info", "a*", "--json"]).code(0).out_has(&["\"alone\"", "\"app\""]);
+    assert_eq!(ask(&["files", "li*"]).code(0).out, "/share\n/share/libx\n");
+    assert_eq!(ask(&["requires", "?pp"]).code(0).out, "so:libx.so.1 | other\n");
+    ask(&["provides", "[al]*"]).code(0).out_has(&["alone = 1.0-1", "so:libx.so.1"]);
+    ask(&["provides", "x*"]).code(5).err_has(&["no installed package has a name like `x*`"]);
+    assert_eq!(ask(&["owner", "/sha*/a*"]).code(0).out, "alone /share/alone\napp /share/app\n");
+    let owners = ask(&["owner", "/share/li*", "/none*", "--json"]).code(5).json();
+    assert_eq!(owners["owners"][0], serde_json::json!({ "path": "/share/libx", "packages": ["libx"] }));
+    assert_eq!(owners["owners"][1]["packages"], serde_json::json!([]));
+    assert_eq!(ask(&["what-provides", "so:lib*"]).code(0).out, "libx\n");
+    assert_eq!(ask(&["what-requires", "so:lib[a-z].so.?"]).code(0).out, "app\n");
+    ask(&["what-requires", "cmd:*"]).code(5);
+}
+
+/// A lock as a running installation holds it, for which nothing is recovered yet either.
+#[test]
+fn no_question_waits_for_one_who_changes_the_root() {
+    let env = env();
+    let lock = std::fs::File::open(env.path("root/var/lib/kista/lock")).expect("the database has a lock");
+    lock.lock().expect("nobody else has it");
+    let before = env.snapshot("root/etc");
+    let questions: [&[&str]; 13] = [
+        &["list"],
+        &["info", "app"],
+        &["files", "app"],
+        &["owner", "/share/app"],
+        &["requires", "app"],
+        &["provides", "app"],
+        &["what-requires", "so:libx.so.1"],
+        &["what-provides", "app"],
+        &["why", "app"],
+        &["search", "draws"],
+        &["verify", "--unowned"],
+        &["history"],
+        &["config", "list"],
+    ];
+    for question in questions {
+        env.pkg(&[question, &["--root", "root"]].concat()).code(0);
+        env.pkg(&[question, &["--root", "root", "--json"]].concat()).code(0).json();
+    }
+    env.pkg(&["remove", "app", "--root", "root", "-y"]).code(9);
+    assert_eq!(before, env.snapshot("root/etc"));
+}

@@ -157,12 +157,29 @@ impl Installed {
         )
     }
 
-    /// The packages that offer a capability besides their name, or have that name; sorted by name.
+    /// The paths that fit a pattern (`*`, `?`, `[..]`; none of them minds a slash), each with a package that owns it; sorted
+    /// bytewise by path, then by name.
+    ///
+    /// # Errors
+    /// The database can not be read.
+    pub fn owned_paths(&self, pattern: &str) -> Result<Vec<(PkgPath, PackageName)>> {
+        let read = || -> rusqlite::Result<Vec<(PkgPath, PackageName)>> {
+            let mut statement = self.conn.prepare_cached(
+                "SELECT path, packages.name FROM paths JOIN packages ON packages.id = paths.package
+                 WHERE CAST(path AS TEXT) GLOB ? ORDER BY 1, 2",
+            )?;
+            statement.query_map([pattern], |row| Ok((path_column(row, 0)?, word_column(row, 1)?)))?.collect()
+        };
+        read().during("look up paths", &self.conn)
+    }
+
+    /// The packages that offer a capability besides their name, or have that name; sorted by name. Where none does, those
+    /// of which a capability or the name fits it as a pattern (`*`, `?`, `[..]`).
     ///
     /// # Errors
     /// The database can not be read.
     pub fn what_provides(&self, label: &str) -> Result<Vec<PackageName>> {
-        self.names(
+        self.exact_or_fitting(
             "SELECT name FROM packages WHERE name = ?1
              UNION SELECT packages.name FROM provides JOIN packages ON packages.id = provides.package WHERE label = ?1
              ORDER BY 1",
@@ -170,14 +187,24 @@ impl Installed {
         )
     }
 
-    /// The packages that require a capability, in whichever version and be it as one of several; sorted by name.
+    /// What has the very word, or else what fits it as a pattern. The look for a pattern goes through the whole table.
+    fn exact_or_fitting(&self, query: &str, label: &str) -> Result<Vec<PackageName>> {
+        let exact = self.names(query, label)?;
+        if exact.is_empty() && label.contains(['*', '?', '[']) {
+            return self.names(&query.replace("= ?1", "GLOB ?1"), label);
+        }
+        Ok(exact)
+    }
+
+    /// The packages that require a capability, in whichever version and be it as one of several; sorted by name. Where none
+    /// does, those that require one that fits it as a pattern.
     ///
     /// # Errors
     /// The database can not be read.
     pub fn what_requires(&self, label: &str) -> Result<Vec<PackageName>> {
-        self.names(
+        self.exact_or_fitting(
             "SELECT DISTINCT packages.name FROM requires JOIN packages ON packages.id = requires.package
-             WHERE label = ? ORDER BY 1",
+             WHERE label = ?1 ORDER BY 1",
             label,
         )
     }

@@ -33,6 +33,30 @@ impl fmt::Debug for Source<'_> {
 }
 
 /// A package to be installed: its record, on which trust was decided, and its blobs.
+///
+/// For a package that comes from outside there is no way around the decision: only [`trust::Decision::into_verified`] makes a
+/// [`Verified`] record, and a record that nobody judged is another type.
+///
+/// ```compile_fail,E0308
+/// use installdb::{Incoming, Source};
+/// use pkgformat::{Limits, PackageRecord, Reader};
+///
+/// fn install_anything(record: PackageRecord, reader: Reader<Source<'_>>) -> installdb::Result<Incoming<'_>> {
+///     Incoming::new(record, reader)
+/// }
+/// ```
+///
+/// With a verified one the same lines compile:
+///
+/// ```
+/// use installdb::{Incoming, Source};
+/// use pkgformat::{Limits, PackageRecord, Reader};
+/// use trust::Verified;
+///
+/// fn install_trusted(record: Verified<PackageRecord>, reader: Reader<Source<'_>>) -> installdb::Result<Incoming<'_>> {
+///     Incoming::new(record, reader)
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Incoming<'p> {
     arriving: Arriving,

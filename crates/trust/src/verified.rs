@@ -4,6 +4,14 @@ use crate::Acceptance;
 
 /// A value that the administrator's trust covers. Only [`crate::Decision::into_verified`] makes one, so whoever is
 /// handed one need not ask again.
+///
+/// Nobody else can put one together:
+///
+/// ```compile_fail,E0624
+/// fn pretend(record: pkgformat::PackageRecord, acceptance: trust::Acceptance) -> trust::Verified<pkgformat::PackageRecord> {
+///     trust::Verified::new(record, acceptance)
+/// }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Verified<T> {
     value: T,

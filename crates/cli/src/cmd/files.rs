@@ -1,19 +1,18 @@
-//! `pkg files NAME..`.
+//! `pkg files GLOB..`.
 
 use installdb::Installed;
-use pkgtypes::PackageName;
 use serde_json::json;
 
-use crate::exit;
 use crate::options::Asked;
 use crate::render::{self, Voice};
+use crate::{exit, patterns};
 
 /// Whose files.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Names of installed packages.
-    #[arg(required = true, value_name = "NAME")]
-    names: Vec<PackageName>,
+    /// Patterns that names of installed packages fit (`*`, `?`, `[..]`).
+    #[arg(required = true, value_name = "GLOB")]
+    patterns: Vec<String>,
     #[command(flatten)]
     asked: Asked,
     /// End each path with a NUL byte instead of a line end, and write it as it is.
@@ -29,8 +28,8 @@ pub fn run(args: &Args, _: &Voice) -> anyhow::Result<u8> {
     let db = Installed::open(&args.asked.root)?;
     let mut listed = Vec::new();
     let mut bytes = Vec::new();
-    for name in &args.names {
-        let record = db.record(name)?;
+    for name in patterns::names(&db, &args.patterns)? {
+        let record = db.record(&name)?;
         for entry in record.manifest().entries() {
             if args.asked.json {
                 listed.push(

@@ -1,21 +1,20 @@
-//! `pkg info NAME..`.
+//! `pkg info GLOB..`.
 
 use installdb::{Installed, Package};
 use pkgformat::PackageRecord;
-use pkgtypes::PackageName;
 use serde_json::{Value, json};
 
 use crate::cmd::list;
-use crate::exit;
 use crate::options::Asked;
 use crate::render::{self, Voice};
+use crate::{exit, patterns};
 
 /// Which packages.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Names of installed packages.
-    #[arg(required = true, value_name = "NAME")]
-    names: Vec<PackageName>,
+    /// Patterns that names of installed packages fit (`*`, `?`, `[..]`).
+    #[arg(required = true, value_name = "GLOB")]
+    patterns: Vec<String>,
     #[command(flatten)]
     asked: Asked,
 }
@@ -27,9 +26,9 @@ pub struct Args {
 pub fn run(args: &Args, _: &Voice) -> anyhow::Result<u8> {
     let db = Installed::open(&args.asked.root)?;
     let mut found = Vec::new();
-    for name in &args.names {
-        let record = db.record(name)?;
-        let package = db.package(name)?.ok_or_else(|| installdb::Error::NotInstalled { name: name.clone() })?;
+    for name in patterns::names(&db, &args.patterns)? {
+        let record = db.record(&name)?;
+        let package = db.package(&name)?.ok_or_else(|| installdb::Error::NotInstalled { name: name.clone() })?;
         found.push((package, record));
     }
     if args.asked.json {

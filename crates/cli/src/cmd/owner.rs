@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use installdb::Installed;
-use pkgtypes::PkgPath;
+use pkgtypes::{PackageName, PkgPath};
 use serde_json::json;
 
 use crate::failure::Failure;
@@ -14,7 +14,8 @@ use crate::{exit, places};
 /// Which paths.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Paths, as they are seen from the root, or below the root's own path.
+    /// Paths, as they are seen from the root, or below the root's own path. One that no package owns is taken for a pattern
+    /// (`*`, `?`, `[..]`; none of them minds a slash).
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
     #[command(flatten)]
@@ -31,22 +32,35 @@ pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
     let mut code = exit::DONE;
     for path in &args.paths {
         let inside = inside(&args.asked.root, path)?;
-        let owners = db.owners(&inside)?;
-        if owners.is_empty() {
+        let owned = owned(&db, &inside)?;
+        if owned.is_empty() {
             code = exit::UNKNOWN;
             voice.error(format_args!("no package owns `/{inside}`"));
         }
         if args.asked.json {
-            let names: Vec<&str> = owners.iter().map(AsRef::as_ref).collect();
-            documents.push(json!({ "path": format!("/{inside}"), "packages": names }));
+            let nobody = owned.is_empty().then(|| json!({ "path": format!("/{inside}"), "packages": [] }));
+            let same_path = owned.chunk_by(|a, b| a.0 == b.0).map(|owners| {
+                let names: Vec<&str> = owners.iter().map(|(_, name)| name.as_str()).collect();
+                json!({ "path": format!("/{}", owners[0].0), "packages": names })
+            });
+            documents.extend(same_path.chain(nobody));
         } else {
-            owners.iter().try_for_each(|owner| render::data(format_args!("{owner} /{inside}")))?;
+            owned.iter().try_for_each(|(path, owner)| render::data(format_args!("{owner} /{path}")))?;
         }
     }
     if args.asked.json {
         render::json(&json!({ "format_version": 1, "owners": documents }))?;
     }
     Ok(code)
+}
+
+/// The owners of the path, or else of those that fit it as a pattern.
+fn owned(db: &Installed, path: &PkgPath) -> anyhow::Result<Vec<(PkgPath, PackageName)>> {
+    let owners: Vec<_> = db.owners(path)?.into_iter().map(|name| (path.clone(), name)).collect();
+    match std::str::from_utf8(path.as_bytes()) {
+        Ok(pattern) if owners.is_empty() && pattern.contains(['*', '?', '[']) => Ok(db.owned_paths(pattern)?),
+        _ => Ok(owners),
+    }
 }
 
 /// A path inside the root, however it was written.

@@ -1,6 +1,4 @@
-//! `pkg provides NAME..`.
-
-use pkgtypes::PackageName;
+//! `pkg provides GLOB..`.
 
 use super::requires;
 use crate::options::Asked;
@@ -9,9 +7,9 @@ use crate::render::Voice;
 /// Of which packages.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Installed packages.
-    #[arg(required = true, value_name = "NAME")]
-    names: Vec<PackageName>,
+    /// Patterns that names of installed packages fit (`*`, `?`, `[..]`).
+    #[arg(required = true, value_name = "GLOB")]
+    patterns: Vec<String>,
     #[command(flatten)]
     asked: Asked,
 }
@@ -21,7 +19,7 @@ pub struct Args {
 /// # Errors
 /// A package that is not installed.
 pub fn run(args: &Args, _: &Voice) -> anyhow::Result<u8> {
-    requires::tell(&args.names, &args.asked, "provides", |db, name| {
+    requires::tell(&args.patterns, &args.asked, "provides", |db, name| {
         let record = db.record(name)?;
         let meta = record.meta();
         let itself = format!("{} = {}-{}", meta.name, meta.version, meta.release);

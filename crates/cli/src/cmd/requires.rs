@@ -1,19 +1,19 @@
-//! `pkg requires NAME..`.
+//! `pkg requires GLOB..`.
 
 use installdb::Installed;
 use pkgtypes::PackageName;
 use serde_json::{Value, json};
 
-use crate::exit;
 use crate::options::Asked;
 use crate::render::{self, Voice};
+use crate::{exit, patterns};
 
 /// Of which packages.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Installed packages.
-    #[arg(required = true, value_name = "NAME")]
-    names: Vec<PackageName>,
+    /// Patterns that names of installed packages fit (`*`, `?`, `[..]`).
+    #[arg(required = true, value_name = "GLOB")]
+    patterns: Vec<String>,
     #[command(flatten)]
     asked: Asked,
 }
@@ -23,7 +23,7 @@ pub struct Args {
 /// # Errors
 /// A package that is not installed.
 pub fn run(args: &Args, _: &Voice) -> anyhow::Result<u8> {
-    tell(&args.names, &args.asked, "requires", |db, name| {
+    tell(&args.patterns, &args.asked, "requires", |db, name| {
         let record = db.record(name)?;
         let meta = record.meta();
         Ok(meta.requires.iter().map(ToString::to_string).chain(meta.tied.iter().map(ToString::to_string)).collect())
@@ -32,15 +32,15 @@ pub fn run(args: &Args, _: &Voice) -> anyhow::Result<u8> {
 
 /// Prints a list for each package: the lines themselves, or one JSON document.
 pub(super) fn tell(
-    names: &[PackageName],
+    patterns: &[String],
     asked: &Asked,
     what: &str,
     list: impl Fn(&Installed, &PackageName) -> installdb::Result<Vec<String>>,
 ) -> anyhow::Result<u8> {
     let db = Installed::open(&asked.root)?;
     let mut documents = Vec::new();
-    for name in names {
-        let lines = list(&db, name)?;
+    for name in patterns::names(&db, patterns)? {
+        let lines = list(&db, &name)?;
         if asked.json {
             let mut document = json!({ "name": name.as_str() });
             document[what] = Value::from(lines);
