@@ -86,7 +86,9 @@ fn what_was_forgotten_is_named_and_comes_from_files_or_stays() {
     fs::remove_file(env.path("first/other.kpkg")).unwrap();
     let words = ["undo", "--root", "root", "-y", "--cache", "first"];
     env.pkg(&words).code(7).err_has(&["`other` can not be brought back"]);
-    env.pkg(&[&words[..], &["--skip-missing"]].concat()).code(0).err_has(&["`other` stays as it is"]);
+    env.pkg(&[&words[..], &["--skip-missing"]].concat())
+        .code(0)
+        .err_has(&["`other` can not be brought back", "it stays as it is"]);
     assert!(list(&env).contains("hello 1.0-1 ") && list(&env).contains("other 2.0-1 "));
     env.pkg(&["verify", "--root", "root"]).code(0);
     env.pkg(&["info", "hello", "--root", "root"]).code(0);

@@ -1,16 +1,17 @@
 //! Bringing a root back to what it was: what `undo` and `rollback` share.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use installdb::{Error, Finding, InstallDb, Installed, Options, Reversal, Source};
 use pkgformat::{Limits, Reader};
 use pkgtypes::{PackageId, PackageName};
+use serde_json::json;
 
 use crate::change::{self, Manner, ScriptArgs};
 use crate::cmd::install::UnownedFiles;
-use crate::render::Voice;
+use crate::render::{self, Voice};
 use crate::{cached, exit, packages, places};
 
 /// Where and how to go back.
@@ -68,9 +69,10 @@ struct Journey<'a> {
 }
 
 impl Journey<'_> {
-    /// What was kept is tried first, since it is known beforehand to be whole; then files, for what is missing.
+    /// What was kept is tried first, since it is known beforehand to be whole; then files, for what is missing. What is
+    /// missing still is left out to the end, so that all of it is told at once.
     fn run(mut self, db: &mut InstallDb, root: &Path, voice: &Voice) -> anyhow::Result<()> {
-        let manner = self.back.manner;
+        let mut gone = Vec::new();
         loop {
             let open = |name: &PackageName, id| self.files.contains(name).then(|| self.file(name, id)).flatten();
             let request = change::request();
@@ -80,7 +82,10 @@ impl Journey<'_> {
                 db.plan(installdb::Request { argv, user, options, ..reversed })?.check()
             });
             let error = match checked {
-                Ok(checked) => return change::carry_out(checked, root, manner, voice),
+                Ok(checked) if gone.is_empty() || self.back.skip_missing => {
+                    return change::carry_out(checked, root, self.back.manner, voice);
+                }
+                Ok(_) => return Err(Error::Refused(gone).into()),
                 Err(error) => error,
             };
             let missing = missing(&error);
@@ -89,14 +94,29 @@ impl Journey<'_> {
                 self.files.extend(found);
                 continue;
             }
-            self.reversal.leave(&missing);
-            if missing.is_empty() || !self.back.skip_missing || self.reversal.is_empty() {
+            self.tell_missing(&missing, voice)?;
+            self.reversal.leave(&missing.keys().cloned().collect());
+            let is_over = missing.is_empty();
+            gone.extend(missing.into_values());
+            if self.reversal.is_empty() || (is_over && !gone.is_empty() && !self.back.skip_missing) {
+                return Err(Error::Refused(gone).into());
+            }
+            if is_over {
                 return Err(error.into());
             }
-            missing
-                .iter()
-                .for_each(|name| voice.warning(format_args!("`{name}` stays as it is: not all of it was kept")));
         }
+    }
+
+    fn tell_missing(&self, missing: &BTreeMap<PackageName, Finding>, voice: &Voice) -> anyhow::Result<()> {
+        for (name, finding) in missing {
+            if self.back.manner.json {
+                let (name, why) = (name.as_str(), finding.to_string());
+                render::json(&json!({ "reason": "missing", "package": name, "why": why }))?;
+            } else if self.back.skip_missing {
+                voice.warning(format_args!("{finding}; it stays as it is"));
+            }
+        }
+        Ok(())
     }
 
     fn options(&self) -> Options {
@@ -110,8 +130,8 @@ impl Journey<'_> {
     }
 
     /// Those of the packages of which there is a file.
-    fn found(&self, missing: &BTreeSet<PackageName>) -> Vec<PackageName> {
-        let coming = self.reversal.operations.iter().filter(|operation| missing.contains(&operation.name));
+    fn found(&self, missing: &BTreeMap<PackageName, Finding>) -> Vec<PackageName> {
+        let coming = self.reversal.operations.iter().filter(|operation| missing.contains_key(&operation.name));
         let found = coming
             .filter(|operation| operation.new.as_ref().is_some_and(|new| self.file(&operation.name, new.id).is_some()));
         found.map(|operation| operation.name.clone()).collect()
@@ -124,11 +144,11 @@ impl Journey<'_> {
     }
 }
 
-/// The packages that can not come back.
-fn missing(error: &Error) -> BTreeSet<PackageName> {
-    let Error::Refused(findings) = error else { return BTreeSet::new() };
+/// The packages that can not come back, and why.
+fn missing(error: &Error) -> BTreeMap<PackageName, Finding> {
+    let Error::Refused(findings) = error else { return BTreeMap::new() };
     let missing = findings.iter().filter_map(|finding| match finding {
-        Finding::NotKept { package, .. } => Some(package.clone()),
+        Finding::NotKept { package, .. } => Some((package.clone(), finding.clone())),
         _ => None,
     });
     missing.collect()

@@ -110,7 +110,7 @@ pub(crate) fn write(
             past::note_saved(conn, txn, path, saved)?;
         }
     }
-    layout.keeping.save(conn, txn)
+    layout.keeping.save(conn, txn, &found.unkept)
 }
 
 /// Adds a name to what is wanted, or takes it away, and writes down where that changed something.

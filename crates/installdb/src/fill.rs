@@ -40,7 +40,7 @@ pub(crate) fn fill(
     let paths = staged_paths(packages, &tree.nodes, layout, txn);
     let mut unset: Vec<Unset> = tree.nodes.iter().map(|node| initial(packages.entry(node), rights)).collect();
     let shape = Shape { root: db.root(), packages, nodes: &tree.nodes, layout, rights, txn, paths: &paths };
-    layout.keeping.stage(db.root(), txn)?;
+    let unkept = layout.keeping.stage(db.root(), txn)?;
     shape.save_changed()?;
     shape.make_folders()?;
     shape.make_others(*time)?;
@@ -48,7 +48,7 @@ pub(crate) fn fill(
     let scripts = shape.make_files(contents, &mut unset, progress)?;
     shape.make_hard_links()?;
     shape.finish_folders(&mut unset)?;
-    Ok(Findings { unset, scripts })
+    Ok(Findings { unset, scripts, unkept })
 }
 
 /// What this user can not give, as far as it is known without trying.

@@ -5,6 +5,7 @@
 //! is forgotten by a step of a transaction, as anything else that goes.
 
 use std::collections::HashSet;
+use std::fs::File;
 use std::io;
 
 use pkgformat::EntryKind;
@@ -55,6 +56,8 @@ struct Keep {
     path: PkgPath,
     digest: Digest,
     size: u64,
+    /// Whether a row says that it is kept, and its file is lost.
+    was_lost: bool,
 }
 
 /// A content that is kept.
@@ -153,7 +156,10 @@ impl Survey<'_> {
             if size == 0 || there.contains(&digest) {
                 continue;
             }
-            if find(self.db, digest)?.is_some() {
+            let kept = find(self.db, digest)?;
+            if let Some(kept) = &kept
+                && self.db.root.stat(kept)?.is_some_and(|stat| stat.kind == FileKind::File && stat.size == size)
+            {
                 self.keeping.again.push((digest, size));
                 there.insert(digest);
                 continue;
@@ -171,7 +177,7 @@ impl Survey<'_> {
                 self.space.add(entry);
             }
             there.insert(digest);
-            self.keeping.keeps.push(Keep { path: entry.path.clone(), digest, size });
+            self.keeping.keeps.push(Keep { path: entry.path.clone(), digest, size, was_lost: kept.is_some() });
         }
         Ok(())
     }
@@ -203,10 +209,12 @@ impl Keeping {
         !self.keeps.is_empty()
     }
 
-    /// Gives everything that goes its second name.
-    pub(crate) fn stage(&self, root: &Root, txn: i64) -> Result<()> {
+    /// Gives everything that goes its second name. Answers with the numbers of what this user may neither link nor read,
+    /// which is no reason not to take it away.
+    pub(crate) fn stage(&self, root: &Root, txn: i64) -> Result<HashSet<i64>> {
+        let mut unkept = HashSet::new();
         if self.keeps.is_empty() {
-            return Ok(());
+            return Ok(unkept);
         }
         // What was private, or had rights of its own, is not for everybody afterwards.
         let private = Mode::from_raw(0o700);
@@ -219,27 +227,31 @@ impl Keeping {
             let name = name(txn, n);
             let (from, to) = (folders.at(&keep.path)?, home.at(&name)?);
             match to.hard_link(&from) {
-                Err(error) if can_be_copied(&error) => copy(&from, &to)?,
+                Err(error) if can_be_copied(&error) => match from.open_file() {
+                    Err(error) if error.kind == DiskError::Denied => drop(unkept.insert(n)),
+                    content => copy(content?, &to)?,
+                },
                 linked => linked?,
             }
         }
-        Ok(())
+        Ok(unkept)
     }
 
     /// Writes the decision down.
-    pub(crate) fn save(&self, conn: &Connection, txn: i64) -> rusqlite::Result<()> {
+    pub(crate) fn save(&self, conn: &Connection, txn: i64, unkept: &HashSet<i64>) -> rusqlite::Result<()> {
         let mut insert =
             conn.prepare_cached("INSERT INTO kept (hash, made, n, size, txn) VALUES (?1, ?2, ?3, ?4, ?2)")?;
         let mut bytes = 0_u64;
-        for (n, keep) in (0_i64..).zip(&self.keeps) {
+        for (n, keep) in (0_i64..).zip(&self.keeps).filter(|(n, _)| !unkept.contains(n)) {
+            if keep.was_lost {
+                subtract(conn, &keep.digest)?;
+                conn.prepare_cached("DELETE FROM kept WHERE hash = ?")?.execute([keep.digest.as_bytes()])?;
+            }
             insert.execute((keep.digest.as_bytes(), txn, n, saturated(keep.size)))?;
             bytes = bytes.saturating_add(keep.size);
         }
         for (digest, size) in &self.again {
-            conn.prepare_cached(
-                "UPDATE transactions SET kept = kept - ? WHERE id = (SELECT txn FROM kept WHERE hash = ?)",
-            )?
-            .execute((saturated(*size), digest.as_bytes()))?;
+            subtract(conn, digest)?;
             conn.prepare_cached("UPDATE kept SET txn = ? WHERE hash = ?")?.execute((txn, digest.as_bytes()))?;
             bytes = bytes.saturating_add(*size);
         }
@@ -257,6 +269,15 @@ impl Keeping {
     }
 }
 
+/// Takes a content out of the sum of the transaction that it was kept for.
+fn subtract(conn: &Connection, digest: &Digest) -> rusqlite::Result<()> {
+    let mut statement = conn.prepare_cached(
+        "UPDATE transactions SET kept = kept - (SELECT size FROM kept WHERE hash = ?1)
+         WHERE id = (SELECT txn FROM kept WHERE hash = ?1)",
+    )?;
+    statement.execute([digest.as_bytes()]).map(drop)
+}
+
 fn saturated(size: u64) -> i64 {
     i64::try_from(size).unwrap_or(i64::MAX)
 }
@@ -265,6 +286,7 @@ fn forget(conn: &Connection, last: i64) -> rusqlite::Result<()> {
     conn.execute("DELETE FROM kept WHERE txn <= ?", [last])?;
     conn.execute("DELETE FROM past_packages WHERE txn <= ?", [last])?;
     conn.execute("DELETE FROM saves WHERE txn <= ?", [last])?;
+    conn.execute("UPDATE script_runs SET output = x'' WHERE txn <= ? AND output <> x''", [last])?;
     conn.execute("UPDATE transactions SET kept = 0 WHERE kept > 0 AND id <= ?", [last])?;
     conn.execute("UPDATE retention SET horizon = ?", [last])?;
     Ok(())
@@ -296,8 +318,7 @@ fn can_be_copied(error: &pkgfs::Error) -> bool {
         || error.source.raw_os_error() == Some(too_many)
 }
 
-fn copy(from: &Place<'_>, to: &Place<'_>) -> Result<()> {
-    let mut content = from.open_file()?;
+fn copy(mut content: File, to: &Place<'_>) -> Result<()> {
     let mut file = to.create_file(Mode::from_raw(0o600))?;
     let copied = io::copy(&mut content, &mut file);
     copied.map_err(|error| pkgfs::Error::new("write the file", to.full_path(), error))?;

@@ -106,6 +106,8 @@ impl Installed {
 /// Writes down how much is kept from now on.
 pub(crate) fn save(conn: &Connection, limits: Retention) -> rusqlite::Result<()> {
     let Retention { transactions, seconds, bytes } = limits;
+    let saturated = |bound: Option<u64>| bound.map(|bound| i64::try_from(bound).unwrap_or(i64::MAX));
+    let (transactions, bytes) = (saturated(transactions), saturated(bytes));
     let change = "UPDATE retention SET transactions = ?, seconds = ?, bytes = ?";
     conn.execute(change, (transactions, seconds, bytes)).map(drop)
 }

@@ -23,7 +23,8 @@ pub struct ScriptRun {
     pub command: Option<String>,
     /// How it ended where it did not succeed.
     pub failure: Option<String>,
-    /// The end of what it said, at most 16 KiB.
+    /// The end of what it said, at most 16 KiB; nothing once the transaction is beyond the bounds of
+    /// [`Retention`](crate::Retention).
     pub output: Vec<u8>,
     /// How long it took.
     pub took: Duration,

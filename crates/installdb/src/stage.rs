@@ -1,3 +1,5 @@
+use std::collections::HashSet;
+
 use pkgformat::ScriptKind;
 use pkgtypes::{Digest, Timestamp};
 use rusqlite::Connection;
@@ -31,6 +33,8 @@ pub(crate) struct Findings {
     /// What could not be given, one for each node.
     pub(crate) unset: Vec<Unset>,
     pub(crate) scripts: Vec<Script>,
+    /// What could not be kept, by its number.
+    pub(crate) unkept: HashSet<i64>,
 }
 
 impl Findings {

@@ -65,6 +65,12 @@ fn undo(scene: &Scene) {
     assert_no_litter(scene.root());
 }
 
+pub(crate) fn keep_one_transaction(root: &Path) {
+    let mut request = crate::scene::request(&[], &[]);
+    request.retention = Some(Retention { transactions: Some(1), ..Retention::default() });
+    run(&mut InstallDb::open(root).unwrap(), request).unwrap();
+}
+
 fn kept(root: &Path) -> BTreeSet<String> {
     let Ok(listed) = fs::read_dir(root.join("var/lib/kista/kept")) else { return BTreeSet::new() };
     listed.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
@@ -224,6 +230,27 @@ fn what_can_not_come_back_is_said_before_anything_is_changed() {
     fs::write(&file, "ONE").unwrap();
     assert_says_what_is_missing(&scene);
     fs::remove_file(&file).unwrap();
+    assert_says_what_is_missing(&scene);
+}
+
+#[test]
+fn a_lost_content_is_kept_anew_when_it_goes_once_more() {
+    let (scene, file) = upgraded();
+    fs::remove_file(&file).unwrap();
+    scene.install(&[&pack("small 1-1").file("usr/small", 0o644, "one").build()]);
+    scene.install(&[&pack("small 2-1").file("usr/small", 0o644, "two").build()]);
+    assert_no_litter(scene.root());
+    undo(&scene);
+    assert_eq!(scene.read("usr/small"), "one");
+}
+
+#[test]
+fn what_was_changed_by_hand_is_not_taken_for_what_it_was() {
+    let scene = Scene::new();
+    scene.install(&[&pack("small 1-1").file("usr/small", 0o644, "one").file("usr/other", 0o644, "1").build()]);
+    scene.write("usr/small", "ONE");
+    scene.install(&[&pack("small 2-1").file("usr/small", 0o644, "two").build()]);
+    assert_eq!(kept(scene.root()).len(), 1, "only of the other file");
     assert_says_what_is_missing(&scene);
 }
 
