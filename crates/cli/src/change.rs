@@ -374,6 +374,10 @@ fn notice(notice: &Notice) -> String {
         Notice::MemberAdded { user, group, package } => {
             format!("user `{user}` was put into group `{group}` for `{package}`")
         }
+        Notice::NotKept { bytes } => {
+            let size = render::size(*bytes);
+            format!("{size} that went are not kept, so an undo may need package files (`pkg gc` says how much is kept)")
+        }
         Notice::LeftAlone { path } => {
             format!("`{path}` is no longer what the package had put there, and was left alone")
         }

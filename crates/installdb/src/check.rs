@@ -119,6 +119,9 @@ impl<'a> Survey<'a> {
         self.place_accounts(accounts)?;
         let (keeping, forgotten) = kept::plan(self.db, self.work, &mut self.space)?;
         self.remove.extend(forgotten);
+        if keeping.too_much > 0 {
+            self.notices.push(Notice::NotKept { bytes: keeping.too_much });
+        }
         self.check_rights()?;
         self.space.add_database(self.root, self.work)?;
         self.space.check(self.root, &mut self.findings)?;

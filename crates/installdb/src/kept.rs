@@ -30,6 +30,8 @@ pub(crate) struct Keeping {
     /// What is kept already and goes once more.
     again: Vec<(Digest, u64)>,
     forget: Forget,
+    /// Bytes that go and are too many to be kept.
+    pub(crate) too_much: u64,
     /// How much is kept from now on, where that changes.
     limits: Option<Retention>,
     /// Whether the records of packages that go are kept.
@@ -58,6 +60,8 @@ struct Keep {
     size: u64,
     /// Whether a row says that it is kept, and its file is lost.
     was_lost: bool,
+    /// Whether it is on another file system than what is kept, and has to be copied.
+    is_elsewhere: bool,
 }
 
 /// A content that is kept.
@@ -104,6 +108,7 @@ pub(crate) fn plan(db: &Installed, work: &Work<'_>, space: &mut Space) -> Result
     };
     if keeping.forget == Forget::All {
         (keeping.keeps, keeping.again) = (Vec::new(), Vec::new());
+        keeping.too_much = keeping.too_much.saturating_add(new.unwrap_or(0));
     }
     let again: HashSet<Digest> = keeping.again.iter().map(|(digest, _)| *digest).collect();
     let mut steps = Vec::new();
@@ -172,12 +177,23 @@ impl Survey<'_> {
             if stat.mtime != entry.mtime && digest_of(&self.db.root, &entry.path)? != digest {
                 continue;
             }
-            if stat.dev != home {
-                self.space.enter(&self.db.root, Some(place::folder()))?;
-                self.space.add(entry);
-            }
             there.insert(digest);
-            self.keeping.keeps.push(Keep { path: entry.path.clone(), digest, size, was_lost: kept.is_some() });
+            let (path, was_lost, is_elsewhere) = (entry.path.clone(), kept.is_some(), stat.dev != home);
+            self.keeping.keeps.push(Keep { path, digest, size, was_lost, is_elsewhere });
+        }
+        self.find_room()
+    }
+
+    /// A copy is made only where there is room enough: the past is not worth a change that is refused.
+    fn find_room(self) -> Result<()> {
+        let copies = || self.keeping.keeps.iter().filter(|keep| keep.is_elsewhere).map(|keep| keep.size);
+        let bytes = copies().fold(0, u64::saturating_add);
+        if bytes > 0 && bytes > self.db.root.free_space(Some(&place::folder()))?.bytes / 2 {
+            self.keeping.keeps.retain(|keep| !keep.is_elsewhere);
+            self.keeping.too_much = bytes;
+        } else if bytes > 0 {
+            self.space.enter(&self.db.root, Some(place::folder()))?;
+            copies().for_each(|size| self.space.add_file(size));
         }
         Ok(())
     }

@@ -132,6 +132,11 @@ pub enum Notice {
         /// The package.
         package: pkgtypes::PackageName,
     },
+    /// What the change takes away is more than is kept for an undo, or than there is room for.
+    NotKept {
+        /// How many bytes.
+        bytes: u64,
+    },
     /// Something of another type stands where the package had put something; it was left alone.
     LeftAlone {
         /// The path.

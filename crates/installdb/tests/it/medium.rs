@@ -1,11 +1,12 @@
 //! A disk that can only be read, and a small file system of a test's own, where the kernel lets it have one.
 
+use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use installdb::{Error, Finding, InstallDb, Installed};
+use installdb::{Error, Finding, InstallDb, Installed, Notice};
 
-use crate::scene::{pack, request, run};
+use crate::scene::{Scene, pack, request, run};
 
 /// Runs one of the ignored tests, by its full name, with `MEDIUM` naming a fresh file system in memory that is made with
 /// these options.
@@ -52,4 +53,36 @@ fn is_read_only() {
         matches!(&refused, Error::Refused(findings) if matches!(findings[0], Finding::ReadOnly { .. })),
         "{refused}"
     );
+}
+
+#[test]
+fn what_goes_is_copied_to_a_database_on_another_disk() {
+    with_medium("medium::database_elsewhere", "size=8m");
+}
+
+#[test]
+#[ignore = "runs inside the test above"]
+fn database_elsewhere() {
+    let Some(medium) = medium() else { return };
+    let scene = Scene::new();
+    let ours = scene.at("var/lib/kista");
+    fs::create_dir_all(&ours).unwrap();
+    assert!(Command::new("mount").arg("--bind").args([&medium, &ours]).status().unwrap().success());
+    let version = |text: &str, large: usize| {
+        let full = format!("p {text}-1");
+        pack(&full).file("usr/p", 0o4755, text).file("usr/large", 0o644, text.repeat(large)).build()
+    };
+    scene.install(&[&version("1", 1000)]);
+    let before = scene.tree();
+    assert_eq!(scene.install(&[&version("2", 9 << 20)]).notices, []);
+    crate::undo::undo_last(scene.root());
+    crate::undo::assert_no_litter(scene.root());
+    assert_eq!(scene.tree(), before);
+    // What would not fit there is not kept, and the change goes on.
+    assert_eq!(scene.install(&[&version("3", 10)]).notices, []);
+    scene.install(&[&version("2", 9 << 20)]);
+    let done = scene.install(&[&version("4", 10)]);
+    assert_eq!(done.notices, [Notice::NotKept { bytes: (9 << 20) + 1 }]);
+    crate::undo::assert_no_litter(scene.root());
+    assert!(Command::new("umount").arg(&ours).status().unwrap().success());
 }

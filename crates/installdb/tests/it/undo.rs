@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use installdb::{Done, Error, ErrorKind, Finding, InstallDb, Installed, Result, Retention, Reversal, Source};
+use installdb::{Done, Error, ErrorKind, Finding, InstallDb, Installed, Notice, Result, Retention, Reversal, Source};
 use pkgformat::{Limits, Reader, Xattr};
 use pkgtypes::Timestamp;
 
@@ -289,11 +289,12 @@ fn nobody_else_looks_into_what_is_kept() {
     assert_eq!(fs::metadata(scene.at("var/lib/kista/kept")).unwrap().permissions().mode() & 0o7777, 0o700);
 }
 
-fn limited(scene: &Scene, limits: Retention, install: &[&Packed], time: Timestamp) {
+fn limited(scene: &Scene, limits: Retention, install: &[&Packed], time: Timestamp) -> Done {
     let mut request = scene.request(install, &[]);
     (request.retention, request.time) = (Some(limits), time);
-    run(&mut scene.open(), request).unwrap();
+    let done = run(&mut scene.open(), request).unwrap();
     assert_no_litter(scene.root());
+    done
 }
 
 const BOUNDLESS: Retention = Retention { transactions: None, seconds: None, bytes: None };
@@ -306,7 +307,7 @@ fn version(n: u32) -> Packed {
 fn as_many_transactions_can_be_undone_as_are_kept() {
     let scene = Scene::new();
     let limits = Retention { transactions: Some(2), ..BOUNDLESS };
-    (1..=5).for_each(|n| limited(&scene, limits, &[&version(n)], NOW));
+    (1..=5).for_each(|n| drop(limited(&scene, limits, &[&version(n)], NOW)));
     assert_eq!((kept(scene.root()).len(), scene.installed().horizon().unwrap()), (2, 3));
     let refused = reverse(&scene, |db| db.reversal_to(2)).unwrap_err();
     assert!(matches!(&refused, Error::Refused(found) if matches!(found[..], [Finding::NotKept { path: None, .. }])));
@@ -326,7 +327,8 @@ fn what_is_too_old_or_too_large_is_forgotten() {
     let size = "version 1".len() as u64;
     limited(&scene, Retention { bytes: Some(size), ..BOUNDLESS }, &[&version(5)], NOW);
     assert_eq!(kept(scene.root()).len(), 1);
-    limited(&scene, Retention { bytes: Some(size - 1), ..BOUNDLESS }, &[&version(6)], NOW);
+    let done = limited(&scene, Retention { bytes: Some(size - 1), ..BOUNDLESS }, &[&version(6)], NOW);
+    assert_eq!(done.notices, [Notice::NotKept { bytes: size }]);
     assert_eq!((kept(scene.root()).len(), scene.installed().horizon().unwrap()), (0, 6));
     limited(&scene, Retention::NOTHING, &[&version(7)], NOW);
     assert_eq!(kept(scene.root()).len(), 0);
