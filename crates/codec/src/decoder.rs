@@ -14,7 +14,7 @@ use crate::{Bounds, Error, Exceeded, Format};
 /// The source need not seek, so a pipe will do.
 ///
 /// The frames of a zstd file that has many are decoded on all processors, up to the first that is larger than 4 MiB or
-/// does not tell its size; 32 MiB of them, and a frame more, are on their way at most.
+/// does not tell its size; 8 MiB of them for each processor, 32 MiB in all, and a frame more, are on their way at most.
 ///
 /// # Errors
 /// [`io::ErrorKind::InvalidData`] for what is damaged, with an [`Error`] inside, and where a bound is passed, with

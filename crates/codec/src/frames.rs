@@ -9,8 +9,8 @@ use crate::source::Source;
 
 /// Frames of more bytes than this, packed or not, are not held whole.
 const FRAME: usize = 4 << 20;
-/// Bytes that are on their way at most: read, decoded, or waiting to be handed out.
-const ON_THE_WAY: usize = 32 << 20;
+/// Bytes that are on their way at most, read, decoded, or waiting to be handed out: for each processor, and in all.
+const ON_THE_WAY: (usize, usize) = (8 << 20, 32 << 20);
 
 /// A frame on its way.
 #[derive(Debug, Default)]
@@ -37,6 +37,7 @@ pub(crate) struct Frames<R> {
     most: Most,
     /// Bytes on their way.
     weight: usize,
+    most_weight: usize,
     /// How many frames may be on their way. It grows, so that little is decoded for who wants little.
     ahead: usize,
     /// What is handed out, and how much of it was.
@@ -67,11 +68,13 @@ impl<R: Read> Frames<R> {
     /// Decodes within `memory` bytes, or a little more than twice the bytes of the largest frame that is taken.
     pub(crate) fn new(source: Source<R>, memory: u64) -> Self {
         let bytes = usize::try_from(memory / 4).map_or(FRAME, |most| most.min(FRAME));
+        let processors = pool::processors();
         Self {
             source,
-            pool: Pool::new(pool::processors(), 0, worker),
+            pool: Pool::new(processors, 0, worker),
             most: Most { bytes, window: memory },
             weight: 0,
+            most_weight: processors.get().saturating_mul(ON_THE_WAY.0).min(ON_THE_WAY.1),
             ahead: 1,
             present: Task::default(),
             given: 0,
@@ -142,7 +145,7 @@ impl<R: Read> Frames<R> {
 
     /// Puts frames on their way.
     fn read_ahead(&mut self) {
-        while matches!(self.rest, Rest::Unread) && self.pool.pending() < self.ahead && self.weight < ON_THE_WAY {
+        while matches!(self.rest, Rest::Unread) && self.pool.pending() < self.ahead && self.weight < self.most_weight {
             let mut task = self.spare.pop().unwrap_or_default();
             self.rest = match frame::read(&mut self.source, &mut task.packed, self.most) {
                 Ok(Next::Frame(whole)) => {

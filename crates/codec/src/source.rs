@@ -2,8 +2,8 @@ use std::io::{self, BufRead, BufReader, Chain, Cursor, Read};
 
 use crate::Format;
 
-/// Bytes read at once.
-const BUFFER: usize = 128 << 10;
+/// Bytes read at once, where less is wanted. Thousands of files may wait to be read.
+const BUFFER: usize = 32 << 10;
 
 /// What a decoder reads: the bytes that were looked at, put back, and the rest. It knows how many bytes the decoder has
 /// used, and whether an error is its own.

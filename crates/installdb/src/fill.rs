@@ -45,7 +45,7 @@ pub(crate) fn fill(
     shape.make_folders()?;
     shape.make_others(*time)?;
     shape.make_nodes(&mut unset)?;
-    let scripts = shape.make_files(contents, &mut unset, progress)?;
+    let scripts = shape.make_files(std::mem::take(contents), &mut unset, progress)?;
     shape.make_hard_links()?;
     shape.finish_folders(&mut unset)?;
     Ok(Findings { unset, scripts, unkept })
@@ -196,7 +196,7 @@ impl<'a> Shape<'a> {
     /// Reads every package to its end, verifies it, and makes its files meanwhile.
     fn make_files(
         &self,
-        contents: &mut [Content<'_>],
+        contents: Vec<Content<'_>>,
         unset: &mut [Unset],
         progress: &mut dyn Progress,
     ) -> Result<Vec<Script>> {
@@ -205,11 +205,14 @@ impl<'a> Shape<'a> {
         let missing = std::thread::scope(|scope| {
             let mut writers = Writers::new(scope, self.root);
             let mut read = Ok(());
-            for ((package, content), targets) in contents.iter_mut().enumerate().zip(self.targets()) {
+            // Each is let go when it was read: a decompressor holds some megabytes and threads.
+            for ((package, content), targets) in contents.into_iter().enumerate().zip(self.targets()) {
                 let (writers, scripts, meter) = (&mut writers, &mut scripts, &mut meter);
                 read = match content {
-                    Content::Package(reader) => self.read_package(package, reader, targets, writers, scripts, meter),
-                    Content::Stock(stock) => self.read_stock(package, stock, targets, writers, scripts, meter),
+                    Content::Package(mut reader) => {
+                        self.read_package(package, &mut reader, targets, writers, scripts, meter)
+                    }
+                    Content::Stock(stock) => self.read_stock(package, &stock, targets, writers, scripts, meter),
                 };
                 if read.is_err() {
                     break;
