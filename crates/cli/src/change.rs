@@ -335,8 +335,17 @@ fn tell_done(done: &Done, root: &Path, manner: Manner, voice: &Voice) -> anyhow:
 /// What a script or a trigger is called.
 pub fn program(stage: &str, command: Option<&str>) -> String {
     match command {
-        Some(command) => format!("the {stage} `{command}`"),
+        Some(command) => format!("the {stage} `{}`", shortened(command)),
         None => format!("the {stage} script"),
+    }
+}
+
+/// Enough of a command to know it by.
+fn shortened(command: &str) -> String {
+    const SHOWN: usize = 60;
+    match command.char_indices().nth(SHOWN) {
+        None => command.to_owned(),
+        Some((end, _)) => format!("{}..", &command[..end]),
     }
 }
 

@@ -186,6 +186,7 @@ impl Draft {
             self.meta.triggers.extend(effects::of_libraries(self.tree.entries()));
         }
         self.read_sysusers();
+        self.read_masters();
         let (manifest, spool) = self.tree.finish()?;
         let mut size = 0u64;
         for entry in manifest.entries() {
@@ -228,6 +229,25 @@ impl Draft {
                 }
             }
         }
+    }
+
+    /// The users and groups that every Debian system begins with: `base-passwd` brings them as files, of which its script
+    /// makes `etc/passwd` and `etc/group`.
+    fn read_masters(&mut self) {
+        let users = self.master("passwd.master").unwrap_or_default();
+        self.meta.sysusers.extend(users.lines().filter_map(effects::of_passwd));
+        let groups = self.master("group.master").unwrap_or_default();
+        self.meta.sysgroups.extend(groups.lines().filter_map(effects::of_group));
+    }
+
+    fn master(&self, name: &str) -> Option<String> {
+        let is_master = |path: &PkgPath| {
+            path.file_name() == name.as_bytes()
+                && path.parent().is_some_and(|folder| folder.as_bytes() == b"usr/share/base-passwd")
+        };
+        let entry = self.tree.entries().find(|entry| is_master(&entry.path))?;
+        let EntryKind::File { digest, .. } = &entry.kind else { return None };
+        self.tree.text(digest)
     }
 }
 

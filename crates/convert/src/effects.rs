@@ -153,7 +153,7 @@ impl User<'_> {
         let name = self.name.filter(|name| is_system && is_principal(name))?;
         let id = self.id.unwrap_or("-");
         let group = self.group.filter(|group| *group != name);
-        if !(id == "-" || is_number(id)) || !group.is_none_or(is_principal) {
+        if !(id == "-" || is_number(id)) || !group.is_none_or(|group| is_principal(group) || is_number(group)) {
             return None;
         }
         let id = group.map_or_else(|| id.to_owned(), |group| format!("{id}:{group}"));
@@ -314,6 +314,26 @@ fn alternative(arguments: &[&str]) -> Option<Effect> {
     Some(Effect::Trigger(Trigger { glob, command }))
 }
 
+/// A line of a `passwd` file as one of `sysusers.d`.
+pub(crate) fn of_passwd(line: &str) -> Option<String> {
+    let [name, _, uid, gid, comment, home, shell] = line.split(':').collect::<Vec<_>>()[..] else { return None };
+    let (name, comment) = (Some(name), Some(comment));
+    let user = User { name, id: Some(uid), group: Some(gid), comment, home: Some(home), shell: Some(shell) };
+    match user.line(is_number(gid))? {
+        Effect::User(line) => Some(line),
+        _ => None,
+    }
+}
+
+/// A line of a `group` file as one of `sysusers.d`.
+pub(crate) fn of_group(line: &str) -> Option<String> {
+    let [name, _, gid, _] = line.split(':').collect::<Vec<_>>()[..] else { return None };
+    match group_line(name, Some(gid))? {
+        Effect::Group(line) => Some(line),
+        _ => None,
+    }
+}
+
 fn is_number(text: &str) -> bool {
     !text.is_empty() && text.len() < 10 && text.bytes().all(|byte| byte.is_ascii_digit())
 }
@@ -370,6 +390,17 @@ mod tests {
             "adduser --system 'x",
         ] {
             assert_eq!(of_script(script), [], "{script}");
+        }
+    }
+
+    #[test]
+    fn lines_of_passwd_and_group_are_users_and_groups() {
+        let line = "www-data:*:33:34:Web, all:/var/www:/usr/sbin/nologin";
+        assert_eq!(of_passwd(line).as_deref(), Some("u www-data 33:34 \"Web, all\" /var/www /usr/sbin/nologin"));
+        assert_eq!(of_passwd("_apt:*:4:5::/nonexistent:/bin/sh").as_deref(), Some("u _apt 4:5 - /nonexistent /bin/sh"));
+        assert_eq!(of_group("shadow:*:42:").as_deref(), Some("g shadow 42"));
+        for bad in ["", "# x", "a:*:1:2:x:home:/bin/sh", "a:*:x:2::/:/bin/sh", "a:*:1:y::/:/bin/sh", "a:b:*:1:2::/:/"] {
+            assert_eq!((of_passwd(bad), of_group(bad)), (None, None), "{bad}");
         }
     }
 

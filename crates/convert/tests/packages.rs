@@ -76,6 +76,18 @@ fn sample() -> Deb {
 }
 
 #[test]
+fn the_users_that_debian_begins_with_are_made() {
+    let data = Archive::new()
+        .dir("./usr/share/base-passwd", 0o755)
+        .file("./usr/share/base-passwd/passwd.master", 0o644, b"man:*:6:12:man:/var/cache/man:/usr/sbin/nologin\n")
+        .file("./usr/share/base-passwd/group.master", 0o644, b"man:*:12:\nshadow:*:42:\n");
+    let converted = convert(&Deb::new(CONTROL, data).build()).unwrap();
+    let meta = converted.record().meta();
+    assert_eq!(meta.sysusers, ["u man 6:12 \"man\" /var/cache/man /usr/sbin/nologin"]);
+    assert_eq!(meta.sysgroups, ["g man 12", "g shadow 42"]);
+}
+
+#[test]
 fn a_debian_package_says_the_same_in_our_words() {
     let converted = convert(&sample().build()).unwrap();
     let meta = converted.record().meta();
