@@ -130,7 +130,7 @@ fn look(folder: &OwnedFd, name: &CStr, path: PathBuf, device: u64) -> Result<Cha
             FileType::RegularFile => Changed::File {
                 size: stat.st_size.unsigned_abs(),
                 stored: stat.st_blocks.unsigned_abs() * 512,
-                links: stat.st_nlink,
+                links: wide(stat.st_nlink),
             },
             FileType::Symlink => {
                 let target = rustix::fs::readlinkat(&fd, c"", Vec::new())?;
@@ -147,6 +147,11 @@ fn look(folder: &OwnedFd, name: &CStr, path: PathBuf, device: u64) -> Result<Cha
         Ok((kind, stat, attributes)) => Ok(Change { path, kind, mode: stat.st_mode & 0o7777, attributes }),
         Err(errno) => Err((path, errno)),
     }
+}
+
+/// A count that is narrower on some machines.
+fn wide(count: impl Into<u64>) -> u64 {
+    count.into()
 }
 
 /// The file behind a descriptor that gives only a place, for calls that want a name.
