@@ -1,7 +1,7 @@
 //! A blank room: everything of a room that does not depend on what it is for, ready to be entered.
 //!
-//! It is a handful of namespaces without a process. The mount namespace holds an empty root with `/dev`, `/sys` and `/tmp` on
-//! it, all of them the room's own; the network namespace is new and its loopback is up. Nothing in a blank has ever been used.
+//! It is a handful of namespaces without a process. The mount namespace holds an empty root, or for rooms on the host's own `/` a
+//! copy of that, with `/dev`, `/sys` and `/tmp` on it, all of them the room's own; the network namespace is new and its loopback is up. Nothing in a blank has ever been used.
 
 use std::fs::File;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -11,7 +11,7 @@ use std::path::Path;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::error::{STEP_MAPS, STEP_PIVOT, STEP_RANGE};
-use crate::plan::{Caller, c_string};
+use crate::plan::{Caller, c_string, is_whole};
 use crate::range;
 use crate::spawn::explain;
 use crate::steps::Steps;
@@ -35,6 +35,8 @@ pub(crate) struct Kind {
     /// Of the program on the host, where that is another than the set-up's.
     host: Ids,
     range: Option<u32>,
+    /// Whether its root is the host's own, read-only, with all that is mounted there: then that is a part of the blank.
+    pub whole: bool,
     net: Net,
     dev: bool,
     sys: Option<Sysfs>,
@@ -55,12 +57,18 @@ impl Kind {
             ids: room.program_ids(),
             host: room.host_ids(),
             range: room.range,
+            whole: is_whole(room),
             net: room.net,
             dev: room.dev,
             sys: room.sys,
             tmp: room.tmp,
             pty: room.session == Session::Pty,
         }
+    }
+
+    /// Whether it has a copy of the caller's mounts.
+    fn copies_mounts(&self) -> bool {
+        !self.root || self.whole
     }
 
     /// The kinds of namespaces that are its own.
@@ -136,7 +144,7 @@ impl Blank {
     /// Makes a blank of this kind; `maps` are those of the program for a caller who is root.
     pub(crate) fn make(kind: &Kind, maps: &Maps) -> Result<Self, Error> {
         // Before the copy: a mount made meanwhile makes it stale.
-        let seen = if kind.root { None } else { Seen::now() };
+        let seen = if kind.copies_mounts() { Seen::now() } else { None };
         let range = (!kind.root && kind.range.is_some()).then(|| userns(|pid| range::write(pid, maps))).transpose()?;
         let planner = Planner { kind, range: range.as_ref(), steps: Steps::default(), names: None, pty: None };
         let plan = planner.whole()?;
@@ -159,7 +167,7 @@ impl Blank {
 
     /// Whether the copy of the caller's mounts still is one.
     pub(crate) fn is_fresh(&self) -> bool {
-        self.kind.root || self.seen.as_ref().is_some_and(Seen::still)
+        !self.kind.copies_mounts() || self.seen.as_ref().is_some_and(Seen::still)
     }
 
     /// The namespaces to enter before the room's processes exist, in this order.
@@ -227,8 +235,13 @@ impl Planner<'_> {
             self.steps.push(crate::error::STEP_NAMESPACES, Step::Unshare { kinds: libc::CLONE_NEWNS });
             host
         });
+        let copy = self.kind.whole.then(|| {
+            // Nor by this copy.
+            self.steps.push(keep, Step::Propagate { kind: libc::MS_SLAVE });
+            self.host_root()
+        });
         self.steps.push(keep, Step::Propagate { kind: libc::MS_PRIVATE });
-        let root = self.mounts()?;
+        let root = self.mounts(copy)?;
         self.steps.push(STEP_PIVOT, Step::Pivot { slot: root });
         let mounts = self.namespace(c"mnt");
         Ok(Plan { steps: self.steps, user, net, host, pty: self.pty, mounts })
@@ -259,16 +272,31 @@ impl Planner<'_> {
         self.steps.tmpfs(name, size, mode, self.kind.user(), attributes)
     }
 
-    /// A root with what every room of this kind has.
-    fn mounts(&mut self) -> Result<Slot, Error> {
+    /// A detached copy of the host's root.
+    fn host_root(&mut self) -> Slot {
+        let (slot, name) = (self.steps.slot(), "opening the root /");
+        self.steps.push(name, Step::Clone { slot, path: c"/".to_owned(), recursive: true });
+        let step = Step::Attributes { slot, set: SAFE | MOUNT_ATTR_RDONLY, recursive: true, idmap: None, chown: None };
+        self.steps.push(name, step);
+        slot
+    }
+
+    /// An empty root.
+    fn own_root(&mut self) -> Result<Slot, Error> {
         let owner = self.set_up();
         let root = self.steps.tmpfs("making a root", 1 << 20, 0o755, owner, SAFE)?;
-        self.steps.push("attaching the root", Step::Park { slot: root });
         for path in [c"/dev", c"/sys", c"/tmp", c"/proc"] {
             let path = path.to_owned();
             self.steps
                 .push("making a root", Step::Mkdir { dir: root, path: relative(&path), mode: 0o755, owner: None });
         }
+        Ok(root)
+    }
+
+    /// A root with what every room of this kind has.
+    fn mounts(&mut self, copy: Option<Slot>) -> Result<Slot, Error> {
+        let root = copy.map_or_else(|| self.own_root(), Ok)?;
+        self.steps.push("attaching the root", Step::Park { slot: root });
         if let Some(sys) = self.kind.sys {
             self.sys(root, sys)?;
         }
@@ -279,9 +307,11 @@ impl Planner<'_> {
             let tmp = self.tmpfs("mounting /tmp", size, 0o1777, SAFE)?;
             self.place("mounting /tmp", tmp, root, c"tmp");
         }
-        let set = MOUNT_ATTR_RDONLY;
-        let step = Step::Attributes { slot: root, set, recursive: false, idmap: None, chown: None };
-        self.steps.push("making a root", step);
+        if copy.is_none() {
+            let set = MOUNT_ATTR_RDONLY;
+            let step = Step::Attributes { slot: root, set, recursive: false, idmap: None, chown: None };
+            self.steps.push("making a root", step);
+        }
         Ok(root)
     }
 

@@ -69,14 +69,7 @@ pub(crate) fn plan(room: &Room, caller: &Caller, blank: &Blank) -> Result<Plan, 
 pub(crate) fn plan_again(room: &Room, caller: &Caller, blank: &Blank) -> Result<Plan, Error> {
     let (outside, inside) = (Steps::default(), Steps::default());
     let mut planner = Planner { room, caller, blank, outside, inside, made: MadeDirectories::default() };
-    planner.outside("naming the host", Step::HostName { name: room.hostname.clone().into_bytes() });
-    let proc = room.proc.then(|| planner.proc());
-    // Its uppermost root, which the one who enters is given, is the room's.
-    let root = planner.slot();
-    planner.inside("entering the room's mounts", Step::Open { slot: root, dir: None, path: c"/".to_owned() });
-    if let Some(proc) = proc {
-        planner.fresh_proc(root, proc)?;
-    }
+    planner.standing()?;
     let Planner { outside: mut steps, inside, made, .. } = planner;
     let namespace = blank.mounts.as_raw_fd();
     steps.push("entering the room's mounts", Step::Enter { namespace, kind: libc::CLONE_NEWNS });
@@ -156,6 +149,13 @@ fn root_targets(room: &Room) -> Vec<(PathBuf, bool)> {
         .collect()
 }
 
+/// Whether the root of a room is the host's own as it is, read-only, and all mount points are there.
+pub(crate) fn is_whole(room: &Room) -> bool {
+    let Root::Dir { path, access: Access::Ro, owner: Owner::Host } = &room.root else { return false };
+    let there = |top: OwnedFd| root_targets(room).iter().all(|(target, _)| exists_in(&top, target));
+    path == Path::new("/") && open_root(path).is_ok_and(there)
+}
+
 /// Whether what is mounted is a directory. A source that cannot be looked at is reported when it is opened.
 fn is_directory(mount: &Mount) -> bool {
     match mount {
@@ -207,6 +207,13 @@ impl Planner<'_> {
     /// Plans everything; returns how many steps inside it takes until the root is in its place.
     fn whole(&mut self) -> Result<usize, Error> {
         let room = self.room;
+        if self.blank.kind.whole {
+            let root = self.standing()?;
+            for mount in &room.mounts {
+                self.mount(root, mount)?;
+            }
+            return Ok(0);
+        }
         self.outside("naming the host", Step::HostName { name: room.hostname.clone().into_bytes() });
         let proc = room.proc.then(|| self.proc());
         let blank = self.slot();
@@ -223,6 +230,18 @@ impl Planner<'_> {
             self.inside("making the root read-only", read_only(root));
         }
         Ok(settled)
+    }
+
+    /// Where the root is in its place already: it is given to whoever enters the mounts.
+    fn standing(&mut self) -> Result<Slot, Error> {
+        self.outside("naming the host", Step::HostName { name: self.room.hostname.clone().into_bytes() });
+        let proc = self.room.proc.then(|| self.proc());
+        let root = self.slot();
+        self.inside("entering the room's mounts", Step::Open { slot: root, dir: None, path: c"/".to_owned() });
+        if let Some(proc) = proc {
+            self.fresh_proc(root, proc)?;
+        }
+        Ok(root)
     }
 
     /// A detached mount that becomes `/`.

@@ -22,7 +22,7 @@ use crate::plan::{Caller, Plan, c_string, check, plan};
 use crate::sys::launch::{Become, EXEC, FIRST_STAGE, JOIN, Launch, Payload, Refused, Rlimit, enter, stage_name};
 use crate::sys::userns::{self, Extent};
 use crate::sys::{init, raw};
-use crate::{Child, Error, Ids, Input, Limit, Output, Profile, Program, Room, range};
+use crate::{Child, Error, Ids, Input, Limit, Mount, Output, Owner, Profile, Program, Room, Root, range};
 
 /// CHOWN, DAC_OVERRIDE, FOWNER, FSETID, SETGID, SETUID, SETFCAP.
 const SCRIPT_CAPS: u64 = 1 << 0 | 1 << 1 | 1 << 3 | 1 << 4 | 1 << 6 | 1 << 7 | 1 << 31;
@@ -196,7 +196,8 @@ pub(crate) fn caller(room: &Room) -> Result<(Caller, Maps), Error> {
         let Ids { uid, gid } = room.ids;
         let one = |id| room.range.map_or((id, room.host_id, 1), |count| (0, room.host_id, count));
         let maps = Maps { users: vec![one(uid)], groups: vec![one(gid)] };
-        return Ok((Caller::Root { idmap: Some(owner_map(room)?) }, maps));
+        let idmap = maps_owners(room).then(|| owner_map(room)).transpose()?;
+        return Ok((Caller::Root { idmap }, maps));
     }
     if uids.first() == Some(&(0, 0, u32::MAX)) {
         let hint = "root needs CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_SETGID, CAP_SETUID, CAP_SETPCAP, CAP_NET_ADMIN, CAP_SYS_CHROOT and CAP_SYS_ADMIN to make a room \
@@ -210,6 +211,16 @@ pub(crate) fn caller(room: &Room) -> Result<(Caller, Maps), Error> {
         });
     }
     user()
+}
+
+/// Whether anything of the host shows with other owners.
+fn maps_owners(room: &Room) -> bool {
+    let root = match &room.root {
+        Root::Overlay { .. } => true,
+        Root::Dir { owner, .. } => *owner == Owner::Caller,
+        Root::Empty => false,
+    };
+    root || room.mounts.iter().any(|mount| matches!(mount, Mount::Bind { owner: Owner::Caller, .. }))
 }
 
 /// A range of host ids (first and count) and the program's user and group among them.

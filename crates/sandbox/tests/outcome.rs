@@ -129,11 +129,19 @@ fn case_32_a_grace_time_lets_everything_inside_end_by_itself() {
 #[test]
 fn case_32_who_does_not_use_the_grace_time_is_ended_after_it() {
     let base = Base::new();
-    let mut room = base.sh("trap '' TERM; while :; do sleep 1000; done");
-    (room.limits.wall, room.limits.grace) = (Some(Duration::from_millis(100)), Some(Duration::from_millis(300)));
-    let (outcome, ..) = run(&room);
-    assert_eq!((outcome.exit, outcome.cause), (Exit::Signal(9), Some(Limit::Wall)));
-    assert!(outcome.usage.wall >= Duration::from_millis(400));
+    let mut room = base.sh("trap '' TERM; echo up; while :; do sleep 1000; done");
+    room.limits.grace = Some(Duration::from_millis(300));
+    let up = std::cell::Cell::new(false);
+    let outcome = room.spawn().unwrap().wait_while(
+        |_, _| {
+            up.set(true);
+            Ok(())
+        },
+        || !up.get(),
+    );
+    let outcome = outcome.unwrap();
+    assert_eq!((outcome.exit, outcome.cause), (Exit::Signal(9), Some(Limit::Stopped)));
+    assert!(outcome.usage.wall >= Duration::from_millis(300));
     // What runs away is ended at once.
     let mut room = base.sh("trap 'exit 7' TERM; yes; exit 7");
     (room.limits.log_bytes, room.limits.grace) = (Some(1000), Some(Duration::from_secs(60)));
@@ -750,6 +758,59 @@ fn no_orphans_when_the_hosts_disk_is_full() {
         command.args(["--exact", "on_a_full_disk", "--nocapture"]).env("PROBE", "on_a_full_disk").output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     assert_eq!(harness::marked(&text, "FULL ").len(), 1, "{text}{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Makes rooms while the set-up of another waits for a file system that does not answer.
+#[test]
+fn beside_a_path_that_hangs() {
+    if !is_probe("beside_a_path_that_hangs") {
+        return;
+    }
+    let (base, dir) = (Base::new(), tempfile::TempDir::new().unwrap());
+    let Ok(server) = std::fs::File::options().read(true).write(true).open("/dev/fuse") else {
+        println!("\nDONE without FUSE");
+        return;
+    };
+    let options =
+        std::ffi::CString::new(format!("fd={},rootmode=40000,user_id=0,group_id=0", server.as_raw_fd())).unwrap();
+    let mounted =
+        rustix::mount::mount("fuse", dir.path(), "fuse", rustix::mount::MountFlags::empty(), options.as_c_str());
+    if let Err(errno) = mounted {
+        println!("\nDONE without FUSE: {errno}");
+        return;
+    }
+    let mut hanging = base.sh("exit 0");
+    // A layer, which only the set-up itself looks at.
+    hanging.root = sandbox::Root::layers([dir.path().join("x"), base.path().to_owned()]);
+    let waiting = std::thread::spawn(move || hanging.spawn().map(drop).unwrap_err());
+    // The kernel asks for the server's version first, then for the file, and gets no answer.
+    let (tell, told) = std::sync::mpsc::channel();
+    let others = std::thread::spawn(move || {
+        for turn in 0..20 {
+            assert!(run(&base.sh("exit 0")).0.success());
+            tell.send(turn).unwrap();
+        }
+    });
+    for turn in 0..20 {
+        assert_eq!(told.recv_timeout(Duration::from_secs(20)), Ok(turn), "rooms of other threads wait");
+    }
+    others.join().unwrap();
+    drop(server);
+    assert!(waiting.join().unwrap().errno().is_some());
+    println!("\nDONE");
+}
+
+#[test]
+fn a_path_that_hangs_delays_no_other_room() {
+    let mut command = Command::new("unshare");
+    if !harness::root() {
+        command.args(["--user", "--map-root-user"]);
+    }
+    command.arg("--mount").arg(std::env::current_exe().unwrap());
+    command.args(["--exact", "beside_a_path_that_hangs", "--nocapture"]).env("PROBE", "beside_a_path_that_hangs");
+    let output = command.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("DONE"), "{text}{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]

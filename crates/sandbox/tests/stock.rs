@@ -120,6 +120,59 @@ fn mounter() {
     assert!(mounted.success());
     harness::write(shown.join("new"), "");
     println!("\nSHOWN {}", stdout(&stock, &room).trim());
+    // The same of a room on the host's own root, which the stock has copied ahead.
+    let list = format!("ls {}", shown.display());
+    let mut room = on_the_host(&list);
+    room.tmp = None;
+    for _ in 0..3 {
+        assert_eq!(stdout(&stock, &room), "new\n");
+    }
+    assert!(std::process::Command::new("umount").arg(&shown).status().unwrap().success());
+    assert_eq!(stdout(&stock, &room), "");
+    // A new file system in the place of the old one is seen as such.
+    assert!(std::process::Command::new("mount").args(["-t", "tmpfs", "tmpfs"]).arg(&shown).status().unwrap().success());
+    assert_eq!(stdout(&stock, &room), "");
+    println!("\nALSO fresh");
+}
+
+/// A room on all that the host has.
+fn on_the_host(script: &str) -> Room {
+    let root = sandbox::Root::Dir { path: "/".into(), access: sandbox::Access::Ro, owner: sandbox::Owner::Host };
+    let mut room = Room::new(root, "/bin/sh");
+    room.args = vec!["-c".into(), script.into()];
+    room.env("PATH", "/usr/bin:/bin");
+    room
+}
+
+#[test]
+fn rooms_on_the_hosts_root_are_closed_and_apart() {
+    let stock = Stock::new(2);
+    let script = "for p in / /usr /etc /var /dev /proc /sys; do (: >$p/sandbox-new) 2>/dev/null && echo WROTE $p; done; \
+        ls -A /tmp /dev/shm /sys; echo x >/tmp/x; echo x >/dev/shm/x; ls /dev | tr '\\n' ' '; cd /proc; echo [0-9]*; \
+        (cat sys/kernel/core_pattern >sys/kernel/core_pattern) 2>/dev/null || echo closed";
+    let mut room = on_the_host(script);
+    let plain = {
+        let (_, out, _) = room.output().unwrap();
+        String::from_utf8(out).unwrap()
+    };
+    assert!(plain.ends_with("closed\n") && !plain.contains("WROTE"), "{plain}");
+    for _ in 0..4 {
+        assert_eq!(stdout(&stock, &room), plain);
+    }
+    // What is bound in addition is there, and only then.
+    let dir = tempfile::TempDir::new().unwrap();
+    harness::write(dir.path().join("file"), "shown");
+    room.args = vec!["-c".into(), "cat /tmp/in/file; (: >/tmp/in/new) 2>/dev/null || echo closed".into()];
+    room.bind_ro(dir.path(), "/tmp/in");
+    for _ in 0..3 {
+        assert_eq!(stdout(&stock, &room), "shownclosed\n");
+    }
+    // A mount point that the host lacks is made in none of it.
+    room.mounts.clear();
+    room.args = vec!["-c".into(), "ls /sandbox-missing".into()];
+    room.bind_ro(dir.path(), "/sandbox-missing");
+    let _ = stock.run(&room, |_, _| Ok(()));
+    assert!(!std::path::Path::new("/sandbox-missing").exists());
 }
 
 #[test]
@@ -128,7 +181,7 @@ fn what_the_caller_mounts_meanwhile_is_seen() {
     command.args(["--user", "--map-root-user", "--mount"]).arg(std::env::current_exe().unwrap());
     let output = command.args(["--exact", "mounter", "--nocapture"]).env("PROBE", "mounter").output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(marked(&text, "SHOWN "), ["new"], "{text}");
+    assert_eq!((marked(&text, "SHOWN "), marked(&text, "ALSO ")), (vec!["new"], vec!["fresh"]), "{text}");
 }
 
 #[test]

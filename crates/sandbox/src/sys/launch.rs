@@ -121,6 +121,8 @@ struct Shared<'a> {
     launch: &'a Launch<'a>,
     slots: Slots,
     report: Report,
+    /// The descriptors that the set-up uses, in order.
+    needed: Vec<RawFd>,
     argv: Vec<*const c_char>,
     envp: Vec<*const c_char>,
     moved: Vec<std::sync::atomic::AtomicI32>,
@@ -146,6 +148,23 @@ fn pointers(strings: &[CString]) -> Vec<*const c_char> {
     strings.iter().map(|string| string.as_ptr()).chain(std::iter::once(std::ptr::null())).collect()
 }
 
+/// All descriptors of the caller that the first process and those after it use.
+fn needed(launch: &Launch<'_>, own: [RawFd; 4]) -> Vec<RawFd> {
+    let payload = launch.payload;
+    let mut needed = vec![0, 1, 2, launch.alive.as_raw_fd(), launch.status.as_raw_fd()];
+    needed.extend(own);
+    needed.extend(launch.entered.iter().map(|(namespace, _)| *namespace));
+    needed.extend(launch.groups);
+    needed.extend(launch.steps.iter().filter_map(Step::outer));
+    needed.extend(payload.fds.iter().map(|(source, _)| *source));
+    needed.extend(payload.landlock.iter().map(AsRawFd::as_raw_fd));
+    needed.extend(payload.r#become.iter().map(|user| user.userns));
+    needed.retain(|fd| *fd >= 0);
+    needed.sort_unstable();
+    needed.dedup();
+    needed
+}
+
 /// Makes the room and starts the program.
 pub(crate) fn enter(launch: &Launch<'_>) -> Result<Entered, Refused> {
     let early = |step: &'static str| move |errno| Refused::Early(step, errno);
@@ -157,10 +176,12 @@ pub(crate) fn enter(launch: &Launch<'_>) -> Result<Entered, Refused> {
     let (done_read, done_write) = pipe().map_err(early("making a pipe"))?;
     let ready =
         (high(&ready_read).map_err(early("making a pipe"))?, high(&ready_write).map_err(early("making a pipe"))?);
+    let own = [init.as_raw_fd(), ready.0.as_raw_fd(), ready.1.as_raw_fd(), done_write.as_raw_fd()];
     let shared = Shared {
         launch,
         slots: Slots::new(launch.slots),
         report: Report::new(),
+        needed: needed(launch, own),
         argv: pointers(&launch.payload.argv),
         envp: pointers(&launch.payload.envp),
         moved: (0..launch.payload.fds.len()).map(|_| std::sync::atomic::AtomicI32::new(-1)).collect(),
@@ -291,6 +312,7 @@ extern "C" fn first(shared: *mut c_void) -> c_int {
     // Were it ignored, as a caller may have it, the end of the program's process would go unseen. The others can wait.
     raw::default_signal(libc::SIGCHLD);
     raw::umask(0o022);
+    close_all_but(&shared.needed);
     if !shared.launch.hop {
         enter_namespaces(shared);
     }
@@ -309,6 +331,20 @@ extern "C" fn first(shared: *mut c_void) -> c_int {
     run(shared, late, early.len());
     let errno = become_init(shared);
     fail(shared, INIT, errno)
+}
+
+/// Lets go of what other rooms and threads of the caller have open: a set-up may take long, where a path of the host hangs, and
+/// nobody must wait for the end of a pipe meanwhile.
+fn close_all_but(needed: &[RawFd]) {
+    let mut free = 0u32;
+    for fd in needed {
+        let fd = *fd as u32;
+        if fd > free {
+            raw::close_between(free, fd - 1);
+        }
+        free = fd + 1;
+    }
+    raw::close_between(free, raw::LAST_FD);
 }
 
 /// Enters the control group, and makes it the top of all that the room sees of them.

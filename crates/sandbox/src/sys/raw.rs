@@ -294,6 +294,12 @@ pub(crate) fn dup_above(from: RawFd, least: RawFd) -> Sys<RawFd> {
     unsafe { sys!(libc::SYS_fcntl, from, libc::F_DUPFD_CLOEXEC, least) }.map(fd)
 }
 
+/// Closes the descriptors `first..=last`.
+pub(crate) fn close_between(first: u32, last: u32) {
+    // SAFETY: no memory is passed; only a set-up process with a table of its own calls this.
+    let _ = unsafe { sys!(libc::SYS_close_range, first, last, 0) };
+}
+
 /// Marks the descriptors `first..=last` to be closed by `execve`.
 pub(crate) fn close_on_exec(first: u32, last: u32) -> Sys<()> {
     // SAFETY: no memory is passed.

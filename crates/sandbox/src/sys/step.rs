@@ -133,6 +133,15 @@ impl Slots {
 }
 
 impl Step {
+    /// A descriptor that it uses and the set-up has not made itself.
+    pub(super) fn outer(&self) -> Option<RawFd> {
+        match self {
+            Self::Enter { namespace, .. } => Some(*namespace),
+            Self::Attributes { idmap, .. } => *idmap,
+            _ => None,
+        }
+    }
+
     /// Does the step. Async-signal-safe; runs in the set-up process.
     pub(super) fn run(&self, slots: &Slots, report: &Report) -> Sys<()> {
         match self {
