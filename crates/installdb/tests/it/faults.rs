@@ -191,11 +191,19 @@ fn rows(root: &Path) -> BTreeMap<String, Vec<String>> {
     tables.iter().map(|table| (table.clone(), dump(table))).collect()
 }
 
+/// What is said about packages and paths.
+fn asked(reader: &Installed) -> Vec<String> {
+    let packages = reader.list(&[]).unwrap().into_iter().map(|package| format!("{} {}", package.name, package.version));
+    packages.chain(reader.paths().unwrap().iter().map(ToString::to_string)).collect()
+}
+
 /// The legal states of the scenario: before each transaction, and at the end.
 struct Legal {
     states: Vec<State>,
     /// What the scripts of the transactions up to each state wrote.
     told: Vec<String>,
+    /// What is answered about packages and paths in each state.
+    answers: Vec<Vec<String>>,
     /// Transactions that were over before the scenario began.
     earlier: usize,
 }
@@ -205,11 +213,13 @@ impl Legal {
         let root = copy(root);
         let told = || fs::read_to_string(root.path().join("var/log")).unwrap_or_default();
         let earlier = Installed::open(root.path()).unwrap().history().unwrap().len();
-        let mut legal = Self { states: vec![state(root.path())], told: vec![told()], earlier };
+        let answers = vec![asked(&Installed::open(root.path()).unwrap())];
+        let mut legal = Self { states: vec![state(root.path())], told: vec![told()], answers, earlier };
         for number in 0..TRANSACTIONS {
             transaction(root.path(), number).unwrap();
             legal.states.push(state(root.path()));
             legal.told.push(told());
+            legal.answers.push(asked(&Installed::open(root.path()).unwrap()));
         }
         legal
     }
@@ -239,6 +249,12 @@ impl Legal {
             assert_eq!(missing.is_none(), at <= number || known.is_empty(), "{context}: scripts: {told}");
         }
         number
+    }
+
+    /// A question is answered as in one of the states.
+    fn assert_answered(&self, reader: &Installed, context: &str) {
+        let answer = asked(reader);
+        assert!(self.answers.contains(&answer), "{context}: {answer:?}");
     }
 
     /// In what a state differs from the one that is most like it.
@@ -321,11 +337,16 @@ fn a_kill_at_any_call_leaves_a_state_between_transactions() {
     let found = Mutex::new([0; TRANSACTIONS + 1]);
     each(&points, |point| {
         let root = copy(scene.root());
+        let reader = Installed::open(root.path()).unwrap();
         let run = victim::run("faults", root.path(), Some(point));
         // Two runs differ a little, since threads do.
         assert!(run.killed || point + 8 > calls.len(), "{point} of {}", calls.len());
         let context = format!("killed at {point} of {}, right before {:?}", calls.len(), run.calls.last());
+        // Whoever asks, be it since before, is told what was there before a decision or after it.
+        legal.assert_answered(&reader, &context);
+        legal.assert_answered(&Installed::open(root.path()).unwrap(), &context);
         let recovered = recover(root.path());
+        legal.assert_answered(&reader, &context);
         let number = legal.assert_recovered(root.path(), recovered, &context);
         assert_eq!(InstallDb::open(root.path()).unwrap().recovery(), None, "{context}");
         assert_eq!(legal.find(&state(root.path())), Some(number), "{context}: the second recovery changed something");

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that can not be arranged has failed")]
 
 mod accounts;
+mod bad_input;
 mod config;
 mod database;
 mod faults;

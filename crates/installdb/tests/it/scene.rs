@@ -101,6 +101,11 @@ impl Pack {
         self.entry(at, EntryKind::Dir { mode: Mode::from_raw(mode) })
     }
 
+    /// The folder alone, for trees of so many that those above each are not asked for every time.
+    pub(crate) fn only_dir(self, at: &str) -> Self {
+        self.insert(Entry::new(path(at), EntryKind::Dir { mode: Mode::from_raw(0o755) }))
+    }
+
     pub(crate) fn symlink(self, at: &str, target: &str) -> Self {
         self.entry(at, EntryKind::Symlink { target: target.into() })
     }

@@ -1,0 +1,184 @@
+//! Packages that are made to attack, and trees of unreasonable shapes.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use installdb::{Error, ErrorKind, Finding, InstallDb};
+
+use crate::medium::{medium, with_medium};
+use crate::scene::{Packed, Scene, name, pack, path, request, run, snapshot};
+
+/// A change that is refused, and leaves everything as it is.
+#[track_caller]
+fn refused(scene: &Scene, install: &[&Packed]) -> Vec<Finding> {
+    drop(scene.open());
+    let before = scene.tree();
+    let error = scene.change(install, &[]).unwrap_err();
+    assert_eq!((scene.tree(), error.kind()), (before, ErrorKind::Refused), "{error}");
+    let Error::Refused(findings) = error else { panic!("{error}") };
+    findings
+}
+
+#[test]
+fn a_link_of_one_package_leads_no_other_astray() {
+    let outside = Scene::new();
+    let target = outside.root().to_str().unwrap();
+    for target in [target, "../../../../../../../../tmp", "elsewhere", "."] {
+        let (scene, link) = (Scene::new(), pack("link 1-1").symlink("opt/way", target).build());
+        let through = pack("through 1-1").file("opt/way/planted", 0o644, "planted").build();
+        let expected = Finding::Conflict {
+            path: path("opt/way"),
+            first: name("link"),
+            second: name("through"),
+            difference: "type",
+        };
+        // At once, in either order, and one after the other.
+        assert!(refused(&scene, &[&link, &through]).contains(&expected));
+        assert!(!refused(&scene, &[&through, &link]).is_empty());
+        scene.install(&[&link]);
+        assert!(refused(&scene, &[&through]).contains(&expected));
+    }
+    assert!(outside.tree().is_empty());
+}
+
+#[test]
+fn a_folder_that_a_new_version_makes_a_link_is_not_followed() {
+    let (scene, outside) = (Scene::new(), Scene::new());
+    outside.write("victim", "precious");
+    let folder = |spec: &str| pack(spec).file("opt/way/own", 0o644, spec);
+    let other = pack("other 1-1").file("opt/way/victim", 0o644, "other's").build();
+    scene.install(&[&folder("turns 1-1").build(), &other]);
+    let turned = pack("turns 2-1").symlink("opt/way", outside.root().to_str().unwrap()).build();
+    assert!(matches!(refused(&scene, &[&turned])[0], Finding::Conflict { difference: "type", .. }));
+    scene.remove(&["other"]);
+    scene.install(&[&turned]);
+    // What goes now went through a folder once, and must not go through the link.
+    scene.install(&[&folder("turns 3-1").build()]);
+    scene.remove(&["turns"]);
+    assert_eq!(outside.read("victim"), "precious");
+    assert_eq!(outside.tree().len(), 1);
+}
+
+#[test]
+fn a_link_that_is_put_into_the_way_meanwhile_is_not_followed() {
+    let (scene, outside) = (Scene::new(), Scene::new());
+    outside.write("b", "precious");
+    let of = |version: &str| pack(&format!("p {version}")).file("opt/a/b", 0o644, version).build();
+    scene.install(&[&of("1-1")]);
+    let (two, mut db) = (of("2-1"), scene.open());
+    let packages = [&two];
+    let checked = db.plan(request(&packages, &[])).unwrap().check().unwrap();
+    fs::rename(scene.at("opt/a"), scene.at("opt/aside")).unwrap();
+    symlink(outside.root(), scene.at("opt/a")).unwrap();
+    let failed = checked.stage(&mut ()).unwrap_err();
+    assert!(matches!(&failed, Error::Disk(error) if error.kind == pkgfs::ErrorKind::Symlink), "{failed}");
+    assert_eq!((outside.read("b"), outside.tree().len()), ("precious".into(), 1));
+}
+
+/// To most file systems they are different names; to one to which they are the same, the second is somebody else's file.
+#[test]
+fn twins_in_case_or_normalisation_are_names_of_their_own() {
+    let scene = Scene::new();
+    let twins = ["etc/Twin", "etc/twin", "etc/\u{e9}", "etc/e\u{301}"];
+    let one = twins.iter().fold(pack("one 1-1"), |one, at| one.file(at, 0o644, at));
+    scene.install(&[&one.build()]);
+    let another = pack("another 1-1").file("etc/TWIN", 0o644, "another").build();
+    scene.install(&[&another]);
+    scene.assert_verified();
+    for at in twins {
+        assert_eq!(scene.read(at), at);
+    }
+    scene.remove(&["another"]);
+    scene.assert_verified();
+    scene.remove(&["one"]);
+    assert!(!scene.at("etc").exists());
+}
+
+/// As deep as a path can be.
+#[test]
+fn a_tree_as_deep_as_a_path_can_be_comes_and_goes() {
+    let scene = Scene::new();
+    drop(scene.open());
+    let before = scene.tree();
+    let deepest = vec!["d"; 2030].join("/");
+    let mut deep = pack("deep 1-1");
+    for length in (1..deepest.len()).step_by(2) {
+        deep = deep.only_dir(&deepest[..length]);
+    }
+    let deep = deep.build();
+    scene.install(&[&deep]);
+    scene.assert_verified();
+    let packages = [&deep];
+    let mut db = scene.open();
+    drop(db.plan(request(&packages, &[])).unwrap().check().unwrap().stage(&mut ()).unwrap());
+    drop(db);
+    scene.remove(&["deep"]);
+    assert_eq!(scene.tree(), before);
+    let mut db = scene.open();
+    drop(db.plan(request(&packages, &[])).unwrap().check().unwrap().stage(&mut ()).unwrap());
+    assert_eq!(scene.tree(), before, "a stage that is given up leaves nothing");
+}
+
+/// A staged name can be longer than the name that it gets.
+#[test]
+fn a_path_too_long_to_be_staged_is_found_beforehand() {
+    let scene = Scene::new();
+    let folder = vec!["d".repeat(200); 20].join("/");
+    let at = |length: usize| format!("{folder}/{}", "f".repeat(length));
+    let of = |version: &str, length| pack(&format!("long {version}")).file(&at(length), 0o644, version).build();
+    // The folders are there, so that the file is staged by itself, at the end of the longest possible path.
+    scene.install(&[&pack("other 1-1").dir(&folder, 0o755).build()]);
+    assert!(at(75).len() <= 4095);
+    scene.install(&[&of("1-1", 75)]);
+    scene.install(&[&of("2-1", 75)]);
+    scene.assert_verified();
+    let deep = format!("{}/{}", folder, "g".repeat(60));
+    scene.install(&[&pack("deeper 1-1").dir(&deep, 0o755).build()]);
+    let short = pack("short 1-1").file(&format!("{deep}/f"), 0o644, "x").build();
+    let Err(Error::Refused(findings)) = scene.change(&[&short], &[]) else { panic!("its staged name has no room") };
+    assert!(matches!(findings[0], Finding::TooLarge { what: "length of a path", .. }));
+}
+
+/// In memory, because some disks take long for each of them.
+#[test]
+fn a_hundred_thousand_folders_in_one_come_and_go() {
+    with_medium("bad_input::a_hundred_thousand_folders", "size=1g,nr_inodes=0");
+}
+
+#[test]
+#[ignore = "runs inside the test above"]
+fn a_hundred_thousand_folders() {
+    let Some(root) = medium() else { return };
+    // In a folder that somebody else has already, so that each is staged by itself; and all in one that is new.
+    let other = pack("other 1-1").dir("there", 0o755).build();
+    run(&mut InstallDb::open(&root).unwrap(), request(&[&other], &[])).unwrap();
+    let before = snapshot(&root);
+    let mut wide = pack("wide 1-1").dir("new", 0o755).dir("there", 0o755);
+    for n in 0..50_000 {
+        wide = wide.only_dir(&format!("new/{n}")).only_dir(&format!("there/{n}"));
+    }
+    run(&mut InstallDb::open(&root).unwrap(), request(&[&wide.build()], &[])).unwrap();
+    for folder in ["new", "there"] {
+        assert_eq!(fs::read_dir(root.join(folder)).unwrap().count(), 50_000);
+    }
+    run(&mut InstallDb::open(&root).unwrap(), request(&[], &["wide"])).unwrap();
+    assert_eq!(snapshot(&root), before);
+}
+
+/// A package may bring what it wants for itself; names that are ours alone are refused by whatever way they come.
+#[test]
+fn our_own_names_are_reached_by_no_way() {
+    let scene = Scene::new();
+    let cases = [
+        pack("evil 1-1").symlink("var/lib/kista", "/tmp"),
+        pack("evil 1-1").file("var/lib/kista", 0o644, "x"),
+        pack("evil 1-1").symlink("var", "/tmp"),
+        pack("evil 1-1").file("var/lib/kista/kept/1.0", 0o644, "x"),
+        pack("evil 1-1").file("var/lib/kista/install.db", 0o644, "x").hardlink("zz/twin", "var/lib/kista/install.db"),
+    ];
+    for evil in cases {
+        assert!(!refused(&scene, &[&evil.build()]).is_empty());
+    }
+    run(&mut InstallDb::open(scene.root()).unwrap(), request(&[&pack("good 1-1").dir("var/lib", 0o755).build()], &[]))
+        .unwrap();
+}
