@@ -11,9 +11,9 @@ fn env() -> Env {
     env.trusted_root();
     env.install("hello", &[("bin/hello", "one"), ("share/gone", "gone")]);
     env.install("other", &[("bin/other", "one of the other")]);
-    fs::create_dir(env.path("first")).unwrap();
+    fs::create_dir(env.path("first")).expect("the scratch folder is ours");
     for name in ["hello.kpkg", "other.kpkg"] {
-        fs::rename(env.path(name), env.path("first").join(name)).unwrap();
+        fs::rename(env.path(name), env.path("first").join(name)).expect("it was packed there");
     }
     env.pack_version("hello", "2.0", &[("bin/hello", "two")]);
     env.pack_version("other", "2.0", &[("bin/other", "two of the other")]);

@@ -246,6 +246,10 @@ fn hint(error: &anyhow::Error) -> Option<String> {
         installdb::Error::ChangedSince { txn, .. } => {
             Some(format!("`pkg rollback {}` takes all that came after it back, too", txn - 1))
         }
+        installdb::Error::Changed { package, .. } => {
+            Some(format!("`pkg fix {package} --config --from FILE` brings them back from a package file"))
+        }
+        installdb::Error::NoNewVersion { .. } => Some("`pkg config list` says which files have one".to_owned()),
         installdb::Error::Unfinished { .. } => Some("`pkg recover` finishes what is left".to_owned()),
         installdb::Error::Damaged { .. } => {
             Some("look after the disk, and put the file back from a backup; nothing was written to it".to_owned())

@@ -31,7 +31,6 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test that can not be arranged has failed")]
     #![expect(clippy::disallowed_methods, reason = "tests arrange trees of their own")]
 
     use std::fs;

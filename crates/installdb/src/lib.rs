@@ -84,6 +84,14 @@
 //! What a transaction takes away is kept within the bounds of [`Retention`]. [`Installed::reversal_of`] and
 //! [`Installed::reversal_to`] say what brings packages back to what they were; [`Reversal::request`] makes a request of it.
 //!
+//! # What is installed, afterwards
+//!
+//! [`Installed::verify`] holds the disk against what packages put there, [`Installed::unowned`] finds what none of them
+//! did, and [`InstallDb::fix`] brings back what differs. [`Installed::configs`] says what became of configuration files,
+//! and [`InstallDb::accept_configs`] and [`InstallDb::keep_configs`] decide about new versions of them. What changes
+//! something is a transaction like an installation. [`Installed::regenerate`] writes an installed package as the file that
+//! it was.
+//!
 //! # What a guarantee can not cover
 //!
 //! What scripts write in the root.
