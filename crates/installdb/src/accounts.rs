@@ -26,8 +26,9 @@ const LOCKED: &str = "!*";
 pub(crate) struct Accounts {
     passwd: AccountFile,
     group: AccountFile,
-    shadow: AccountFile,
-    gshadow: AccountFile,
+    /// Both are `None` where there are none, or nobody is asked for: not everybody who asks nothing of them may read them.
+    shadow: Option<AccountFile>,
+    gshadow: Option<AccountFile>,
     users: BTreeMap<String, u32>,
     groups: BTreeMap<String, u32>,
     pub(crate) notices: Vec<Notice>,
@@ -56,18 +57,22 @@ impl Accounts {
         time: Timestamp,
         findings: &mut Vec<Finding>,
     ) -> Result<Self> {
+        let wishes = Wishes::gather(packages, findings);
+        let hidden = |path| match wishes.are_none() {
+            true => Ok(None),
+            false => AccountFile::load(root, path, 0o600).map(|file| Some(file).filter(AccountFile::is_there)),
+        };
         let mut accounts = Self {
             passwd: AccountFile::load(root, "etc/passwd", 0o644)?,
             group: AccountFile::load(root, "etc/group", 0o644)?,
-            shadow: AccountFile::load(root, "etc/shadow", 0o600)?,
-            gshadow: AccountFile::load(root, "etc/gshadow", 0o600)?,
+            shadow: hidden("etc/shadow")?,
+            gshadow: hidden("etc/gshadow")?,
             users: BTreeMap::new(),
             groups: BTreeMap::new(),
             notices: Vec::new(),
         };
         accounts.users = accounts.passwd.numbers();
         accounts.groups = accounts.group.numbers();
-        let wishes = Wishes::gather(packages, findings);
         Making { accounts: &mut accounts, wishes: &wishes, findings, time }.all();
         Ok(accounts)
     }
@@ -78,7 +83,8 @@ impl Accounts {
 
     /// The files that get another content.
     pub(crate) fn changed(&self) -> impl Iterator<Item = &AccountFile> {
-        [&self.passwd, &self.group, &self.shadow, &self.gshadow].into_iter().filter(|file| file.is_changed())
+        let files = [&self.passwd, &self.group].into_iter().chain(&self.shadow).chain(&self.gshadow);
+        files.filter(|file| file.is_changed())
     }
 
     /// The highest number that is nobody's and nobody's wish.
@@ -152,6 +158,10 @@ impl Wishes {
         first.locked |= locked;
     }
 
+    fn are_none(&self) -> bool {
+        self.users.is_empty() && self.groups.is_empty()
+    }
+
     /// The numbers that are asked for.
     fn numbers(&self) -> impl Iterator<Item = u32> {
         let of_user = |user: &User| match user.group {
@@ -187,15 +197,15 @@ struct Making<'a> {
 }
 
 impl Making<'_> {
-    /// Given numbers first, so that no chosen one takes them away.
+    /// Given numbers first, so that no chosen one takes them away, and in their order, so that root is the first line.
     fn all(mut self) {
         let wishes = self.wishes;
-        for (name, wish) in &wishes.groups {
-            if let Some(gid) = wish.what {
-                self.group(name, gid, &wish.package);
-            }
+        let fixed = wishes.groups.iter().filter_map(|(name, wish)| Some((wish.what?, name, &wish.package)));
+        for (gid, name, package) in fixed.collect::<BTreeSet<_>>() {
+            self.group(name, gid, package);
         }
-        let (fixed, open): (Vec<_>, Vec<_>) = wishes.users.values().partition(|wish| wish.what.uid.is_some());
+        let (mut fixed, open): (Vec<_>, Vec<_>) = wishes.users.values().partition(|wish| wish.what.uid.is_some());
+        fixed.sort_by_key(|wish| wish.what.uid);
         for wish in fixed {
             self.user(wish);
         }
@@ -233,7 +243,7 @@ impl Making<'_> {
             return;
         }
         group.add(format!("{name}:x:{gid}:"));
-        if gshadow.is_there() && !gshadow.has(name) {
+        if let Some(gshadow) = gshadow.as_mut().filter(|file| !file.has(name)) {
             gshadow.add(format!("{name}:{LOCKED}::"));
         }
         groups.insert(name.to_owned(), gid);
@@ -291,12 +301,12 @@ impl Making<'_> {
     fn add_user(&mut self, user: &User, uid: u32, gid: u32, package: &PackageName) {
         let Accounts { passwd, shadow, users, notices, .. } = &mut *self.accounts;
         let User { name, comment, home, shell, locked, .. } = user;
-        let password = if shadow.is_there() { "x" } else { LOCKED };
+        let password = if shadow.is_some() { "x" } else { LOCKED };
         let comment = comment.as_deref().unwrap_or_default();
         let home = home.as_deref().unwrap_or(if uid == 0 { "/root" } else { "/" });
         let shell = shell.as_deref().unwrap_or(if uid == 0 { "/bin/sh" } else { "/usr/sbin/nologin" });
         passwd.add(format!("{name}:{password}:{uid}:{gid}:{comment}:{home}:{shell}"));
-        if shadow.is_there() && !shadow.has(name) {
+        if let Some(shadow) = shadow.as_mut().filter(|file| !file.has(name)) {
             let day = self.time.seconds().div_euclid(86_400).max(0);
             // An account that expired on the second day of 1970 lets nobody in.
             let expires = if *locked { "1" } else { "" };
@@ -312,8 +322,8 @@ impl Making<'_> {
             return;
         }
         let is_new = accounts.group.add_member(group, user);
-        if accounts.gshadow.is_there() && accounts.gshadow.has(group) {
-            accounts.gshadow.add_member(group, user);
+        if let Some(gshadow) = accounts.gshadow.as_mut().filter(|file| file.has(group)) {
+            gshadow.add_member(group, user);
         }
         if is_new {
             let (group, user) = (group.to_owned(), user.to_owned());

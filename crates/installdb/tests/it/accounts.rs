@@ -159,6 +159,19 @@ fn files_with_users_are_made_in_a_new_etc() {
 }
 
 #[test]
+fn who_may_not_read_passwords_installs_what_needs_no_users() {
+    let scene = Scene::new();
+    scene.write("etc/shadow", "root:*:1::::::\n");
+    fs::set_permissions(scene.at("etc/shadow"), fs::Permissions::from_mode(0)).unwrap();
+    scene.install(&[&pack("plain 1-1").file("a", 0o644, "a").build()]);
+    if fs::metadata(scene.root()).unwrap().uid() != 0 {
+        let error = scene.change(&[&service()], &[]).unwrap_err();
+        assert!(error.to_string().contains("etc/shadow"), "{error}");
+        assert_eq!(scene.packages(), ["plain 1-1"]);
+    }
+}
+
+#[test]
 fn an_edit_by_somebody_else_is_not_lost() {
     let scene = Scene::new();
     scene.write("etc/passwd", "");
