@@ -162,7 +162,7 @@ fn files_with_users_are_made_in_a_new_etc() {
 fn who_may_not_read_passwords_installs_what_needs_no_users() {
     let scene = Scene::new();
     scene.write("etc/shadow", "root:*:1::::::\n");
-    fs::set_permissions(scene.at("etc/shadow"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(scene.at("etc/shadow"), fs::Permissions::from_mode(0o000)).unwrap();
     scene.install(&[&pack("plain 1-1").file("a", 0o644, "a").build()]);
     if fs::metadata(scene.root()).unwrap().uid() != 0 {
         let error = scene.change(&[&service()], &[]).unwrap_err();
