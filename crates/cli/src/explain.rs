@@ -205,7 +205,7 @@ fn tell_log(error: &BuildError, voice: &Voice) {
         Some(folder) => voice.status(format_args!("the build's folder: {}", folder.display())),
         None => voice.status("the build's folder is gone; `--keep` keeps it"),
     }
-    voice.hint("the same command with `--shell` and this recipe alone opens a shell in the same room");
+    voice.hint("`--shell-on-failure` opens a shell in the room as the script left it, `--shell` one before it runs");
 }
 
 fn hint(error: &anyhow::Error) -> Option<String> {
