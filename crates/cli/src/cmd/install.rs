@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use installdb::{Options, Unowned};
+use installdb::{Installed, Options, Unowned};
 use pkgtypes::PackageSpec;
 use trust::Exception;
 
@@ -21,9 +21,9 @@ pub struct Args {
     /// Package files, compressed or not.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// The root to install into.
-    #[arg(long, value_name = "DIR", default_value = "/")]
-    root: PathBuf,
+    /// The root to install into; without it `/`, which has to be named where nothing was installed into it before.
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
     #[command(flatten)]
     manner: Manner,
     /// Accept this one package, with exactly this content, without a signature.
@@ -74,6 +74,20 @@ fn refuse_name(path: &Path) -> Result<(), Failure> {
         .hint(format!("`pkg build {name} --into ROOT` builds it from its recipe and installs it")))
 }
 
+/// This machine's own root. That somebody forgot to say which root he meant must not make it one of ours.
+fn own_root() -> Result<&'static Path, anyhow::Error> {
+    let root = Path::new("/");
+    match Installed::open(root) {
+        Err(installdb::Error::NoDatabase { .. }) => {
+            Err(Failure::new(exit::REFUSED, "no root was named, and nothing was installed into `/` before")
+                .hint("`--root DIR` names one; `--root /` if this machine's own system is meant")
+                .into())
+        }
+        // What else is wrong with it is told in its place.
+        _ => Ok(root),
+    }
+}
+
 /// Installs packages in one transaction.
 ///
 /// # Errors
@@ -94,8 +108,11 @@ pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
         ..Options::default()
     });
     let change = Change { install, remove: Vec::new(), options, exceptions };
-    let root = places::absolute(&args.root)?;
-    change::run(&root, change, args.manner, voice)
-        .with_context(|| format!("cannot install into `{}`", args.root.display()))?;
+    let root = match &args.root {
+        Some(root) => root,
+        None => own_root()?,
+    };
+    change::run(&places::absolute(root)?, change, args.manner, voice)
+        .with_context(|| format!("cannot install into `{}`", root.display()))?;
     Ok(exit::DONE)
 }

@@ -14,6 +14,7 @@ mod interruption;
 mod medium;
 mod model;
 mod preflight;
+mod properties;
 mod scene;
 mod scripts;
 mod transaction;
