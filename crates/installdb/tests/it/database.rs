@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use installdb::{Error, ErrorKind, InstallDb, Installed};
 
+use crate::scene::{Scene, name, pack, path};
+
 fn file(root: &Path) -> PathBuf {
     root.join("var/lib/kista/install.db")
 }
@@ -49,6 +51,24 @@ fn questions_go_on_while_another_changes_the_root() {
     drop(writer);
     drop(reader);
     Installed::open(root.path()).unwrap();
+}
+
+#[test]
+fn answers_are_those_from_before_while_rows_are_being_written() {
+    let scene = Scene::new();
+    scene.install(&[&pack("hello 1-1").file("bin/hello", 0o755, "hej").build()]);
+    let writer = rusqlite::Connection::open(file(scene.root())).unwrap();
+    writer
+        .execute_batch("BEGIN EXCLUSIVE; DELETE FROM paths; DELETE FROM wanted; UPDATE packages SET name = 'x'")
+        .unwrap();
+    let reader = scene.installed();
+    assert_eq!(scene.packages(), ["hello 1-1"]);
+    assert_eq!(reader.owners(&path("bin/hello")).unwrap(), [name("hello")]);
+    assert_eq!(reader.verify(&[]).unwrap(), []);
+    assert_eq!(reader.what_provides("hello").unwrap(), [name("hello")]);
+    assert_eq!(reader.search(&["hello"]).unwrap().len(), 1);
+    assert_eq!(reader.history().unwrap().len(), 1);
+    writer.execute_batch("ROLLBACK").unwrap();
 }
 
 #[test]
