@@ -238,12 +238,6 @@ impl Bench {
             ),
             Case::new("pkg verify", "sh", "true", format!("{pkg} verify --root ours")),
             Case::new("dpkg --verify", "dpkg", "true", "dpkg --root=dpkg --verify > /dev/null || true"),
-            Case::new(
-                "pacman -Qkk",
-                "pacman",
-                "true",
-                "pacman --config pacman.conf --root pacman --dbpath pacman/var/lib/pacman -Qkk > /dev/null 2>&1 || true",
-            ),
         ]
     }
 
