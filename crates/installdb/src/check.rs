@@ -17,7 +17,7 @@ use crate::space::Space;
 use crate::stage::Staged;
 use crate::step::{Step, staged_path};
 use crate::tree::{self, Before, EntryRef, Packages};
-use crate::{Error, Finding, Forgotten, InstallDb, Notice, Operation, Progress, held, kept, stock};
+use crate::{Error, Finding, Forgotten, InstallDb, LinkProblem, Notice, Operation, Progress, held, kept, stock};
 
 /// A transaction for which nothing was found that speaks against it.
 #[derive(Debug)]
@@ -212,10 +212,17 @@ impl<'a> Survey<'a> {
             _ if !self.can_make(entry) => Ok(Some(Fate::Absent)),
             None => self.absent(node).map(Some),
             Some(stat) if is_dir && stat.kind == FileKind::Dir => Ok(Some(self.existing_folder(node, stat))),
+            // What it leads to is the administrator's, with its attributes.
+            Some(stat) if is_dir && stat.kind == FileKind::Symlink && self.is_followed(node) => Ok(Some(Fate::Stays)),
             Some(stat) if is_dir => self.folder_over_file(node, stat),
             Some(stat) if stat.kind == FileKind::Dir => self.file_over_folder(node).map(Some),
             Some(stat) => self.existing_file(node, stat).map(Some),
         }
+    }
+
+    fn is_followed(&self, node: usize) -> bool {
+        let EntryRef { package, entry } = self.work.tree.nodes[node].source;
+        self.work.incoming[package].standing.is_link(entry)
     }
 
     /// Where nothing is, the package's comes, unless it comes back and its administrator's version is there still.
@@ -283,7 +290,10 @@ impl<'a> Survey<'a> {
         }
         let package = self.package(node);
         self.findings.push(match stat.kind {
-            FileKind::Symlink => Finding::SymlinkInTheWay { path, package },
+            FileKind::Symlink => {
+                let problem = self.work.links.refused.get(&path).cloned().unwrap_or(LinkProblem::New);
+                Finding::SymlinkInTheWay { path, package, problem }
+            }
             _ => Finding::NotAFolder { path, package },
         });
         Ok(None)
@@ -463,8 +473,14 @@ impl<'a> Survey<'a> {
 
     fn survey_orphan(&mut self, old: &Entry, stat: &Stat, at: EntryRef) -> Result<Option<Step>> {
         let (was_dir, is_dir) = (matches!(old.kind, EntryKind::Dir { .. }), stat.kind == FileKind::Dir);
+        if self.packages.outgoing[at.package].standing.is_link(at.entry) && stat.kind == FileKind::Symlink {
+            return Ok(None);
+        }
         if was_dir != is_dir && old.kind != EntryKind::Ghost {
             self.notices.push(Notice::LeftAlone { path: old.path.clone() });
+            return Ok(None);
+        }
+        if is_dir && self.work.links.targets.contains(&old.path) {
             return Ok(None);
         }
         if is_dir {

@@ -109,9 +109,10 @@ impl Installed {
 
     /// Of anything that is no file, as of a file that can not be read, nobody knows a content.
     fn config_content(&self, path: &PkgPath) -> Result<Option<Digest>, ()> {
-        match self.root.stat(path) {
+        let path = self.stands(path).map_err(drop)?;
+        match self.root.stat(&path) {
             Ok(None) => Ok(None),
-            Ok(Some(stat)) if stat.kind == FileKind::File => digest_of(&self.root, path).map(Some).map_err(drop),
+            Ok(Some(stat)) if stat.kind == FileKind::File => digest_of(&self.root, &path).map(Some).map_err(drop),
             _ => Err(()),
         }
     }
@@ -121,7 +122,8 @@ impl Installed {
     }
 
     fn is_file(&self, path: &PkgPath) -> bool {
-        self.root.stat(path).is_ok_and(|stat| stat.is_some_and(|stat| stat.kind == FileKind::File))
+        let stat = self.stands(path).and_then(|path| Ok(self.root.stat(&path)?));
+        stat.is_ok_and(|stat| stat.is_some_and(|stat| stat.kind == FileKind::File))
     }
 
     /// Whether a file stands there that no package has.
@@ -158,7 +160,7 @@ impl Installed {
 
     /// A reason not to change names in the folder of a path.
     fn denied(&self, path: &PkgPath) -> Result<Option<Finding>> {
-        let folder = path.parent();
+        let folder = self.stands(path)?.parent();
         match self.root.may_change(folder.as_ref()).map_err(|error| (error.kind.clone(), error)) {
             Ok(()) => Ok(None),
             Err((pkgfs::ErrorKind::Denied, _)) => Ok(Some(Finding::Denied { path: folder })),
@@ -189,16 +191,16 @@ impl InstallDb {
         for Accepted { path, new, saved } in &accepted {
             let places = saved.iter().map(|saved| (path, saved)).chain([(new, path)]);
             for (source, target) in places {
-                sources.push((source, target, steps.len()));
-                steps.push(Step::Place(target.clone()));
+                sources.push((self.stands(source)?, target, steps.len()));
+                steps.push(Step::Place(self.stands(target)?));
             }
-            steps.push(Step::Remove(new.clone()));
+            steps.push(Step::Remove(self.stands(new)?));
         }
         // One more name for each, so that the old ones stay until everything is decided.
         let stage = |db: &InstallDb, txn: i64| {
             sources.iter().try_for_each(|(source, target, step)| {
-                let staged =
-                    staged_path(target, txn, *step).map_err(|_| Error::NoNewVersion { path: (*target).clone() })?;
+                let staged = staged_path(&db.stands(target)?, txn, *step);
+                let staged = staged.map_err(|_| Error::NoNewVersion { path: (*target).clone() })?;
                 Ok(db.root.hard_link(source, &staged)?)
             })
         };
@@ -217,7 +219,7 @@ impl InstallDb {
         let mut findings = Vec::new();
         let mut steps = Vec::new();
         for path in paths {
-            steps.push(Step::Remove(self.new_version(path)?));
+            steps.push(Step::Remove(self.stands(&self.new_version(path)?)?));
             findings.extend(self.denied(path)?);
         }
         if !findings.is_empty() {
@@ -232,12 +234,13 @@ impl InstallDb {
         let mut findings: Vec<Finding> = self.denied(path)?.into_iter().collect();
         let package =
             self.owners(path)?.into_iter().next().ok_or_else(|| Error::NoNewVersion { path: path.clone() })?;
-        let stat = self.root.stat(path)?;
+        let stat = self.root.stat(&self.stands(path)?)?;
         let is_folder = stat.as_ref().is_some_and(|stat| stat.kind == FileKind::Dir);
         let is_same =
             self.config_content(path).is_ok_and(|found| found.is_some() && self.config_content(&new) == Ok(found));
         let saved = if stat.is_none() || is_same { None } else { self.beside(path, ".save") };
-        let is_free = |saved: &PkgPath| matches!(self.root.stat(saved), Ok(None)) || self.is_ours(saved);
+        let is_absent = |path: &PkgPath| self.stands(path).is_ok_and(|path| matches!(self.root.stat(&path), Ok(None)));
+        let is_free = |saved: &PkgPath| is_absent(saved) || self.is_ours(saved);
         if let Some(taken) = saved.iter().find(|saved| !is_free(saved)).or(Some(path).filter(|_| is_folder)) {
             findings.push(Finding::Unowned { path: taken.clone(), package });
         }

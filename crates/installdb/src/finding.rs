@@ -31,12 +31,25 @@ pub enum Finding {
         /// The package that needs the folder.
         package: PackageName,
     },
-    /// A folder is needed where a symbolic link stands, and none is followed.
+    /// A folder is needed where a symbolic link stands that is not followed.
     SymlinkInTheWay {
         /// The path.
         path: PkgPath,
         /// The package that needs the folder.
         package: PackageName,
+        /// Why it is not.
+        problem: LinkProblem,
+    },
+    /// Two paths are one place, because a symbolic link is followed on the way to one of them.
+    SamePlace {
+        /// The one path.
+        path: PkgPath,
+        /// The package that has it.
+        package: PackageName,
+        /// The other path.
+        other_path: PkgPath,
+        /// The package that has that.
+        other: PackageName,
     },
     /// A folder stands where a package puts something else, and it does not become empty.
     FolderInTheWay {
@@ -190,6 +203,53 @@ pub enum Finding {
     },
 }
 
+/// Why a symbolic link in the place of a folder is not followed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LinkProblem {
+    /// It came with a package, so it is not the administrator's.
+    Brought {
+        /// The package.
+        package: PackageName,
+    },
+    /// It belongs neither to root nor to the calling user.
+    Stranger {
+        /// Whose it is.
+        uid: u32,
+    },
+    /// It leads out of the root.
+    Outside,
+    /// It leads to nothing.
+    Dangling,
+    /// It leads to something that is no folder.
+    NotAFolder,
+    /// It leads in a circle, or to the root's top.
+    Loop,
+    /// It leads to the folder that is ours alone.
+    Ours,
+    /// It came when it was looked for links already.
+    New,
+}
+
+impl fmt::Display for LinkProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Brought { package } => write!(f, "it came with `{package}`, and packages' links are not followed"),
+            Self::Stranger { uid } => {
+                write!(f, "it belongs to user {uid}, and only links of root and your own are followed (`chown -h`)")
+            }
+            Self::Outside => {
+                f.write_str("it leads out of the root: let it lead to a folder inside, or mount that there")
+            }
+            Self::Dangling => f.write_str("it leads to nothing in the root: make the folder that it leads to"),
+            Self::NotAFolder => f.write_str("it leads to something that is no folder"),
+            Self::Loop => f.write_str("it leads in a circle: put a folder in its place"),
+            Self::Ours => f.write_str("it leads to the package manager's own folder: put a folder in its place"),
+            Self::New => f.write_str("it is new: try again"),
+        }
+    }
+}
+
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -202,9 +262,14 @@ impl fmt::Display for Finding {
             Self::NotAFolder { path, package } => {
                 write!(f, "`{package}` needs a folder at /{path}, where something else stands")
             }
-            Self::SymlinkInTheWay { path, package } => {
-                write!(f, "`{package}` needs a folder at /{path}, where a symbolic link stands; links are not followed")
-            }
+            Self::SymlinkInTheWay { path, package, problem } => write!(
+                f,
+                "`{package}` needs a folder at /{path}, where a symbolic link stands that is not followed: {problem}"
+            ),
+            Self::SamePlace { path, package, other_path, other } => write!(
+                f,
+                "/{path} of `{package}` and /{other_path} of `{other}` are one place, because a symbolic link leads from one to the other"
+            ),
             Self::FolderInTheWay { path, package, kept } => {
                 write!(f, "/{path} of `{package}` is a folder with /{kept} in it, which stays")
             }

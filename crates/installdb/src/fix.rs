@@ -13,10 +13,12 @@ use self::stage::Stage;
 use crate::amend::{Author, amend};
 use crate::error::Result;
 use crate::layout::{Layout, Staging, What};
+use crate::links::Links;
 use crate::regenerate::content;
 use crate::request::Source;
 use crate::rights::Rights;
 use crate::space::Space;
+use crate::standing::Standing;
 use crate::step::Step;
 use crate::tree::EntryRef;
 use crate::{Aspect, Difference, Done, Error, Finding, InstallDb, Progress, Unset, VerifyOptions, held};
@@ -72,11 +74,29 @@ impl fmt::Display for Obstacle {
 pub struct Fix<'db, 'p> {
     db: &'db mut InstallDb,
     rights: Rights,
-    records: Vec<PackageRecord>,
+    records: Vec<Known>,
     /// Sorted by path, each path once.
     damages: Vec<Damage>,
     origins: HashMap<Digest, Origin>,
     offered: Vec<Reader<Source<'p>>>,
+}
+
+/// A package of which something differs.
+#[derive(Debug)]
+struct Known {
+    record: PackageRecord,
+    standing: Standing,
+}
+
+impl Known {
+    /// The entry as it stands in the root.
+    fn entry(&self, entry: usize) -> &Entry {
+        &self.standing.entries(&self.record)[entry]
+    }
+
+    fn name(&self) -> &PackageName {
+        &self.record.meta().name
+    }
 }
 
 /// A path that differs.
@@ -121,14 +141,15 @@ impl<'p> Fix<'_, 'p> {
         let mut damages = BTreeMap::new();
         for difference in differences {
             let package = self.load(&difference.package)?;
-            let entries = self.records[package].manifest().entries();
+            let entries = self.records[package].record.manifest().entries();
             let Ok(entry) = entries.binary_search_by(|entry| entry.path.cmp(&difference.path)) else { continue };
-            if difference.expected && !(config && entries[entry].uses.contains(&Use::Config)) {
+            let known = self.records[package].entry(entry);
+            if difference.expected && !(config && known.uses.contains(&Use::Config)) {
                 continue;
             }
             let at = EntryRef { package, entry };
-            let obstacle = self.obstacle(&entries[entry], &difference.aspects)?;
-            damages.entry(difference.path).or_insert(Damage { at, aspects: difference.aspects, obstacle });
+            let obstacle = self.obstacle(known, &difference.aspects)?;
+            damages.entry(known.path.clone()).or_insert(Damage { at, aspects: difference.aspects, obstacle });
         }
         self.add_links(&mut damages);
         self.damages = damages.into_values().collect();
@@ -143,7 +164,8 @@ impl<'p> Fix<'_, 'p> {
             if content(file).is_none() || !is_made_anew(file, &damage.aspects) {
                 continue;
             }
-            let entries = self.records[damage.at.package].manifest().entries().iter().enumerate();
+            let Known { record, standing } = &self.records[damage.at.package];
+            let entries = standing.entries(record).iter().enumerate();
             let names = entries
                 .filter(|(_, entry)| matches!(&entry.kind, EntryKind::Hardlink { target } if *target == file.path));
             links.extend(names.map(|(entry, known)| {
@@ -159,14 +181,16 @@ impl<'p> Fix<'_, 'p> {
     /// The package's position in `records`.
     fn load(&mut self, name: &PackageName) -> Result<usize> {
         // They come in the order of the differences, which is that of the packages.
-        if self.records.last().is_none_or(|last| last.meta().name != *name) {
-            self.records.push(self.db.record(name)?);
+        if self.records.last().is_none_or(|last| last.name() != name) {
+            let record = self.db.record(name)?;
+            let standing = Links::new(self.db).standing(&record)?;
+            self.records.push(Known { record, standing });
         }
         Ok(self.records.len() - 1)
     }
 
     fn entry(&self, at: EntryRef) -> &Entry {
-        &self.records[at.package].manifest().entries()[at.entry]
+        self.records[at.package].entry(at.entry)
     }
 
     /// What is in the way of this entry, contents and folders aside.
@@ -204,9 +228,9 @@ impl<'p> Fix<'_, 'p> {
     /// The packages of which contents are needed that are nowhere in the root: a file of one of these is worth offering.
     pub fn lacking(&self) -> Vec<(PackageName, PackageId)> {
         let needed = self.needed();
-        let lacks = |record: &&PackageRecord| record.blobs().any(|blob| needed.contains(&blob.digest));
+        let lacks = |known: &&Known| known.record.blobs().any(|blob| needed.contains(&blob.digest));
         let lacking = self.records.iter().filter(lacks);
-        lacking.map(|record| (record.meta().name.clone(), record.id())).collect()
+        lacking.map(|known| (known.name().clone(), known.record.id())).collect()
     }
 
     /// Takes contents from a package file, too: those that are needed, whichever package it is. They are held against what
@@ -225,8 +249,9 @@ impl<'p> Fix<'_, 'p> {
     /// What is done about each path, sorted by path.
     pub fn repairs(&self) -> Vec<Repair> {
         let repair = |(damage, obstacle): (&Damage, _)| {
-            let path = self.entry(damage.at).path.clone();
-            let package = self.records[damage.at.package].meta().name.clone();
+            let known = &self.records[damage.at.package];
+            let path = known.record.manifest().entries()[damage.at.entry].path.clone();
+            let package = known.name().clone();
             Repair { path, package, aspects: damage.aspects.clone(), obstacle }
         };
         self.damages.iter().zip(self.judge()).map(repair).collect()

@@ -60,6 +60,9 @@
 //!
 //! The syncs are as many for a thousand files as for one.
 //!
+//! Symbolic links that the administrator put in the place of packages' folders are followed when the change is planned, and
+//! never after: staging, the journal and recovery know real paths only.
+//!
 //! # Scripts
 //!
 //! A script runs in a clean room with the root as `/`, from memory, for at most ten minutes. It is called with the
@@ -128,6 +131,7 @@ mod interpreter;
 mod journal;
 mod kept;
 mod layout;
+mod links;
 mod operation;
 mod order;
 mod outgoing;
@@ -152,6 +156,7 @@ mod schema;
 mod script;
 mod space;
 mod stage;
+mod standing;
 mod step;
 mod stock;
 mod sysusers;
@@ -169,7 +174,7 @@ pub use commit::{Committed, Done};
 pub use config::{ConfigFile, ConfigState, NewVersion};
 pub use database::InstallDb;
 pub use error::{Error, ErrorKind, Result};
-pub use finding::{Finding, Unmet};
+pub use finding::{Finding, LinkProblem, Unmet};
 pub use fix::{Fix, Obstacle, Repair};
 pub use history::{PastPackage, Transaction, Wish};
 pub use installed::Installed;

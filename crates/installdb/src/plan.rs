@@ -4,11 +4,12 @@ use pkgtypes::{Arch, Glob, PackageName};
 
 use crate::check::Checked;
 use crate::error::{DbResult as _, Result};
+use crate::links::Links;
 use crate::outgoing::Outgoing;
 use crate::relations::After;
 use crate::request::{Arriving, Content, Incoming, Options, Request};
 use crate::tree::{self, Packages, Tree};
-use crate::{Error, Finding, InstallDb, Operation, PackageVersion, Retention, Unmet, User, Wish, order};
+use crate::{Error, Finding, InstallDb, Operation, PackageVersion, Retention, Unmet, User, Wish, links, order};
 
 /// What all states of a transaction carry along.
 #[derive(Debug)]
@@ -23,6 +24,7 @@ pub(crate) struct Work<'p> {
     pub(crate) forget: bool,
     pub(crate) operations: Vec<Operation>,
     pub(crate) tree: Tree,
+    pub(crate) links: links::Found,
     pub(crate) time: pkgtypes::Timestamp,
     pub(crate) argv: Vec<Vec<u8>>,
     pub(crate) user: Option<User>,
@@ -54,7 +56,7 @@ impl Work<'_> {
     }
 }
 
-/// A transaction of which it is known what it would do. The disk was not looked at yet.
+/// A transaction of which it is known what it would do. On the disk nothing but symbolic links was looked at yet.
 #[derive(Debug)]
 #[must_use = "a plan does nothing until it is checked, staged and committed"]
 pub struct Plan<'db, 'p> {
@@ -82,7 +84,15 @@ impl InstallDb {
             let known = Outgoing::load(self, name)?;
             outgoing.push(known.ok_or_else(|| Error::NotInstalled { name: name.clone() })?);
         }
-        let (incoming, contents): (Vec<_>, Vec<_>) = install.into_iter().map(Incoming::into_parts).unzip();
+        let (mut incoming, contents): (Vec<_>, Vec<_>) = install.into_iter().map(Incoming::into_parts).unzip();
+        let mut links = Links::new(self);
+        for Arriving { record, standing, .. } in &mut incoming {
+            *standing = links.standing(record)?;
+        }
+        for Outgoing { record, standing, .. } in &mut outgoing {
+            *standing = links.standing(record)?;
+        }
+        let links = links.into_found();
         let mut findings = Vec::new();
         let tree = tree::plan(self, Packages { incoming: &incoming, outgoing: &outgoing }, &mut findings)?;
         let unmet = match options.ignore_relations {
@@ -100,6 +110,7 @@ impl InstallDb {
             forget,
             operations,
             tree,
+            links,
             time,
             argv,
             user,

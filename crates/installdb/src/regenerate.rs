@@ -11,6 +11,7 @@ use trust::SigArchive;
 
 use crate::check::digest_file;
 use crate::error::{DbResult as _, Result};
+use crate::links::Links;
 use crate::{Aspect, Error, Installed, Progress, VerifyOptions, kept};
 
 impl Installed {
@@ -76,7 +77,9 @@ impl Installed {
         let broken: HashSet<&PkgPath> = broken.map(|difference| &difference.path).collect();
         let contents = || record.manifest().entries().iter().filter_map(|entry| Some((content(entry)?, &entry.path)));
         let whole = contents().filter(|(_, path)| !broken.contains(path));
-        let mut files: HashMap<Digest, PkgPath> = whole.map(|(digest, path)| (digest, path.clone())).collect();
+        let mut links = Links::new(self);
+        let whole = whole.map(|(digest, path)| Ok((digest, links.path(path)?)));
+        let mut files: HashMap<Digest, PkgPath> = whole.collect::<Result<_>>()?;
         let scripts: HashSet<Digest> = record.meta().scripts.iter().map(|(_, digest)| digest).collect();
         let is_missing = |digest: &Digest| !files.contains_key(digest) && !scripts.contains(digest);
         let missing: HashSet<Digest> = contents().map(|(digest, _)| digest).filter(is_missing).collect();
@@ -109,12 +112,14 @@ impl Installed {
                 found.insert(*digest, path);
             }
         }
+        let mut links = Links::new(self);
         for row in self.rows()? {
             let record = self.record_of(row)?;
-            for entry in record.manifest().entries() {
+            let standing = links.standing(&record)?;
+            for (index, entry) in standing.entries(&record).iter().enumerate() {
                 // A further name of a file may have kept what the first one lost.
                 let content = match &entry.kind {
-                    EntryKind::Hardlink { target } => record.manifest().find(target).and_then(content),
+                    EntryKind::Hardlink { .. } => content_of_link(&record, index),
                     _ => content(entry),
                 };
                 let Some(digest) = content.filter(|digest| digests.contains(digest)) else { continue };
@@ -143,6 +148,14 @@ impl Installed {
 
     fn unread(&self, path: &PkgPath, error: io::Error) -> Error {
         pkgfs::Error::new("read the file", self.root.path().join(path), error).into()
+    }
+}
+
+/// The content of the file that an entry is a further name of.
+fn content_of_link(record: &PackageRecord, entry: usize) -> Option<Digest> {
+    match &record.manifest().entries()[entry].kind {
+        EntryKind::Hardlink { target } => record.manifest().find(target).and_then(content),
+        _ => None,
     }
 }
 

@@ -7,6 +7,7 @@ use pkgtypes::{PackageName, Timestamp};
 use trust::{Acceptance, Verified};
 
 use crate::error::Result;
+use crate::standing::Standing;
 use crate::stock::Stock;
 use crate::{Error, Retention, Wish};
 
@@ -79,6 +80,13 @@ pub(crate) struct Arriving {
     pub(crate) wanted: bool,
     /// Whether it comes back to where it was before.
     pub(crate) returns: bool,
+    pub(crate) standing: Standing,
+}
+
+impl Arriving {
+    fn new(record: Accepted, returns: bool) -> Self {
+        Self { record, wanted: false, returns, standing: Standing::default() }
+    }
 }
 
 /// A package record that was accepted: now, or when the package was installed before.
@@ -123,18 +131,18 @@ impl<'p> Incoming<'p> {
         if reader.package().id() != record.id() {
             return Err(Error::OtherPackage { package: record.meta().name.clone() });
         }
-        let arriving = Arriving { record: record.into(), wanted: false, returns: false };
+        let arriving = Arriving::new(record.into(), false);
         Ok(Self { arriving, content: Content::Package(Box::new(reader)) })
     }
 
     /// A package that was installed before, from what is left of it.
     pub(crate) fn returning(record: Accepted, stock: Stock) -> Self {
-        Self { arriving: Arriving { record, wanted: false, returns: true }, content: Content::Stock(stock) }
+        Self { arriving: Arriving::new(record, true), content: Content::Stock(stock) }
     }
 
     /// A package that was installed before, from the package itself.
     pub(crate) fn returning_from(record: Accepted, reader: Reader<Source<'p>>) -> Self {
-        let arriving = Arriving { record, wanted: false, returns: true };
+        let arriving = Arriving::new(record, true);
         Self { arriving, content: Content::Package(Box::new(reader)) }
     }
 

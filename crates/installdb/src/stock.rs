@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io;
 
-use pkgformat::{EntryKind, PackageRecord};
+use pkgformat::{Entry, EntryKind};
 use pkgfs::Root;
 use pkgtypes::{Digest, PackageName, PkgPath};
 
@@ -54,7 +54,8 @@ pub(crate) fn locate(db: &Installed, work: &mut Work<'_>, layout: &Layout, findi
         let mut places = HashMap::new();
         for (digest, (size, _)) in &missing {
             let known = kept::find(db, *digest)?.into_iter();
-            let going = going.get_or_insert_with(|| files(work.outgoing.iter().map(|outgoing| &outgoing.record)));
+            let going = going
+                .get_or_insert_with(|| files(work.outgoing.iter().flat_map(|old| old.standing.entries(&old.record))));
             let known = known.chain(going.get(digest).into_iter().flatten().cloned());
             places.extend(first_good(&db.root, *digest, *size, known).map(|place| (*digest, place)));
         }
@@ -92,9 +93,9 @@ fn needed(work: &Work<'_>, layout: &Layout, package: usize) -> Needed {
     needed
 }
 
-fn files<'a>(records: impl Iterator<Item = &'a PackageRecord>) -> HashMap<Digest, Vec<PkgPath>> {
+fn files<'a>(entries: impl Iterator<Item = &'a Entry>) -> HashMap<Digest, Vec<PkgPath>> {
     let mut files: HashMap<Digest, Vec<PkgPath>> = HashMap::new();
-    for entry in records.flat_map(|record| record.manifest().entries()) {
+    for entry in entries {
         if let EntryKind::File { digest, .. } = entry.kind {
             files.entry(digest).or_default().push(entry.path.clone());
         }

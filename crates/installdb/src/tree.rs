@@ -64,12 +64,26 @@ impl<'a> Packages<'a> {
         &self.incoming[at.package].record
     }
 
+    /// The entry as it stands in the root.
     pub(crate) fn new_entry(&self, at: EntryRef) -> &'a Entry {
-        &self.new_record(at).manifest().entries()[at.entry]
+        let Arriving { record, standing, .. } = &self.incoming[at.package];
+        &standing.entries(record)[at.entry]
     }
 
+    /// The entry as it stands in the root.
     pub(crate) fn old_entry(&self, at: EntryRef) -> &'a Entry {
-        &self.outgoing[at.package].record.manifest().entries()[at.entry]
+        let Outgoing { record, standing, .. } = &self.outgoing[at.package];
+        &standing.entries(record)[at.entry]
+    }
+
+    /// The path as its package names it.
+    pub(crate) fn new_named(&self, at: EntryRef) -> &'a PkgPath {
+        &self.new_record(at).manifest().entries()[at.entry].path
+    }
+
+    /// The path as its package names it.
+    pub(crate) fn old_named(&self, at: EntryRef) -> &'a PkgPath {
+        &self.outgoing[at.package].record.manifest().entries()[at.entry].path
     }
 
     /// The node's entry.
@@ -92,10 +106,10 @@ impl<'a> Packages<'a> {
 
 /// Brings all paths together. Clashes between packages go to `findings`.
 pub(crate) fn plan(db: &Installed, packages: Packages<'_>, findings: &mut Vec<Finding>) -> Result<Tree> {
-    let new = merged(packages.incoming.iter().map(|incoming| &*incoming.record));
+    let new = merged(packages.incoming.iter().map(|incoming| incoming.standing.entries(&incoming.record)));
     refuse_reserved(packages, &new, findings);
     let mut nodes = share(packages, new, findings);
-    let old = merged(packages.outgoing.iter().map(|outgoing| &outgoing.record));
+    let old = merged(packages.outgoing.iter().map(|outgoing| outgoing.standing.entries(&outgoing.record)));
     let mut orphans = join(packages, &mut nodes, &old);
     let mut owners = Owners::new(db, packages.outgoing)?;
     owners.look_up_nodes(packages, &mut nodes, findings)?;
@@ -103,10 +117,10 @@ pub(crate) fn plan(db: &Installed, packages: Packages<'_>, findings: &mut Vec<Fi
     Ok(Tree { nodes, orphans })
 }
 
-fn merged<'a>(records: impl Iterator<Item = &'a PackageRecord>) -> Vec<EntryRef> {
+fn merged<'a>(packages: impl Iterator<Item = &'a [Entry]>) -> Vec<EntryRef> {
     let mut sorted: Vec<(&PkgPath, EntryRef)> = Vec::new();
-    for (package, record) in records.enumerate() {
-        let entries = record.manifest().entries().iter().enumerate();
+    for (package, entries) in packages.enumerate() {
+        let entries = entries.iter().enumerate();
         sorted.extend(entries.map(|(entry, known)| (&known.path, EntryRef { package, entry })));
     }
     // Each manifest is sorted already, which this sort makes use of; it keeps the packages' order for equal paths.
@@ -130,7 +144,9 @@ fn share(packages: Packages<'_>, new: Vec<EntryRef>, findings: &mut Vec<Finding>
     for at in new {
         match nodes.last_mut() {
             Some(last) if packages.new_path(last.source) == packages.new_path(at) => {
-                if let Some(difference) = difference(packages.new_entry(last.source), packages.new_entry(at)) {
+                if packages.new_named(last.source) != packages.new_named(at) {
+                    findings.extend(same_place(packages, last.source, at));
+                } else if let Some(difference) = difference(packages.new_entry(last.source), packages.new_entry(at)) {
                     let (path, first) = (packages.new_path(at).clone(), packages.new_name(last.source).clone());
                     findings.push(Finding::Conflict { path, first, second: packages.new_name(at).clone(), difference });
                 }
@@ -140,6 +156,17 @@ fn share(packages: Packages<'_>, new: Vec<EntryRef>, findings: &mut Vec<Finding>
         }
     }
     nodes
+}
+
+/// Only folders may be one place under two names: what has one of them would not know of the other.
+fn same_place(packages: Packages<'_>, first: EntryRef, second: EntryRef) -> Option<Finding> {
+    let is_folder = |at| matches!(packages.new_entry(at).kind, EntryKind::Dir { .. });
+    (!is_folder(first) || !is_folder(second)).then(|| Finding::SamePlace {
+        path: packages.new_named(first).clone(),
+        package: packages.new_name(first).clone(),
+        other_path: packages.new_named(second).clone(),
+        other: packages.new_name(second).clone(),
+    })
 }
 
 /// In what two packages' entries of one path differ; `None` when both may own it.
@@ -219,6 +246,22 @@ impl<'a> Owners<'a> {
         self.db.owner_except(path, &self.leaving)
     }
 
+    /// The same for a path with more than one name, and the name under which it is owned.
+    fn staying_under<'n>(
+        &self,
+        names: impl Iterator<Item = &'n PkgPath>,
+    ) -> Result<Option<(&'n PkgPath, (i64, usize))>> {
+        let mut last = None;
+        for name in names {
+            if last.replace(name) != Some(name)
+                && let Some(owner) = self.staying(name)?
+            {
+                return Ok(Some((name, owner)));
+            }
+        }
+        Ok(None)
+    }
+
     fn record(&mut self, row: i64) -> Result<&PackageRecord> {
         if !self.records.contains_key(&row) {
             self.records.insert(row, self.db.record_of(row)?);
@@ -234,7 +277,8 @@ impl<'a> Owners<'a> {
             if alone.is_some_and(|folder| entry.path.is_within(folder)) {
                 continue;
             }
-            let Some((row, index)) = self.staying(&entry.path)? else {
+            let named = std::iter::once(&node.source).chain(&node.sharers).map(|at| packages.new_named(*at));
+            let Some((path, (row, index))) = self.staying_under(named.chain([&entry.path]))? else {
                 alone = matches!(entry.kind, EntryKind::Dir { .. }).then_some(&entry.path);
                 continue;
             };
@@ -243,10 +287,15 @@ impl<'a> Owners<'a> {
             let Some(other) = record.manifest().entries().get(index) else {
                 return Err(crate::Error::damaged(&self.db.conn, format!("/{} has no entry", entry.path)));
             };
-            if let Some(difference) = difference(other, entry) {
-                let (path, first) = (entry.path.clone(), record.meta().name.clone());
-                let second = packages.new_name(node.source).clone();
-                findings.push(Finding::Conflict { path, first, second, difference });
+            let (first, second) = (record.meta().name.clone(), packages.new_name(node.source).clone());
+            let named = packages.new_named(node.source);
+            let are_folders = matches!((&other.kind, &entry.kind), (EntryKind::Dir { .. }, EntryKind::Dir { .. }));
+            if path != named {
+                let (other_path, path) = (named.clone(), path.clone());
+                let found = Finding::SamePlace { path, package: first, other_path, other: second };
+                findings.extend((!are_folders).then_some(found));
+            } else if let Some(difference) = difference(other, entry) {
+                findings.push(Finding::Conflict { path: path.clone(), first, second, difference });
             }
         }
         Ok(())
@@ -259,7 +308,7 @@ impl<'a> Owners<'a> {
         for &at in &*orphans {
             let entry = packages.old_entry(at);
             let is_alone = alone.is_some_and(|folder| entry.path.is_within(folder));
-            if !is_alone && self.staying(&entry.path)?.is_some() {
+            if !is_alone && self.staying_under([packages.old_named(at), &entry.path].into_iter())?.is_some() {
                 continue;
             }
             if !is_alone && matches!(entry.kind, EntryKind::Dir { .. }) {

@@ -34,8 +34,8 @@ struct Fired {
 pub(crate) fn touched<'a>(work: &'a Work<'_>, layout: &Layout) -> Vec<&'a PkgPath> {
     let packages = work.packages();
     let staged = work.tree.nodes.iter().zip(&layout.fates).filter(|(_, fate)| matches!(fate, Fate::Staged(_)));
-    let mut paths: Vec<&PkgPath> = staged.map(|(node, _)| &packages.entry(node).path).collect();
-    paths.extend(work.tree.orphans.iter().map(|at| &packages.old_entry(*at).path));
+    let mut paths: Vec<&PkgPath> = staged.map(|(node, _)| packages.new_named(node.source)).collect();
+    paths.extend(work.tree.orphans.iter().map(|at| packages.old_named(*at)));
     paths.sort();
     paths
 }

@@ -10,6 +10,7 @@ use pkgtypes::{Digest, Hasher, PackageName, PkgPath};
 use self::shares::{Share, Shares, Subject};
 use self::stored::Stored;
 use crate::error::Result;
+use crate::links::Links;
 use crate::rights::Rights;
 use crate::{Error, Event, Installed, Progress, Unset};
 
@@ -135,13 +136,15 @@ impl Installed {
     ) -> Result<Vec<Difference>> {
         let mut worker = Worker::new(verifier);
         let mut rows = rows.into_iter();
+        let mut links = Links::new(self);
         loop {
             while shares.is_low()
                 && let Some(row) = rows.next()
             {
                 let record = self.record_of(row)?;
                 let unset = stored.take(self, row, &record)?;
-                shares.add(Subject { record, unset });
+                let standing = links.standing(&record)?;
+                shares.add(Subject { record, standing, unset });
             }
             let Some(share) = shares.take_now() else { return Ok(worker.differences) };
             worker.verify(&share);
@@ -190,11 +193,11 @@ impl<'a> Worker<'a> {
     }
 
     fn verify(&mut self, share: &Share) {
-        let Subject { record, unset } = &*share.package;
+        let Subject { record, standing, unset } = &*share.package;
         for index in share.entries.clone() {
-            let entry = &record.manifest().entries()[index];
+            let entry = &standing.entries(record)[index];
             let unset = unset.get(&index).copied().unwrap_or_default();
-            if entry.kind == EntryKind::Ghost || unset.contains(Unset::DEVICE) {
+            if entry.kind == EntryKind::Ghost || unset.contains(Unset::DEVICE) || standing.is_link(index) {
                 continue;
             }
             let found = match self.folders.at(&entry.path) {
@@ -203,7 +206,8 @@ impl<'a> Worker<'a> {
             };
             let aspects = found.unwrap_or_else(|error| vec![unreachable_aspect(&error)]);
             if !aspects.is_empty() {
-                let (path, package) = (entry.path.clone(), record.meta().name.clone());
+                let path = record.manifest().entries()[index].path.clone();
+                let package = record.meta().name.clone();
                 let expected = is_expected(entry, &aspects);
                 self.differences.push(Difference { path, package, aspects, expected });
             }

@@ -195,9 +195,8 @@ fn unknown(path: &PkgPath) -> anyhow::Error {
 
 /// What a new version would change, or what was changed.
 fn pair(db: &Installed, config: &ConfigFile, diff: &Diff) -> anyhow::Result<Pair> {
-    let on_disk = |path: &PkgPath| -> anyhow::Result<(String, Vec<u8>)> {
-        Ok((format!("/{path}"), read(db.root().open_file(path)?)?))
-    };
+    let on_disk =
+        |path: &PkgPath| -> anyhow::Result<(String, Vec<u8>)> { Ok((format!("/{path}"), read(db.open_file(path)?)?)) };
     let path = config.path.clone();
     if config.state == ConfigState::Missing {
         return Err(Failure::new(exit::UNKNOWN, format!("/{path} is not there")).into());

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read};
 
-use pkgformat::{Entry, EntryKind, PackageRecord, Reader};
+use pkgformat::{Entry, EntryKind, Reader};
 use pkgfs::{Batch, Root};
 use pkgtypes::{Digest, Hasher, PkgPath};
 
-use super::{Origin, Piece};
+use super::{Known, Origin, Piece};
 use crate::error::Result;
 use crate::fill::{PRIVATE, give, initial, make_node};
 use crate::layout::Layout;
@@ -25,7 +25,7 @@ const PIECE: usize = 256 << 10;
 pub(super) struct Stage<'a> {
     pub(super) root: &'a Root,
     pub(super) rights: &'a Rights,
-    pub(super) records: &'a [PackageRecord],
+    pub(super) records: &'a [Known],
     pub(super) layout: &'a Layout,
     pub(super) txn: i64,
     pub(super) origins: &'a HashMap<Digest, Origin>,
@@ -50,11 +50,12 @@ impl<'a> Stage<'a> {
         self.make_files(&mut staged, offered, progress)?;
         self.make_hard_links(pieces, &staged)?;
         self.finish_folders(&mut staged)?;
-        Ok(staged.into_iter().map(|staged| (staged.entry.path.clone(), staged.unset)).collect())
+        let named = |at: EntryRef| self.records[at.package].record.manifest().entries()[at.entry].path.clone();
+        Ok(pieces.iter().zip(staged).map(|(piece, staged)| (named(piece.at), staged.unset)).collect())
     }
 
     fn entry(&self, at: EntryRef) -> &'a Entry {
-        &self.records[at.package].manifest().entries()[at.entry]
+        self.records[at.package].entry(at.entry)
     }
 
     fn staged(&self, piece: &Piece) -> Staged<'a> {

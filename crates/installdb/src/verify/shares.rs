@@ -8,6 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use pkgformat::{EntryKind, PackageRecord};
 
 use crate::Unset;
+use crate::standing::Standing;
 
 /// Entries, or bytes, after which a share is large enough.
 const ENTRIES: usize = 128;
@@ -22,6 +23,7 @@ const ENOUGH: usize = 1 << 16;
 #[derive(Debug)]
 pub(crate) struct Subject {
     pub(crate) record: PackageRecord,
+    pub(crate) standing: Standing,
     pub(crate) unset: HashMap<usize, Unset>,
 }
 

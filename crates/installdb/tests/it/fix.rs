@@ -174,7 +174,7 @@ fn what_would_be_lost_stays() {
     fs::remove_file(scene.at("lib/a")).unwrap();
     scene.write("lib/a/mine", "mine");
     fs::rename(scene.at("share/hello"), scene.at("moved")).unwrap();
-    symlink("../moved", scene.at("share/hello")).unwrap();
+    symlink("../nowhere", scene.at("share/hello")).unwrap();
     let before = scene.tree();
     let told = fix(&scene, false, &[&hello]);
     assert_eq!(told, ["lib/a [Type] InTheWay", "share/hello [Type] InTheWay", "share/hello/b [Type] NoFolder"]);

@@ -41,6 +41,12 @@ fn after() -> [Packed; 2] {
 
 fn arranged() -> Scene {
     let scene = Scene::new();
+    // Two of its folders the administrator has on other disks.
+    for (link, target) in [("opt", "mnt/opt"), ("usr/share/tool", "../../mnt/tool")] {
+        fs::create_dir_all(scene.at("usr/share")).unwrap();
+        fs::create_dir_all(scene.at("mnt").join(Path::new(target).file_name().unwrap())).unwrap();
+        std::os::unix::fs::symlink(target, scene.at(link)).unwrap();
+    }
     scene.install(&before().iter().collect::<Vec<_>>());
     scene.write("etc/gone.conf", "edited");
     scene.write("etc/tool.conf", "edited");

@@ -11,6 +11,7 @@ mod fix;
 mod full_disk;
 mod history;
 mod interruption;
+mod links;
 mod medium;
 mod model;
 mod preflight;

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
 
 use crate::scene::{NOW, Packed, Scene, name, pack, path, run};
-use installdb::{Error, ErrorKind, Finding, InstallDb, Notice, OperationKind, Outcome, Unmet, Unowned};
+use installdb::{Error, ErrorKind, Finding, InstallDb, LinkProblem, Notice, OperationKind, Outcome, Unmet, Unowned};
 use pkgformat::{EntryKind, Xattr};
 use pkgtypes::{Digest, Mode};
 
@@ -144,11 +144,12 @@ fn what_is_identical_already_is_taken_over() {
 }
 
 #[test]
-fn a_link_where_a_folder_must_be_is_not_followed() {
+fn a_link_out_of_the_root_where_a_folder_must_be_is_not_followed() {
     let (scene, elsewhere) = (Scene::new(), Scene::new());
     symlink(elsewhere.root(), scene.at("usr")).unwrap();
     let refused = findings(&scene, &[&hello("1-1", "one")], &[]);
-    assert_eq!(refused, [Finding::SymlinkInTheWay { path: path("usr"), package: name("hello") }]);
+    let problem = LinkProblem::Dangling;
+    assert_eq!(refused, [Finding::SymlinkInTheWay { path: path("usr"), package: name("hello"), problem }]);
     fs::remove_file(scene.at("usr")).unwrap();
     scene.write("usr", "a file");
     let refused = findings(&scene, &[&hello("1-1", "one")], &[]);

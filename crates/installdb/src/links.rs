@@ -1,0 +1,305 @@
+//! Symbolic links that the administrator put in the place of packages' folders.
+//!
+//! They are followed before anything else is done, and only then. What is below such a link is taken to be below the folder
+//! that it leads to, and from then on all paths are real ones: nothing that is staged, placed, removed or recovered goes
+//! through a link, whatever becomes of the links meanwhile.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fs::File;
+
+use pkgformat::{EntryKind, PackageRecord};
+use pkgfs::{Batch, ErrorKind as DiskError, FileKind, Stat};
+use pkgtypes::{PackageName, PkgPath};
+use rustix::io::Errno;
+
+use crate::error::{DbResult as _, Result};
+use crate::rows::path_column;
+use crate::standing::Standing;
+use crate::{Installed, LinkProblem, place};
+
+/// As many links as the kernel follows for one path.
+const MOST_LINKS: usize = 40;
+
+/// What is known of the root's links.
+pub(crate) struct Links<'a> {
+    db: &'a Installed,
+    folders: Batch<'a>,
+    known: HashMap<PkgPath, Folder>,
+    found: Found,
+}
+
+/// The links that stand in the places of packages' folders.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    /// Folders to which those lead that are followed.
+    pub(crate) targets: HashSet<PkgPath>,
+    /// Those that are not followed.
+    pub(crate) refused: BTreeMap<PkgPath, LinkProblem>,
+}
+
+/// What stands in the place of a folder.
+#[derive(Debug, Clone)]
+enum Folder {
+    /// The folder, or something that is no link.
+    Itself,
+    Nothing,
+    /// A link that is followed, and the folder that it leads to, which no link is on the way to.
+    Link(PkgPath),
+    Refused,
+}
+
+/// Whose links are followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    Administrators,
+    Anybodys,
+}
+
+/// Folders as packages name them, and where each of them stands.
+#[derive(Debug, Default)]
+struct Detours(Vec<(PkgPath, PkgPath)>);
+
+impl Detours {
+    /// Where a path stands. What is in the place of a link is not below it.
+    fn apply<'p>(&self, path: &'p PkgPath) -> Result<Cow<'p, PkgPath>> {
+        // Folders come before what is in them, so the last one that fits is the nearest.
+        let fits = |(named, _): &&(PkgPath, PkgPath)| path != named && path.is_within(named);
+        let Some((named, stands)) = self.0.iter().rev().find(fits) else { return Ok(Cow::Borrowed(path)) };
+        let moved = [stands.as_bytes(), &path.as_bytes()[named.as_bytes().len()..]].concat();
+        let too_long =
+            |_| pkgfs::Error::new("follow the link on the way to", path.as_path(), Errno::NAMETOOLONG.into());
+        Ok(Cow::Owned(PkgPath::new(moved).map_err(too_long)?))
+    }
+}
+
+impl Installed {
+    /// Where a path of a package stands.
+    pub(crate) fn stands(&self, path: &PkgPath) -> Result<PkgPath> {
+        match self.root.at(path) {
+            Err(error) if error.kind == DiskError::Symlink => Links::new(self).path(path),
+            _ => Ok(path.clone()),
+        }
+    }
+
+    /// Opens a file at a path as packages name it: links that the administrator put in the places of their folders are
+    /// followed, no others are.
+    ///
+    /// # Errors
+    /// As `openat(2)`; anything that is no regular file; the database can not be read.
+    pub fn open_file(&self, path: &PkgPath) -> Result<File> {
+        Ok(self.root.open_file(&self.stands(path)?)?)
+    }
+}
+
+impl<'a> Links<'a> {
+    pub(crate) fn new(db: &'a Installed) -> Self {
+        Self { db, folders: Batch::new(&db.root), known: HashMap::new(), found: Found::default() }
+    }
+
+    pub(crate) fn into_found(self) -> Found {
+        self.found
+    }
+
+    /// Where a package's entries stand.
+    pub(crate) fn standing(&mut self, record: &PackageRecord) -> Result<Standing> {
+        let entries = record.manifest().entries();
+        let (mut detours, mut links) = (Detours::default(), HashSet::new());
+        let mut absent: Option<Cow<'_, PkgPath>> = None;
+        for (index, entry) in entries.iter().enumerate() {
+            if !matches!(entry.kind, EntryKind::Dir { .. }) {
+                continue;
+            }
+            let path = detours.apply(&entry.path)?;
+            if absent.as_ref().is_some_and(|folder| path.is_within(folder)) {
+                continue;
+            }
+            match self.folder(&path)? {
+                Folder::Itself | Folder::Refused => {}
+                Folder::Nothing => absent = Some(path),
+                Folder::Link(target) => {
+                    detours.0.push((entry.path.clone(), target));
+                    links.insert(index);
+                }
+            }
+        }
+        if links.is_empty() {
+            return Ok(Standing::default());
+        }
+        let mut moved = entries.to_vec();
+        for entry in &mut moved {
+            if let Cow::Owned(path) = detours.apply(&entry.path)? {
+                entry.path = path;
+            }
+            if let EntryKind::Hardlink { target } = &mut entry.kind
+                && let Cow::Owned(path) = detours.apply(target)?
+            {
+                *target = path;
+            }
+        }
+        Ok(Standing::moved(moved, links))
+    }
+
+    /// Where a single path of a package stands.
+    pub(crate) fn path(&mut self, path: &PkgPath) -> Result<PkgPath> {
+        let mut folders: Vec<PkgPath> = path.ancestors().collect();
+        folders.reverse();
+        let mut detours = Detours::default();
+        for named in folders {
+            let stands = detours.apply(&named)?.into_owned();
+            if let Folder::Link(target) = self.folder(&stands)? {
+                detours.0.push((named, target));
+            }
+        }
+        Ok(detours.apply(path)?.into_owned())
+    }
+
+    /// What stands at a path that no link is on the way to.
+    fn folder(&mut self, path: &PkgPath) -> Result<Folder> {
+        if let Some(known) = self.known.get(path) {
+            return Ok(known.clone());
+        }
+        let stat = match self.folders.at(path).and_then(|place| place.stat()) {
+            Err(error) if matches!(error.kind, DiskError::NotFound | DiskError::WrongType | DiskError::Symlink) => None,
+            stat => stat?,
+        };
+        let found = match stat {
+            None => Folder::Nothing,
+            Some(stat) if stat.kind == FileKind::Symlink => {
+                match self.follow(path, &stat, Whose::Administrators, &mut MOST_LINKS.clone())? {
+                    Ok(Some(target)) if target.is_within(&place::folder()) => self.refuse(path, LinkProblem::Ours),
+                    Ok(Some(target)) => {
+                        self.found.targets.insert(target.clone());
+                        Folder::Link(target)
+                    }
+                    Ok(None) => self.refuse(path, LinkProblem::Loop),
+                    Err(problem) => self.refuse(path, problem),
+                }
+            }
+            Some(_) => Folder::Itself,
+        };
+        self.known.insert(path.clone(), found.clone());
+        Ok(found)
+    }
+
+    fn refuse(&mut self, link: &PkgPath, problem: LinkProblem) -> Folder {
+        self.found.refused.insert(link.clone(), problem);
+        Folder::Refused
+    }
+
+    /// The folder that a link leads to; `None` is the root's top.
+    fn follow(
+        &self,
+        link: &PkgPath,
+        stat: &Stat,
+        whose: Whose,
+        left: &mut usize,
+    ) -> Result<Result<Option<PkgPath>, LinkProblem>> {
+        *left = match left.checked_sub(1) {
+            Some(left) => left,
+            None => return Ok(Err(LinkProblem::Loop)),
+        };
+        if whose == Whose::Administrators {
+            if stat.uid != 0 && stat.uid != rustix::process::geteuid().as_raw() {
+                return Ok(Err(LinkProblem::Stranger { uid: stat.uid }));
+            }
+            if let Some(package) = self.bringer(link)? {
+                return Ok(Err(LinkProblem::Brought { package }));
+            }
+        }
+        let target = self.db.root.read_link(link)?;
+        let start = if target.starts_with(b"/") { None } else { link.parent() };
+        self.walk(start, target.split(|&byte| byte == b'/'), whose, left)
+    }
+
+    /// Goes from a folder by these names. The root's top has no folder above it.
+    fn walk<'n>(
+        &self,
+        start: Option<PkgPath>,
+        names: impl Iterator<Item = &'n [u8]>,
+        whose: Whose,
+        left: &mut usize,
+    ) -> Result<Result<Option<PkgPath>, LinkProblem>> {
+        let mut here = start;
+        for name in names {
+            match name {
+                b"" | b"." => continue,
+                b".." => {
+                    let Some(path) = here else { return Ok(Err(LinkProblem::Outside)) };
+                    here = path.parent();
+                    continue;
+                }
+                _ => {}
+            }
+            let next = here.as_ref().map_or_else(|| PkgPath::new(name), |folder| folder.join(name));
+            let Ok(next) = next else { return Ok(Err(LinkProblem::Dangling)) };
+            here = match self.db.root.stat(&next)? {
+                None => return Ok(Err(LinkProblem::Dangling)),
+                Some(stat) if stat.kind == FileKind::Dir => Some(next),
+                Some(stat) if stat.kind == FileKind::Symlink => match self.follow(&next, &stat, whose, left)? {
+                    Ok(folder) => folder,
+                    problem => return Ok(problem),
+                },
+                Some(_) => return Ok(Err(LinkProblem::NotAFolder)),
+            };
+        }
+        Ok(Ok(here))
+    }
+
+    /// An installed package that has something else than a folder at a real path, under whichever name.
+    fn bringer(&self, path: &PkgPath) -> Result<Option<PackageName>> {
+        if let Some((row, entry)) = self.db.owner_except(path, &HashSet::new())?
+            && let Some(package) = self.owner_of_no_folder(row, entry)?
+        {
+            return Ok(Some(package));
+        }
+        // The top itself has no other names by which something could have been installed.
+        if path.parent().is_none() {
+            return Ok(None);
+        }
+        for (named, row, entry) in self.namesakes(path)? {
+            if self.is_name_of(&named, path)?
+                && let Some(package) = self.owner_of_no_folder(row, entry)?
+            {
+                return Ok(Some(package));
+            }
+        }
+        Ok(None)
+    }
+
+    fn owner_of_no_folder(&self, row: i64, entry: usize) -> Result<Option<PackageName>> {
+        let record = self.db.record_of(row)?;
+        let is_folder = |entry: &pkgformat::Entry| matches!(entry.kind, EntryKind::Dir { .. });
+        let other = !record.manifest().entries().get(entry).is_some_and(is_folder);
+        Ok(other.then(|| record.meta().name.clone()))
+    }
+
+    /// Installed paths with the same last name, each with an owner. The table is sorted by path, so all of it is looked
+    /// through.
+    fn namesakes(&self, path: &PkgPath) -> Result<Vec<(PkgPath, i64, usize)>> {
+        let ending = [b"/", path.file_name()].concat();
+        let read = || -> rusqlite::Result<Vec<(PkgPath, i64, usize)>> {
+            let mut statement = self.db.conn.prepare_cached(
+                "SELECT path, package, entry FROM paths WHERE substr(path, -?1) = ?2 AND path <> ?3 GROUP BY path",
+            )?;
+            let rows = statement.query_map((ending.len(), &ending, path.as_bytes()), |row| {
+                Ok((path_column(row, 0)?, row.get(1)?, row.get(2)?))
+            })?;
+            rows.collect()
+        };
+        read().during("look up paths", &self.db.conn)
+    }
+
+    /// Whether a path, with all links on the way to it followed, is this real one.
+    fn is_name_of(&self, named: &PkgPath, path: &PkgPath) -> Result<bool> {
+        let is_detour = |error: pkgfs::Error| if error.kind == DiskError::Symlink { Ok(true) } else { Err(error) };
+        match self.db.root.at(named).map(|_| false).or_else(is_detour) {
+            Ok(true) => {}
+            // What is not there any more, and what can not be reached, is nothing else's name.
+            Ok(false) | Err(_) => return Ok(false),
+        }
+        let Some(folder) = named.parent() else { return Ok(false) };
+        let real = self.walk(None, folder.components(), Whose::Anybodys, &mut MOST_LINKS.clone())?;
+        Ok(real.is_ok_and(|folder| folder == path.parent()))
+    }
+}
