@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests arrange trees of their own")]
 
 pub mod disk;
+pub mod pack;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,19 +1,31 @@
-//! The power goes in the middle of a transaction: at every flush of the disk, and with any part of what was written since.
+//! The power goes in the middle of transactions: at every flush of the disk, and with any part of what was written since.
+//!
+//! A series of commands that together do all that can be done to a root: an upgrade and an installation with configuration
+//! files that the administrator changed, scripts, a trigger and a new user; a removal; a decision about a configuration
+//! file; a fix; an undo from what was kept; and the past forgotten. More moments between flushes than usual:
+//!
+//!     KISTA_POWER_CUTS=1000 cargo test -p e2e --test power_cut -- --nocapture
 #![expect(clippy::disallowed_methods, reason = "tests arrange trees of their own")]
 #![expect(clippy::unwrap_used, reason = "what a scene is made of must be there")]
 
 use std::fs;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::Command;
 
 use e2e::Env;
 use e2e::disk::{Disk, Event, after_power_cut};
+use e2e::pack::Pack;
+use installdb::{InstallDb, Installed};
+use pkgformat::ScriptKind;
 
-const DISK_SIZE: usize = 24 << 20;
+const DISK_SIZE: usize = 32 << 20;
 
 /// Moments between flushes, each with another part of the last writes lost; more of them with `KISTA_POWER_CUTS`.
 const RANDOM_CUTS: usize = 60;
+
+/// After one in so many cuts the rest of the commands is carried out, too.
+const GO_ON: usize = 12;
 
 /// Mounts end with the mount name space of the process that made them, so it has one of its own.
 #[test]
@@ -52,16 +64,12 @@ fn can_mount_disks() -> Result<(), String> {
 fn in_a_mount_name_space_of_its_own() {
     let mut scene = Scene::new();
     let past = scene.play();
-    let flushes: Vec<usize> = past
-        .events
-        .iter()
-        .enumerate()
-        .filter(|(_, event)| **event == Event::Flush)
-        .map(|(index, _)| index + 1)
-        .collect();
-    assert!(flushes.len() >= 4, "two durable transactions flush more often than {} times", flushes.len());
+    // A flush of nothing new leaves what the one before it left.
+    let is_new = |moment: &usize| past.events[*moment - 1] == Event::Flush && past.events[*moment - 2] != Event::Flush;
+    let flushes: Vec<usize> = (2..=past.events.len()).filter(is_new).collect();
+    assert!(flushes.len() >= 2 * COMMANDS.len(), "{} flushes are few for durable transactions", flushes.len());
 
-    let mut seen = [0; 3];
+    let mut seen = [0; COMMANDS.len() + 1];
     for &moment in &flushes {
         seen[scene.cut(&past, moment, || true)] += 1;
     }
@@ -74,37 +82,50 @@ fn in_a_mount_name_space_of_its_own() {
         seen[scene.cut(&past, moment, || dice.below(100) < kept)] += 1;
     }
     println!(
-        "{} writes, {} flushes; cut at each flush and {cuts} times between: {} times before, {} times after the first \
-         transaction, {} times after the second",
-        past.events.len() - flushes.len(),
+        "{} writes, {} flushes; cut at each flush and {cuts} times between; found so many times before the first command \
+         and after each: {seen:?}",
+        past.events.iter().filter(|event| **event != Event::Flush).count(),
         flushes.len(),
-        seen[0],
-        seen[1],
-        seen[2]
     );
     assert!(seen.iter().all(|&times| times > 0), "each state was found after some cut: {seen:?}");
 }
 
-/// What happened to the disk while two transactions ran.
+/// One transaction each.
+const COMMANDS: [&[&str]; 6] = [
+    &["install", "-y", "tool-2.0.kpkg", "extra-1.0.kpkg"],
+    &["remove", "-y", "gone"],
+    &["config", "accept", "/etc/tool.conf"],
+    &["fix", "-y", "--from", "broken-1.0.kpkg"],
+    &["undo", "-y", "3"],
+    &["gc", "-y", "--all"],
+];
+
+/// What happened to the disk while the commands ran.
 struct Past {
     base: Vec<u8>,
     events: Vec<Event>,
-    /// The states before, between and after the transactions.
-    states: [State; 3],
-    /// How many events there were when each transaction said that it was done.
-    done: [usize; 2],
+    /// The states before the first command and after each.
+    states: Vec<State>,
+    /// What scripts had written in each state.
+    told: Vec<String>,
+    /// How many events there were when each command said that it was done.
+    done: Vec<usize>,
 }
 
 /// What users see of a root.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct State {
-    packages: Vec<(String, String)>,
-    files: Vec<(String, u32, Vec<u8>)>,
+    files: Vec<(String, String)>,
+    /// The contents of what is kept, sorted.
+    kept: Vec<Vec<u8>>,
+    /// What the database says: packages, what was asked for, owned paths, differences, configuration files.
+    database: Vec<String>,
 }
 
 struct Scene {
     disk: Disk,
     env: Env,
+    cuts: usize,
 }
 
 impl Scene {
@@ -115,33 +136,87 @@ impl Scene {
         fs::create_dir(env.path("disk")).unwrap();
         let disk = Disk::new(&env.path("fuse"), DISK_SIZE).unwrap();
         run(Command::new("mkfs.ext4").args(["-q", "-F", "-m0", "-b4096", "-Jsize=4"]).arg(disk.file()));
-        let scene = Self { disk, env };
+        let scene = Self { disk, env, cuts: 0 };
         scene.mount();
         run(Command::new("cp").arg("-a").arg(scene.env.path("root")).arg(scene.env.path("disk")));
-        scene.install(&[("tool", "1.0", "old"), ("gone", "1.0", "old")]);
+        scene.arrange();
         scene.unmount();
         scene
     }
 
-    /// Upgrades one package and installs another in one transaction, and removes a third in the next.
+    fn at(&self, path: &str) -> std::path::PathBuf {
+        self.env.path("disk/root").join(path)
+    }
+
+    /// What stands before: a shell, packages, and what the administrator and an accident made of them.
+    fn arrange(&self) {
+        // Where they are missing, a script's room makes them for its time.
+        for folder in ["dev", "proc", "run", "sys", "tmp"] {
+            fs::create_dir(self.at(folder)).unwrap();
+        }
+        self.add_shell();
+        let write = "while read -r path; do echo \"trigger $path\"; done >>/log";
+        let packages = [
+            tool("1.0", "old"),
+            sharing("gone", "1.0")
+                .config("etc/gone.conf", "default")
+                .file("lib/gone/data", 0o600, &"gone".repeat(20_000))
+                .script(ScriptKind::PostRemove, "echo gone went >>/log")
+                .script(ScriptKind::PostInstall, "echo gone came >>/log"),
+            Pack::new("broken", "1.0").file("lib/broken/a", 0o644, "whole").file("lib/broken/b", 0o600, "private"),
+            Pack::new("fonts", "1.0").trigger("share/fonts/**", write),
+        ];
+        let files = packages.map(|package| package.write(&self.env));
+        self.pkg(&[&["install", "-y"][..], &files.each_ref().map(String::as_str)].concat()).code(0);
+        tool("2.0", "new").write(&self.env);
+        let extra = sharing("extra", "1.0").file("share/fonts/extra", 0o644, "font").user("u daemon7 70");
+        extra.script(ScriptKind::PostInstall, "echo extra came >>/log").write(&self.env);
+        for config in ["etc/tool.conf", "etc/gone.conf"] {
+            fs::write(self.at(config), "the administrator's").unwrap();
+        }
+        fs::write(self.at("lib/broken/a"), "damaged").unwrap();
+        fs::set_permissions(self.at("lib/broken/b"), fs::Permissions::from_mode(0o666)).unwrap();
+        fs::remove_file(self.at("log")).unwrap();
+    }
+
+    fn add_shell(&self) {
+        let listed = Command::new("ldd").arg("/bin/sh").output().unwrap();
+        let listed = String::from_utf8(listed.stdout).unwrap();
+        for file in listed.split_whitespace().filter(|word| word.starts_with('/')).chain(["/bin/sh"]) {
+            let copy = self.at(&file[1..]);
+            fs::create_dir_all(copy.parent().unwrap()).unwrap();
+            fs::copy(fs::canonicalize(file).unwrap(), copy).unwrap();
+        }
+    }
+
+    fn pkg(&self, words: &[&str]) -> e2e::Run<'_> {
+        self.env.pkg(&[words, &["--root", "disk/root"]].concat())
+    }
+
+    /// Carries the commands out, and looks at what each leaves.
     fn play(&mut self) -> Past {
-        self.sign(&[("tool", "2.0", "new"), ("extra", "1.0", "new")]);
         let base = self.disk.content();
         self.disk.replace(base.clone());
         self.mount();
-        let before = self.look();
-        self.env.pkg(&["install", "--root", "disk/root", "-y", "tool.kpkg", "extra.kpkg"]).code(0);
-        let installed = self.disk.moment();
-        let between = self.look();
-        self.env.pkg(&["remove", "--root", "disk/root", "-y", "gone"]).code(0);
-        let removed = self.disk.moment();
-        let after = self.look();
+        let mut past =
+            Past { base, events: Vec::new(), states: vec![self.look()], told: vec![self.told()], done: Vec::new() };
+        for command in COMMANDS {
+            self.pkg(command).code(0);
+            past.done.push(self.disk.moment());
+            past.states.push(self.look());
+            past.told.push(self.told());
+        }
         self.unmount();
-        Past { base, events: self.disk.events(), states: [before, between, after], done: [installed, removed] }
+        past.events = self.disk.events();
+        let mut different = past.states.clone();
+        different.dedup();
+        assert_eq!(different.len(), past.states.len(), "every command changes something");
+        past
     }
 
     /// Cuts the power after `moment` events, starts again, and tells which of the states is found.
     fn cut(&mut self, past: &Past, moment: usize, keep: impl FnMut() -> bool) -> usize {
+        self.cuts += 1;
         self.disk.replace(after_power_cut(&past.base, &past.events[..moment], keep));
         self.mount();
         let recovered = self.env.command(&["recover", "--root", "disk/root"]).output().unwrap();
@@ -152,54 +227,79 @@ impl Scene {
             String::from_utf8_lossy(&recovered.stderr)
         );
         let found = self.look();
-        self.env.pkg(&["verify", "--root", "disk/root"]).code(0);
-        self.env.pkg(&["recover", "--root", "disk/root"]).code(0);
-        assert_eq!(found, self.look(), "a second recovery changes something, after {moment} events");
-        self.unmount();
+        let again = InstallDb::open(self.at("")).unwrap().recovery().copied();
+        assert_eq!((again, self.look()), (None, found.clone()), "a second recovery, after {moment} events");
 
         // What was said to be done is durable.
-        let first = past.done.iter().filter(|&&done| done <= moment).count();
+        let done = past.done.iter().filter(|&&done| done <= moment).count();
         let state = past.states.iter().position(|state| *state == found);
-        match state {
-            Some(state) if state >= first => state,
-            Some(state) => panic!("after {moment} events {first} transactions were done, but only {state} survived"),
-            None => panic!("after {moment} events the root is in no known state: {found:?}"),
+        let Some(state) = state else {
+            panic!("after {moment} events the root is in no known state: {}", difference(past, &found))
+        };
+        assert!(state >= done, "after {moment} events {done} commands were done, but only {state} survived");
+        self.assert_told(past, state, moment);
+        self.assert_history(past, state, moment);
+        if self.cuts.is_multiple_of(GO_ON) {
+            COMMANDS[state..].iter().for_each(|command| {
+                // The number of the transaction that is undone is another one where some were taken back.
+                let words: Vec<&str> = command.iter().copied().filter(|word| *word != "3").collect();
+                drop(self.pkg(&words).code(0));
+            });
+            assert_eq!(
+                Some(&self.look()),
+                past.states.last(),
+                "after {moment} events the rest is not possible any more"
+            );
         }
+        self.unmount();
+        state
+    }
+
+    /// Scripts of what was decided ran, and no others. Before what they wrote may stand what the cut made of an earlier run.
+    fn assert_told(&self, past: &Past, state: usize, moment: usize) {
+        let told = self.told();
+        for (at, known) in past.told.iter().enumerate() {
+            let missing = known.lines().find(|line| !told.lines().any(|other| other.ends_with(line)));
+            let has_said_it = known.lines().all(|line| past.told[state].contains(line));
+            assert_eq!(
+                missing.is_none(),
+                has_said_it,
+                "after {moment} events, in state {state}, {at}: {missing:?}\n{told}"
+            );
+        }
+        assert_eq!(Installed::open(self.at("")).unwrap().pending_scripts().unwrap(), []);
+    }
+
+    fn assert_history(&self, past: &Past, state: usize, moment: usize) {
+        let history = Installed::open(self.at("")).unwrap().history().unwrap();
+        let before = 1;
+        let decided = history.iter().filter(|known| matches!(known.result.as_str(), "done" | "recovered"));
+        assert_eq!(decided.count(), before + state, "after {moment} of {} events", past.events.len());
+        assert!(history.iter().all(|known| known.result != "running"));
+    }
+
+    fn told(&self) -> String {
+        fs::read_to_string(self.at("log")).unwrap_or_default()
     }
 
     fn look(&self) -> State {
-        let list = self.env.pkg(&["list", "--root", "disk/root", "--json"]).code(0).json();
-        let text = |package: &serde_json::Value, name: &str| package[name].as_str().unwrap().to_owned();
-        let packages = list["packages"].as_array().unwrap().iter();
-        let packages = packages.map(|package| (text(package, "name"), text(package, "version"))).collect();
+        let db = Installed::open(self.at("")).unwrap();
         let mut files = Vec::new();
-        gather(&self.env.path("disk/root"), "", &mut files);
+        gather(&self.at(""), "", &mut files);
         files.sort();
-        State { packages, files }
-    }
-
-    fn install(&self, packages: &[(&str, &str, &str)]) {
-        self.sign(packages);
-        let files: Vec<String> = packages.iter().map(|(name, ..)| format!("{name}.kpkg")).collect();
-        let mut words = vec!["install", "--root", "disk/root", "-y"];
-        words.extend(files.iter().map(String::as_str));
-        self.env.pkg(&words).code(0);
-    }
-
-    fn sign(&self, packages: &[(&str, &str, &str)]) {
-        for (name, version, content) in packages {
-            let big = content.repeat(20_000);
-            let files: Vec<(String, &str)> = vec![
-                (format!("bin/{name}"), content),
-                (format!("lib/{name}/{version}/data"), &big),
-                (format!("lib/{name}/data"), &big),
-                (format!("share/{name}/{content}"), content),
-                (format!("etc/{name}.conf"), "setting=1\n"),
-            ];
-            let files: Vec<(&str, &str)> = files.iter().map(|(path, content)| (path.as_str(), *content)).collect();
-            self.env.pack_version(name, version, &files);
-            self.env.pkg(&["trust", "sign", &format!("{name}.kpkg"), "--key", "key"]).code(0);
-        }
+        let mut kept: Vec<Vec<u8>> = match fs::read_dir(self.at("var/lib/kista/kept")) {
+            Ok(listed) => listed.map(|entry| fs::read(entry.unwrap().path()).unwrap()).collect(),
+            Err(_) => Vec::new(),
+        };
+        kept.sort();
+        let size: usize = kept.iter().map(Vec::len).sum();
+        assert_eq!(db.kept().unwrap(), (kept.len() as u64, size as u64), "each row has its file");
+        let packages = db.list(&[]).unwrap().into_iter().map(|package| format!("{} {}", package.name, package.version));
+        let wanted = db.wanted().unwrap().into_iter().map(|name| format!("wanted {name}"));
+        let paths = db.paths().unwrap().into_iter().map(|path| path.to_string());
+        let differences = db.verify(&[]).unwrap().into_iter().map(|different| format!("{different:?}"));
+        let configs = db.configs(&[]).unwrap().into_iter().map(|config| format!("{config:?}"));
+        State { files, kept, database: packages.chain(wanted).chain(paths).chain(differences).chain(configs).collect() }
     }
 
     fn mount(&self) {
@@ -221,22 +321,60 @@ impl Drop for Scene {
     }
 }
 
-/// Everything but the database, whose pages users do not see.
-fn gather(folder: &Path, name: &str, files: &mut Vec<(String, u32, Vec<u8>)>) {
+/// With a file that all have.
+fn sharing(name: &str, version: &str) -> Pack {
+    Pack::new(name, version).file("share/common", 0o644, "common")
+}
+
+fn tool(version: &str, word: &str) -> Pack {
+    let large = word.repeat(20_000);
+    sharing("tool", version)
+        .file("bin/tool", 0o4755, word)
+        .hardlink("bin/twin", "bin/tool")
+        .symlink("lib/tool/current", version)
+        .file(&format!("lib/tool/{version}/data"), 0o644, &large)
+        .file("lib/tool/data", 0o644, &format!("{large}!"))
+        .file(&format!("share/tool/{word}"), 0o644, word)
+        .config("etc/tool.conf", word)
+        .config("etc/untouched.conf", word)
+        .script(ScriptKind::PostInstall, &format!("echo tool {version} came >>/log"))
+}
+
+/// Everything but our own folder, whose content users do not see, and what scripts write.
+fn gather(folder: &Path, name: &str, files: &mut Vec<(String, String)>) {
     for entry in fs::read_dir(folder).unwrap().flatten() {
         let name = format!("{name}/{}", entry.file_name().display());
-        if name == "/var/lib/kista" {
+        if name == "/var/lib/kista" || name == "/log" {
             continue;
         }
         let data = fs::symlink_metadata(entry.path()).unwrap();
         let content = if data.is_dir() {
             gather(&entry.path(), &name, files);
-            Vec::new()
+            String::new()
+        } else if data.is_symlink() {
+            fs::read_link(entry.path()).unwrap().display().to_string()
         } else {
-            fs::read(entry.path()).unwrap()
+            let content = fs::read(entry.path()).unwrap();
+            format!("x{} {}", data.nlink(), String::from_utf8_lossy(&content))
         };
-        files.push((name, data.permissions().mode(), content));
+        files.push((name, format!("{:o} {}:{} {content}", data.mode(), data.uid(), data.gid())));
     }
+}
+
+/// In what a state differs from the one that is most like it.
+fn difference(past: &Past, found: &State) -> String {
+    let short = |text: &str| text.chars().take(120).collect::<String>();
+    let differences = past.states.iter().enumerate().map(|(number, known)| {
+        let missing = known.files.iter().filter(|file| !found.files.contains(file)).map(|file| ("-", file));
+        let more = found.files.iter().filter(|file| !known.files.contains(file)).map(|file| ("+", file));
+        let files = missing.chain(more).map(|(sign, (name, what))| format!("{sign}{name} {}", short(what)));
+        let less = known.database.iter().filter(|row| !found.database.contains(row)).map(|row| format!("-{row}"));
+        let rows = found.database.iter().filter(|row| !known.database.contains(row)).map(|row| format!("+{row}"));
+        let kept = (known.kept != found.kept).then(|| "what is kept".to_owned());
+        (number, files.chain(less).chain(rows).chain(kept).collect::<Vec<_>>())
+    });
+    let (number, lines) = differences.min_by_key(|(_, lines)| lines.len()).unwrap();
+    format!("most like {number}, but\n{}", lines.join("\n"))
 }
 
 fn run(command: &mut Command) {

@@ -10,6 +10,7 @@ use crate::installed::{database_file, full_path, keep_log};
 use crate::pending::Which;
 use crate::schema::Found;
 use crate::script::PATIENCE;
+use crate::space::Space;
 use crate::{Error, Finding, Installed, Recovery, header, pending, place, recover, schema};
 
 /// The packages of a root, to be changed. One process at a time has it; questions are answered through [`Installed`],
@@ -30,6 +31,9 @@ impl InstallDb {
     /// written ([`Error::Refused`]); recovery failed.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
         let root = Root::open(path)?;
+        if !header::is_there(&root)? {
+            find_room(&root)?;
+        }
         make_folder(&root).map_err(refused)?;
         // Sqlite and the lock both make do with less, and would say so only in the middle of a transaction.
         root.may_change(Some(&place::folder())).map_err(refused)?;
@@ -79,6 +83,23 @@ fn refused(error: pkgfs::Error) -> Error {
         DiskError::Denied => Error::Refused(vec![Finding::Denied { path }]),
         _ => Error::Disk(error),
     }
+}
+
+/// What a database takes up before anything is in it, with its log, its shared memory and the folders around it.
+const BLANK_BYTES: u64 = 512 << 10;
+const BLANK_INODES: u64 = 8;
+
+/// Finds out whether there is room for a new database, before anything of it is made.
+fn find_room(root: &Root) -> Result<()> {
+    let mut folder = Some(place::folder());
+    while let Some(path) = &folder
+        && root.stat(path)?.is_none()
+    {
+        folder = path.parent();
+    }
+    let mut findings = Vec::new();
+    Space::check_need(root, folder, (BLANK_BYTES, BLANK_INODES), &mut findings)?;
+    if findings.is_empty() { Ok(()) } else { Err(Error::Refused(findings)) }
 }
 
 /// Other users may ask questions, so the folders are open to them whatever the umask is.

@@ -21,7 +21,13 @@ const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 /// It is no regular file, no database, or shorter than its header says; only its log is there.
 pub(crate) fn is_there(root: &Root) -> Result<bool> {
     let damaged = |reason: String| Error::Damaged { path: root.path().join(place::database()), reason };
-    let (file, stat) = match root.at(&place::database()).and_then(|place| place.open_with_stat()) {
+    let path = place::database();
+    let place = match root.at(&path) {
+        Ok(place) => place,
+        Err(error) if error.kind == DiskError::NotFound => return Ok(false),
+        Err(error) => return Err(error.into()),
+    };
+    let (file, stat) = match place.open_with_stat() {
         Ok(opened) => opened,
         Err(error) if error.kind == DiskError::NotFound => {
             if is_empty(root, &place::log())? && is_empty(root, &place::rollback())? {

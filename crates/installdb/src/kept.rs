@@ -140,6 +140,15 @@ fn forgotten(db: &Installed, forget: Forget) -> Result<Vec<Kept>> {
     read().during("read what is kept", &db.conn)
 }
 
+/// Whether a content that has a row is there. Where nobody else may look, that is not for this user to say.
+fn is_kept(root: &Root, path: &PkgPath, size: u64) -> Result<bool> {
+    match root.stat(path) {
+        Ok(stat) => Ok(stat.is_some_and(|stat| stat.kind == FileKind::File && stat.size == size)),
+        Err(error) if error.kind == DiskError::Denied => Ok(true),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// The look at the files that go.
 struct Survey<'a> {
     db: &'a Installed,
@@ -163,7 +172,7 @@ impl Survey<'_> {
             }
             let kept = find(self.db, digest)?;
             if let Some(kept) = &kept
-                && self.db.root.stat(kept)?.is_some_and(|stat| stat.kind == FileKind::File && stat.size == size)
+                && is_kept(&self.db.root, kept, size)?
             {
                 self.keeping.again.push((digest, size));
                 there.insert(digest);
@@ -181,7 +190,16 @@ impl Survey<'_> {
             let (path, was_lost, is_elsewhere) = (entry.path.clone(), kept.is_some(), stat.dev != home);
             self.keeping.keeps.push(Keep { path, digest, size, was_lost, is_elsewhere });
         }
-        self.find_room()
+        match self.db.root.may_change(Some(&place::kept())).map_err(|error| (error.kind.clone(), error)) {
+            Ok(()) | Err((DiskError::NotFound, _)) => self.find_room(),
+            // Another user's; the past is not worth a change that is refused.
+            Err((DiskError::Denied, _)) => {
+                let sizes = self.keeping.keeps.drain(..).map(|keep| keep.size);
+                self.keeping.too_much = sizes.fold(self.keeping.too_much, u64::saturating_add);
+                Ok(())
+            }
+            Err((_, error)) => Err(error.into()),
+        }
     }
 
     /// A copy is made only where there is room enough: the past is not worth a change that is refused.

@@ -73,7 +73,8 @@
 //! Scripts *before* a change run when everything is staged and nothing is decided. They see the root read-only and may
 //! refuse. Scripts *after* it are rows that the decision itself writes. They run when the change is done: first those of
 //! packages that went, what requires others first, then those of packages that came, what is required first. One that was
-//! interrupted runs again when the database is opened for writing the next time, so each runs at least once. One that
+//! interrupted runs again when the database is opened for writing the next time, with those that ran in the second before
+//! it; and what scripts wrote is on the disk before they are forgotten. So each runs at least once. One that
 //! fails stays in the list and takes nothing back; [`InstallDb::run_pending_scripts`] tries again.
 //!
 //! Scripts of packages that were another package manager's run only with [`Options::foreign_scripts`].

@@ -11,7 +11,7 @@ use crate::query::split;
 use crate::rows::word_column;
 use crate::script::{Call, Ended, PATIENCE, Program};
 use crate::stage::joined;
-use crate::{InstallDb, Installed, run};
+use crate::{InstallDb, Installed, recover, run};
 
 /// A script of a package that came or went, or a trigger, that has not succeeded yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,22 +68,32 @@ pub(crate) fn withdraw(conn: &Connection, command: &str) -> rusqlite::Result<Vec
     Ok(inputs?.concat())
 }
 
+/// A script that ran.
+struct Ran {
+    place: Place,
+    call: Call,
+    ended: Ended,
+}
+
+/// Scripts that took this long together are written down as run before the next one starts, so that a kill repeats no
+/// more than them and the one that it interrupted.
+const NOTED_EVERY: Duration = Duration::from_secs(1);
+
 /// Runs scripts in the order in which their transactions wrote them down, each once, and tells of those that failed. One
 /// that fails stays, with what it said; unless it is of a package that is gone, and what it needs to run went along.
 pub(crate) fn run(db: &Installed, which: Which, patience: Duration) -> Result<Vec<Failed>> {
     let mut failed = Vec::new();
-    let mut place = (i64::MIN, i64::MIN);
-    while let Some((next, call)) = next(db, which, place)? {
-        place = next;
+    let mut ran: Vec<Ran> = Vec::new();
+    let mut last = (i64::MIN, i64::MIN);
+    while let Some((place, call)) = next(db, which, last)? {
+        last = place;
         let ended = call.run(&db.root, Access::Rw, patience);
-        let stays = note(db, place, &call, &ended)?;
-        let Call { package, stage, program } = call;
-        if ended.failure.is_some() {
-            let Ended { failure, .. } = ended;
-            let script = PendingScript { txn: place.0, package, stage, command: program.command, failure };
-            failed.push(Failed { script, stays });
+        ran.push(Ran { place, call, ended });
+        if ran.iter().map(|ran| ran.ended.took).sum::<Duration>() >= NOTED_EVERY {
+            failed.extend(note(db, std::mem::take(&mut ran))?);
         }
     }
+    failed.extend(note(db, ran)?);
     Ok(failed)
 }
 
@@ -111,23 +121,42 @@ fn next(db: &Installed, which: Which, after: Place) -> Result<Option<(Place, Cal
     read().during("read the scripts to be run", &db.conn)
 }
 
-/// Writes down how a script ended; says whether it is still to be run.
-fn note(db: &Installed, (txn, position): Place, call: &Call, ended: &Ended) -> Result<bool> {
-    let is_lost = ended.is_missing && db.row_of(&call.package)?.is_none();
-    let stays = ended.failure.is_some() && !is_lost;
+/// Writes down how scripts ended, after what they wrote is on the disk: a power cut must not leave one that is taken for
+/// run and came to nothing. Tells of those that failed.
+fn note(db: &Installed, ran: Vec<Ran>) -> Result<Vec<Failed>> {
+    if ran.is_empty() {
+        return Ok(Vec::new());
+    }
+    recover::sync_written(&db.root)?;
+    let staying = ran.iter().map(|ran| stays(db, ran)).collect::<Result<Vec<_>>>()?;
     let write = || {
         let change = db.conn.unchecked_transaction()?;
-        run::save(&change, txn, call, ended)?;
-        if stays {
-            let query = "UPDATE pending_scripts SET failure = ? WHERE txn = ? AND position = ?";
-            change.execute(query, (&ended.failure, txn, position))?;
-        } else {
-            change.execute("DELETE FROM pending_scripts WHERE txn = ? AND position = ?", (txn, position))?;
+        for (Ran { place: (txn, position), call, ended }, &stays) in ran.iter().zip(&staying) {
+            run::save(&change, *txn, call, ended)?;
+            if stays {
+                let query = "UPDATE pending_scripts SET failure = ? WHERE txn = ? AND position = ?";
+                change.execute(query, (&ended.failure, txn, position))?;
+            } else {
+                change.execute("DELETE FROM pending_scripts WHERE txn = ? AND position = ?", (txn, position))?;
+            }
         }
         change.commit()
     };
-    write().during("write down how a script ended", &db.conn)?;
-    Ok(stays)
+    write().during("write down how scripts ended", &db.conn)?;
+    let failed = ran.into_iter().zip(staying).filter(|(ran, _)| ran.ended.failure.is_some());
+    Ok(failed.map(|(ran, stays)| Failed { script: ran.into(), stays }).collect())
+}
+
+/// Whether it is still to be run.
+fn stays(db: &Installed, Ran { call, ended, .. }: &Ran) -> Result<bool> {
+    let is_lost = ended.is_missing && db.row_of(&call.package)?.is_none();
+    Ok(ended.failure.is_some() && !is_lost)
+}
+
+impl From<Ran> for PendingScript {
+    fn from(Ran { place: (txn, _), call: Call { package, stage, program }, ended }: Ran) -> Self {
+        Self { txn, package, stage, command: program.command, failure: ended.failure }
+    }
 }
 
 impl Installed {

@@ -99,6 +99,13 @@ pub(crate) fn sync_filesystems(root: &Root, steps: &[Step], kept: bool) -> Resul
     Ok(())
 }
 
+/// Brings what scripts wrote to the disk, as far as it is where scripts usually write.
+pub(crate) fn sync_written(root: &Root) -> Result<()> {
+    let (mut folders, mut synced) = (Batch::new(root), Vec::new());
+    let usr = PkgPath::new(b"usr".as_slice()).expect("three letters are a path");
+    [None, Some(usr), Some(place::folder())].into_iter().try_for_each(|at| sync_once(&mut folders, at, &mut synced))
+}
+
 /// Syncs the file system of the folder, or of the nearest one above that exists, unless it is in the list.
 fn sync_once(folders: &mut Batch<'_>, folder: Option<PkgPath>, synced: &mut Vec<u64>) -> Result<()> {
     let mut folder = folder;

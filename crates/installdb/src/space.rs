@@ -79,17 +79,26 @@ impl Space {
     }
 
     pub(crate) fn check(&self, root: &Root, findings: &mut Vec<Finding>) -> Result<()> {
-        for Need { bytes, inodes, folder } in self.needs.values() {
-            let free = root.free_space(folder.as_ref())?;
-            if *bytes > free.bytes {
-                findings.push(Finding::NoSpace { path: folder.clone(), needed: *bytes, free: free.bytes });
-            }
-            match free.inodes {
-                Some(free) if *inodes > free => {
-                    findings.push(Finding::NoInodes { path: folder.clone(), needed: *inodes, free });
-                }
-                _ => {}
-            }
+        let needs = self.needs.values();
+        needs
+            .map(|need| (need.folder.clone(), (need.bytes, need.inodes)))
+            .try_for_each(|(folder, need)| Self::check_need(root, folder, need, findings))
+    }
+
+    /// Whether the file system of a folder has so many bytes and inodes.
+    pub(crate) fn check_need(
+        root: &Root,
+        path: Option<PkgPath>,
+        (bytes, inodes): (u64, u64),
+        findings: &mut Vec<Finding>,
+    ) -> Result<()> {
+        let free = root.free_space(path.as_ref())?;
+        if bytes > free.bytes {
+            findings.push(Finding::NoSpace { path: path.clone(), needed: bytes, free: free.bytes });
+        }
+        match free.inodes {
+            Some(free) if inodes > free => findings.push(Finding::NoInodes { path, needed: inodes, free }),
+            _ => {}
         }
         Ok(())
     }

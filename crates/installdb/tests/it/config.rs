@@ -5,7 +5,7 @@ use std::path::Path;
 
 use installdb::{Author, ConfigState, Error, ErrorKind, InstallDb, Notice};
 
-use crate::interruption::kill_everywhere;
+use crate::interruption::{kill_everywhere, kill_recovery};
 use crate::scene::{NOW, Packed, Scene, name, pack, path};
 
 fn hello(version: &str, setting: &str) -> Packed {
@@ -119,4 +119,5 @@ pub(crate) fn take_new(root: &Path) {
 #[test]
 fn a_kill_while_a_version_is_accepted_loses_neither() {
     kill_everywhere("config", arranged().root(), take_new);
+    kill_recovery("config", arranged().root());
 }

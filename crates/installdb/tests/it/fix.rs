@@ -8,7 +8,7 @@ use installdb::{Author, Done, Fix, InstallDb, Result, Source};
 use pkgformat::{EntryKind, Limits, Reader, Xattr};
 use pkgtypes::Mode;
 
-use crate::interruption::kill_everywhere;
+use crate::interruption::{kill_everywhere, kill_recovery};
 use crate::scene::{NOW, Packed, Scene, name, pack};
 
 fn reader(packed: &Packed) -> Reader<Source<'_>> {
@@ -87,6 +87,7 @@ fn a_kill_during_a_fix_leaves_all_of_it_undone_or_done() {
     scene.install(&[&all(), &pack("same 1-1").file("share/tool", 0o600, "tool").build()]);
     damage(&scene);
     kill_everywhere("fix", scene.root(), bring_back);
+    kill_recovery("fix", scene.root());
 }
 
 #[test]

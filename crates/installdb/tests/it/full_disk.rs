@@ -7,7 +7,7 @@ use std::process::Command;
 
 use installdb::{Error, Event, Finding, InstallDb, Installed, Progress};
 
-use crate::medium::{medium, with_medium};
+use crate::medium::{medium, with_ext4, with_medium};
 use crate::scene::{Packed, pack, path, request, run, snapshot};
 
 /// Content of which no part is like another, and none is zeros.
@@ -185,4 +185,72 @@ fn dies_when_full() {
     fs::remove_file(root.join("filler")).unwrap();
     assert_eq!(snapshot(&root), before);
     install(&root, &[&fits()]).unwrap();
+}
+
+/// Nothing is made where not even the database has room.
+#[test]
+fn a_disk_without_room_for_a_database_stays_as_it_is() {
+    with_medium("full_disk::no_room_for_a_database", "size=100k");
+    with_medium("full_disk::no_room_for_a_database", "size=8m,nr_inodes=4");
+}
+
+#[test]
+#[ignore = "runs inside the test above"]
+fn no_room_for_a_database() {
+    let Some(root) = medium() else { return };
+    let Error::Refused(findings) = install(&root, &[&small()]).unwrap_err() else { panic!("it is refused") };
+    let (needed, free) = match &findings[..] {
+        [Finding::NoSpace { needed, free, .. } | Finding::NoInodes { needed, free, .. }] => (*needed, *free),
+        other => panic!("{other:?}"),
+    };
+    assert!(needed > free, "{findings:?}");
+    let text = findings[0].to_string();
+    assert!(text.contains(&needed.to_string()) && text.contains(&free.to_string()), "{text}");
+    assert_eq!(fs::read_dir(&root).unwrap().count(), 0);
+}
+
+/// Whatever room is left: the first installation is refused before anything is there, or done.
+#[test]
+fn what_is_not_refused_on_an_almost_full_disk_is_done() {
+    with_medium("full_disk::almost_full", "size=8m");
+    with_ext4("full_disk::almost_full", 16, "-m0 -O ^has_journal");
+    with_ext4("full_disk::almost_full", 24, "-m5 -b1024 -Jsize=4");
+}
+
+#[test]
+#[ignore = "runs inside the test above"]
+fn almost_full() {
+    let Some(medium) = medium() else { return };
+    let many = (0..40).fold(pack("many 1-1"), |many, n| many.file(&format!("usr/{}/{n}", n % 7), 0o644, content(9000)));
+    let many = many.file("usr/large", 0o644, content(1 << 20)).config("etc/many.conf", "many").build();
+    let root = medium.join("root");
+    let mut ends = [0, 0];
+    for left in (0..=3 << 20).step_by(96 << 10) {
+        fs::create_dir(&root).unwrap();
+        fill_up(&medium, left);
+        match install(&root, &[&many]) {
+            Ok(_) => {
+                assert_eq!(Installed::open(&root).unwrap().verify(&[]).unwrap(), [], "{left} bytes left");
+                ends[1] += 1;
+            }
+            Err(Error::Refused(findings)) => {
+                assert!(findings.iter().all(|found| matches!(found, Finding::NoSpace { .. })), "{left}: {findings:?}");
+                let ours = |path: &&PathBuf| Path::new("var/lib/kista").starts_with(path);
+                assert_eq!(snapshot(&root).keys().find(|path| !ours(path)), None, "{left} bytes left");
+                ends[0] += 1;
+            }
+            Err(error) => panic!("{left} bytes left: {error}"),
+        }
+        fs::remove_dir_all(&root).unwrap();
+        fs::remove_file(medium.join("filler")).unwrap();
+    }
+    assert!(ends[0] > 2 && ends[1] > 2, "refused {} times, done {} times", ends[0], ends[1]);
+}
+
+/// Fills the disk so that about this many bytes are left to ordinary users.
+fn fill_up(medium: &Path, left: u64) {
+    let filler = fs::File::create(medium.join("filler")).unwrap();
+    let stat = rustix::fs::statvfs(medium).unwrap();
+    let size = (stat.f_bavail * stat.f_frsize).saturating_sub(left);
+    rustix::fs::fallocate(&filler, rustix::fs::FallocateFlags::empty(), 0, size.max(1)).unwrap();
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use installdb::{InstallDb, Installed, Outcome};
+use pkgtypes::Digest;
 
 use crate::scene::{Packed, Scene, pack, request, run, snapshot};
 use crate::victim::{self, Call};
@@ -83,6 +84,7 @@ fn victim() {
             "file" => install_file(&root),
             "config" => crate::config::take_new(&root),
             "fix" => crate::fix::bring_back(&root),
+            "gc" => crate::undo::forget_all(&root),
             "scripts" => crate::scripts::change(&root),
             "triggers" => crate::triggers::change(&root),
             "undo" => crate::undo::undo_last(&root),
@@ -104,8 +106,8 @@ pub(crate) fn copy(root: &Path) -> tempfile::TempDir {
     copy
 }
 
-/// The tree and the packages of a root.
-type State = (BTreeMap<PathBuf, String>, Vec<String>);
+/// The tree and the packages of a root, and what is kept.
+type State = (BTreeMap<PathBuf, String>, Vec<String>, Vec<Digest>);
 
 fn state(root: &Path) -> State {
     let tree = snapshot(root).into_iter().filter(|(path, _)| !path.starts_with("var")).collect();
@@ -116,7 +118,12 @@ fn state(root: &Path) -> State {
             listed.iter().map(|package| format!("{} {}-{}", package.name, package.version, package.release)).collect()
         },
     );
-    (tree, packages)
+    let mut kept: Vec<Digest> = match fs::read_dir(root.join("var/lib/kista/kept")) {
+        Ok(listed) => listed.map(|entry| Digest::of(fs::read(entry.unwrap().path()).unwrap())).collect(),
+        Err(_) => Vec::new(),
+    };
+    kept.sort_unstable();
+    (tree, packages, kept)
 }
 
 /// At most this many moments of each scenario, which is all of them at present.
@@ -186,26 +193,63 @@ fn a_kill_during_an_undo_leaves_the_old_or_the_new() {
 }
 
 #[test]
-fn a_kill_during_recovery_is_recovered_from() {
-    let scene = arranged();
-    let old = state(scene.root());
-    let whole = copy(scene.root());
-    let calls = victim::run("change", whole.path(), None).calls.len();
+fn a_kill_while_the_past_is_forgotten_leaves_all_of_it_or_none() {
+    let scene = crate::undo::with_a_past();
+    kill_everywhere("gc", scene.root(), crate::undo::forget_all);
+}
+
+/// Kills a scenario at some moments, and then recovery at some of its own. The next recovery must come to where an
+/// undisturbed one comes.
+pub(crate) fn kill_recovery(scenario: &str, root: &Path) {
+    let old = state(root);
+    let whole = copy(root);
+    let calls = victim::run(scenario, whole.path(), None).calls.len();
     let new = state(whole.path());
+    let mut killed = 0;
     for moment in (1..calls).step_by(calls.div_ceil(10)) {
-        let root = copy(scene.root());
-        victim::run("change", root.path(), Some(moment));
+        let root = copy(root);
+        victim::run(scenario, root.path(), Some(moment));
         let rest = copy(root.path());
         let calls = victim::run("recover", rest.path(), None).calls.len();
         let expected = state(rest.path());
         assert!(expected == old || expected == new, "{moment}");
         for second in (1..=calls).step_by(calls.div_ceil(5).max(1)) {
             let root = copy(root.path());
-            victim::run("recover", root.path(), Some(second));
+            killed += usize::from(victim::run("recover", root.path(), Some(second)).killed);
             drop(InstallDb::open(root.path()).unwrap());
             assert_eq!(state(root.path()), expected, "killed at {moment}, recovery at {second}");
+            crate::undo::assert_no_litter(root.path());
+            assert_eq!(InstallDb::open(root.path()).unwrap().recovery(), None, "killed at {moment}, then at {second}");
+            assert_eq!(
+                state(root.path()),
+                expected,
+                "killed at {moment}, recovery at {second}: another one changes it"
+            );
         }
     }
+    assert!(killed > 10, "{killed}");
+}
+
+#[test]
+fn a_kill_during_recovery_is_recovered_from() {
+    kill_recovery("change", arranged().root());
+}
+
+#[test]
+fn a_kill_during_the_recovery_of_the_first_installation_is_recovered_from() {
+    kill_recovery("first", Scene::new().root());
+}
+
+#[test]
+fn a_kill_during_the_recovery_of_an_undo_is_recovered_from() {
+    let scene = arranged();
+    change(scene.root());
+    kill_recovery("undo", scene.root());
+}
+
+#[test]
+fn a_kill_during_the_recovery_of_what_is_forgotten_is_recovered_from() {
+    kill_recovery("gc", crate::undo::with_a_past().root());
 }
 
 /// What makes a power cut harmless: nothing is named before it is on the disk, nothing renamed before the decision is,

@@ -14,6 +14,7 @@ mod interruption;
 mod links;
 mod medium;
 mod model;
+mod other_user;
 mod preflight;
 mod properties;
 mod scene;

@@ -11,17 +11,30 @@ use crate::scene::{Scene, pack, request, run};
 /// Runs one of the ignored tests, by its full name, with `MEDIUM` naming a fresh file system in memory that is made with
 /// these options.
 pub(crate) fn with_medium(test: &str, options: &str) {
+    with_mounted(test, "--map-root-user", &format!("mount -t tmpfs -o mode=755,{options} none \"$MEDIUM\""));
+}
+
+/// The same with a disk of this many MiB, and a file system that `mkfs.ext4` makes with these options; only root has one.
+pub(crate) fn with_ext4(test: &str, size: u64, options: &str) {
+    let image = tempfile::NamedTempFile::new().unwrap();
+    image.as_file().set_len(size << 20).unwrap();
+    let disk = image.path().display();
+    let make = format!("mkfs.ext4 -q -F {options} {disk} && mount -o loop {disk} \"$MEDIUM\"");
+    with_mounted(test, "--propagation=private", &make);
+}
+
+fn with_mounted(test: &str, how: &str, mount: &str) {
     let scratch = tempfile::tempdir().unwrap();
     let unshared = |program: &str| {
         let mut command = Command::new("unshare");
-        command.args(["--map-root-user", "--mount", "sh", "-c"]);
-        command.arg(format!("mount -t tmpfs -o mode=755,{options} none \"$MEDIUM\" && {program}"));
+        command.args([how, "--mount", "sh", "-c"]);
+        command.arg(format!("{mount} && {program}"));
         command.arg("sh").arg(std::env::current_exe().unwrap());
         command.args(["--exact", test, "--ignored", "--nocapture"]);
         command.env("MEDIUM", scratch.path());
         command
     };
-    let allowed = unshared("true").stderr(Stdio::null()).status();
+    let allowed = unshared("true").stderr(Stdio::null()).stdout(Stdio::null()).status();
     if !allowed.is_ok_and(|status| status.success()) {
         return;
     }

@@ -71,6 +71,23 @@ pub(crate) fn keep_one_transaction(root: &Path) {
     run(&mut InstallDb::open(root).unwrap(), request).unwrap();
 }
 
+/// A root of which several things can be undone.
+pub(crate) fn with_a_past() -> Scene {
+    let scene = Scene::new();
+    scene.install(&[&tool("1-1", "one"), &version(1)]);
+    for (n, text) in [(2, "two"), (3, "three")] {
+        scene.install(&[&tool(&format!("{n}-1"), text), &version(n)]);
+    }
+    scene
+}
+
+/// What is killed at every moment.
+pub(crate) fn forget_all(root: &Path) {
+    let mut request = crate::scene::request(&[], &[]);
+    request.forget = true;
+    run(&mut InstallDb::open(root).unwrap(), request).unwrap();
+}
+
 fn kept(root: &Path) -> BTreeSet<String> {
     let Ok(listed) = fs::read_dir(root.join("var/lib/kista/kept")) else { return BTreeSet::new() };
     listed.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()

@@ -1,0 +1,97 @@
+//! A root of an ordinary user in which things are somebody else's. Only root can arrange that.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::Path;
+
+use installdb::{Done, Error, Finding, InstallDb, Notice, Result};
+
+use crate::scene::{Packed, Scene, pack, path, request, run};
+
+const ANN: u32 = 1000;
+const BEN: u32 = 1001;
+
+/// A root of Ann's; `None` where this user can not give it to her.
+fn scene() -> Option<Scene> {
+    let scene = rustix::process::geteuid().is_root().then(Scene::new)?;
+    chown(scene.root(), Some(ANN), Some(ANN)).unwrap();
+    Some(scene)
+}
+
+/// Acts as Ann: the rights of root are this thread's own, and given up by it alone.
+fn as_ann<T: Send>(act: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| {
+        let acting = scope.spawn(|| {
+            rustix::thread::set_thread_gid(rustix::process::Gid::from_raw(ANN)).unwrap();
+            rustix::thread::set_thread_uid(rustix::process::Uid::from_raw(ANN)).unwrap();
+            act()
+        });
+        acting.join().unwrap()
+    })
+}
+
+fn change(root: &Path, install: &[&Packed], remove: &[&str]) -> Result<Done> {
+    run(&mut InstallDb::open(root)?, request(install, remove))
+}
+
+fn note(version: &str) -> Packed {
+    let ann = ANN.to_string();
+    pack(&format!("p {version}")).owned_by(&ann, &ann).file("srv/drop/note", 0o644, version).build()
+}
+
+fn give(scene: &Scene, at: &str, owner: u32, mode: u32) {
+    chown(scene.at(at), Some(owner), Some(owner)).unwrap();
+    fs::set_permissions(scene.at(at), fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn what_a_sticky_folder_keeps_for_another_user_is_found_beforehand() {
+    let Some(scene) = scene() else { return };
+    as_ann(|| change(scene.root(), &[&note("1-1")], &[])).unwrap();
+    let try_upgrade = |version: &str| as_ann(|| change(scene.root(), &[&note(version)], &[]));
+    give(&scene, "srv/drop", BEN, 0o1777);
+    give(&scene, "srv/drop/note", BEN, 0o644);
+    let before = scene.tree();
+    for attempt in [try_upgrade("2-1"), as_ann(|| change(scene.root(), &[], &["p"]))] {
+        let Error::Refused(findings) = attempt.unwrap_err() else { panic!("it is refused") };
+        assert_eq!(findings, [Finding::Denied { path: Some(path("srv/drop/note")) }]);
+        assert_eq!(scene.tree(), before);
+    }
+    // Her own file there is hers to replace, and in a folder of her own any file is.
+    for (folder, file, version) in [(BEN, ANN, "2-1"), (ANN, BEN, "3-1")] {
+        give(&scene, "srv/drop", folder, 0o1777);
+        give(&scene, "srv/drop/note", file, 0o644);
+        try_upgrade(version).unwrap();
+        assert_eq!(scene.read("srv/drop/note"), version);
+    }
+}
+
+#[test]
+fn what_goes_and_is_another_users_is_kept_as_far_as_it_can_be_read() {
+    for (mode, is_kept) in [(0o644, true), (0o600, false)] {
+        let Some(scene) = scene() else { return };
+        as_ann(|| change(scene.root(), &[&note("1-1")], &[])).unwrap();
+        give(&scene, "srv/drop/note", BEN, mode);
+        as_ann(|| change(scene.root(), &[], &["p"])).unwrap();
+        crate::undo::assert_no_litter(scene.root());
+        assert_eq!(scene.installed().kept().unwrap(), if is_kept { (1, 3) } else { (0, 0) }, "{mode:o}");
+        if is_kept {
+            as_ann(|| crate::undo::undo_last(scene.root()));
+            assert_eq!(scene.read("srv/drop/note"), "1-1");
+        }
+    }
+}
+
+/// Where root helped out once, what is kept is root's.
+#[test]
+fn what_another_user_keeps_is_in_nobodys_way() {
+    let Some(scene) = scene() else { return };
+    as_ann(|| change(scene.root(), &[&note("1-1")], &[])).unwrap();
+    scene.install(&[&note("2-1")]);
+    // What went first is kept already.
+    for (version, notices) in [("1-1", vec![Notice::NotKept { bytes: 3 }]), ("2-1", vec![])] {
+        let done = as_ann(|| change(scene.root(), &[&note(version)], &[])).unwrap();
+        assert_eq!((done.notices, scene.read("srv/drop/note")), (notices, version.to_owned()));
+        crate::undo::assert_no_litter(scene.root());
+    }
+}
