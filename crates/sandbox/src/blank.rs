@@ -4,25 +4,29 @@
 //! copy of that, with `/dev`, `/sys` and `/tmp` on it, all of them the room's own; the network namespace is new and its loopback is up. Nothing in a blank has ever been used.
 
 use std::fs::File;
+use std::ops::Range;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::error::{STEP_MAPS, STEP_PIVOT, STEP_RANGE};
+use crate::error::{STEP_MAPS, STEP_NAMESPACES, STEP_PIVOT, STEP_RANGE};
 use crate::plan::{Caller, c_string, is_whole};
 use crate::range;
 use crate::spawn::explain;
 use crate::steps::Steps;
 use crate::sys::dumpable;
-use crate::sys::namespaces;
+use crate::sys::namespaces::Making;
 use crate::sys::raw::{MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY};
 use crate::sys::step::{MountPoint, Ownership, Slot, Step};
 use crate::sys::userns::{Extent, userns, write_maps};
 use crate::{Error, Ids, Net, Profile, Room, Session, Sysfs};
 
 const SAFE: u64 = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
+
+const OPENING: &str = "opening the namespaces";
+const KEEPING: &str = "keeping mounts to the room";
 
 /// What blanks differ in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,11 +75,16 @@ impl Kind {
         !self.root || self.whole
     }
 
-    /// The kinds of namespaces that are its own.
+    /// The kinds of namespaces in which its mounts are made.
     fn namespaces(&self) -> i32 {
         let user = if self.root { 0 } else { libc::CLONE_NEWUSER };
-        let net = if self.net == Net::Host { 0 } else { libc::CLONE_NEWNET };
+        let net = if self.mounts_need_network() { libc::CLONE_NEWNET } else { 0 };
         libc::CLONE_NEWNS | user | net
+    }
+
+    /// Whether its mounts must be made where its network is: `/sys` shows that of whoever mounts it.
+    fn mounts_need_network(&self) -> bool {
+        self.net != Net::Host && self.sys == Some(Sysfs::Real)
     }
 
     /// Owner of what the set-up makes, where that is not the set-up's own user.
@@ -151,17 +160,17 @@ impl Blank {
         // With a range it is in the namespace that has it that the others are made.
         let kinds = if range.is_some() { 0 } else { kind.namespaces() };
         let lost = range.is_some().then(dumpable::Lost::allow);
-        let made = namespaces::make(kinds, &plan.steps.steps, plan.steps.slots);
+        let explained = |refused| explain(&plan.steps.names, refused);
+        let making = Making::begin(kinds, &plan.steps.steps, plan.aside, plan.steps.slots).map_err(explained)?;
+        let program = kind.root.then(|| userns(|pid| write_maps(pid, maps)));
+        let made = making.finish();
         drop(lost);
-        let mut made = made.map_err(|refused| explain(&plan.steps.names, refused))?;
+        let (program, mut made) = (program.transpose()?, made.map_err(explained)?);
         let mut take = |slot: Option<Slot>| slot.and_then(|slot| made.get_mut(slot).and_then(Option::take));
-        let missing = || Error::start("opening the namespaces", libc::EBADF);
+        let missing = || Error::start(OPENING, libc::EBADF);
         let (user, net, host, pty) = (take(plan.user), take(plan.net), take(plan.host), take(plan.pty));
         let mounts = take(Some(plan.mounts)).ok_or_else(missing)?;
-        let user = match user {
-            Some(user) => user,
-            None => userns(|pid| write_maps(pid, maps))?,
-        };
+        let user = program.or(user).ok_or_else(missing)?;
         Ok(Self { kind: kind.clone(), user, net, host, seen, pty, mounts })
     }
 
@@ -192,6 +201,8 @@ pub(crate) struct Maps {
 /// The steps, and the slots of what comes out of them.
 struct Plan {
     steps: Steps,
+    /// Those that may be done at the same time as what follows them.
+    aside: Range<usize>,
     user: Option<Slot>,
     net: Option<Slot>,
     host: Option<Slot>,
@@ -211,47 +222,49 @@ struct Planner<'a> {
 
 impl Planner<'_> {
     fn whole(mut self) -> Result<Plan, Error> {
-        let names = self.steps.slot();
-        self.names = Some(names);
         if let Some(range) = self.range {
             let (namespace, kinds) = (range.as_raw_fd(), self.kind.namespaces() & !libc::CLONE_NEWUSER);
             self.steps.push(STEP_RANGE, Step::Enter { namespace, kind: libc::CLONE_NEWUSER });
-            self.steps.push(crate::error::STEP_NAMESPACES, Step::Unshare { kinds });
+            self.steps.push(STEP_NAMESPACES, Step::Unshare { kinds });
         } else if !self.kind.root {
             self.map_user();
         }
-        let name = "opening the namespaces";
-        self.steps.push(name, Step::Open { slot: names, dir: None, path: c"/proc/self/ns".to_owned() });
-        let keep = "keeping mounts to the room";
+        let before = self.steps.steps.len();
+        let net = (self.kind.net != Net::Host).then(|| self.network());
+        let aside = if self.kind.mounts_need_network() { before..before } else { before..self.steps.steps.len() };
+        let names = self.steps.slot();
+        self.names = Some(names);
+        self.steps.push(OPENING, Step::Open { slot: names, dir: None, path: c"/proc/self/ns".to_owned() });
         let user = (!self.kind.root).then(|| self.namespace(c"user"));
+        let host = (!self.kind.root).then(|| {
+            // What the caller unmounts later must not be held by the copy.
+            self.steps.push(KEEPING, Step::Propagate { kind: libc::MS_SLAVE });
+            let host = self.namespace(c"mnt");
+            self.steps.push(STEP_NAMESPACES, Step::Unshare { kinds: libc::CLONE_NEWNS });
+            host
+        });
+        self.mounts()?;
+        let mounts = self.namespace(c"mnt");
+        Ok(Plan { steps: self.steps, aside, user, net, host, pty: self.pty, mounts })
+    }
+
+    /// The network, with which nothing else has to do.
+    fn network(&mut self) -> Slot {
+        if !self.kind.mounts_need_network() {
+            self.steps.push(STEP_NAMESPACES, Step::Unshare { kinds: libc::CLONE_NEWNET });
+        }
         if self.kind.net == Net::Loopback {
             self.steps.push("bringing the loopback up", Step::LoopbackUp);
         }
-        let net = (self.kind.net != Net::Host).then(|| self.namespace(c"net"));
-        let host = (!self.kind.root).then(|| {
-            // What the caller unmounts later must not be held by the copy.
-            self.steps.push(keep, Step::Propagate { kind: libc::MS_SLAVE });
-            let host = self.namespace(c"mnt");
-            self.steps.push(crate::error::STEP_NAMESPACES, Step::Unshare { kinds: libc::CLONE_NEWNS });
-            host
-        });
-        let copy = self.kind.whole.then(|| {
-            // Nor by this copy.
-            self.steps.push(keep, Step::Propagate { kind: libc::MS_SLAVE });
-            self.host_root()
-        });
-        self.steps.push(keep, Step::Propagate { kind: libc::MS_PRIVATE });
-        let root = self.mounts(copy)?;
-        self.steps.push(STEP_PIVOT, Step::Pivot { slot: root });
-        let mounts = self.namespace(c"mnt");
-        Ok(Plan { steps: self.steps, user, net, host, pty: self.pty, mounts })
+        let (slot, name) = (self.steps.slot(), c"/proc/self/ns/net".to_owned());
+        self.steps.push(OPENING, Step::File { slot, dir: None, name, flags: libc::O_RDONLY });
+        slot
     }
 
     fn namespace(&mut self, name: &std::ffi::CStr) -> Slot {
         let slot = self.steps.slot();
-        let dir = self.names.unwrap_or(slot);
-        self.steps
-            .push("opening the namespaces", Step::File { slot, dir, name: name.to_owned(), flags: libc::O_RDONLY });
+        let (dir, name) = (self.names, name.to_owned());
+        self.steps.push(OPENING, Step::File { slot, dir, name, flags: libc::O_RDONLY });
         slot
     }
 
@@ -272,10 +285,12 @@ impl Planner<'_> {
         self.steps.tmpfs(name, size, mode, self.kind.user(), attributes)
     }
 
-    /// A detached copy of the host's root.
+    /// The copy of the host's mounts that this namespace is, as the room's.
     fn host_root(&mut self) -> Slot {
+        // Nor by this copy.
+        self.steps.push(KEEPING, Step::Propagate { kind: libc::MS_SLAVE });
         let (slot, name) = (self.steps.slot(), "opening the root /");
-        self.steps.push(name, Step::Clone { slot, path: c"/".to_owned(), recursive: true });
+        self.steps.push(name, Step::Open { slot, dir: None, path: c"/".to_owned() });
         let step = Step::Attributes { slot, set: SAFE | MOUNT_ATTR_RDONLY, recursive: true, idmap: None, chown: None };
         self.steps.push(name, step);
         slot
@@ -283,6 +298,7 @@ impl Planner<'_> {
 
     /// An empty root.
     fn own_root(&mut self) -> Result<Slot, Error> {
+        self.steps.push(KEEPING, Step::Propagate { kind: libc::MS_PRIVATE });
         let owner = self.set_up();
         let root = self.steps.tmpfs("making a root", 1 << 20, 0o755, owner, SAFE)?;
         for path in [c"/dev", c"/sys", c"/tmp", c"/proc"] {
@@ -290,13 +306,13 @@ impl Planner<'_> {
             self.steps
                 .push("making a root", Step::Mkdir { dir: root, path: relative(&path), mode: 0o755, owner: None });
         }
+        self.steps.push("attaching the root", Step::Park { slot: root });
         Ok(root)
     }
 
     /// A root with what every room of this kind has.
-    fn mounts(&mut self, copy: Option<Slot>) -> Result<Slot, Error> {
-        let root = copy.map_or_else(|| self.own_root(), Ok)?;
-        self.steps.push("attaching the root", Step::Park { slot: root });
+    fn mounts(&mut self) -> Result<(), Error> {
+        let root = if self.kind.whole { self.host_root() } else { self.own_root()? };
         if let Some(sys) = self.kind.sys {
             self.sys(root, sys)?;
         }
@@ -307,12 +323,13 @@ impl Planner<'_> {
             let tmp = self.tmpfs("mounting /tmp", size, 0o1777, SAFE)?;
             self.place("mounting /tmp", tmp, root, c"tmp");
         }
-        if copy.is_none() {
+        if !self.kind.whole {
             let set = MOUNT_ATTR_RDONLY;
             let step = Step::Attributes { slot: root, set, recursive: false, idmap: None, chown: None };
             self.steps.push("making a root", step);
+            self.steps.push(STEP_PIVOT, Step::Pivot { slot: root });
         }
-        Ok(root)
+        Ok(())
     }
 
     /// The set-up itself, in its own terms.
@@ -346,8 +363,7 @@ impl Planner<'_> {
 
     fn dev(&mut self, root: Slot) -> Result<(), Error> {
         let name = "mounting /dev";
-        let dev = self.tmpfs(name, 1 << 20, 0o755, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC)?;
-        self.place(name, dev, root, c"dev");
+        let mut devices = Vec::new();
         for device in ["null", "zero", "full", "random", "urandom", "tty"] {
             let (slot, source) = (self.steps.slot(), format!("/dev/{device}"));
             self.steps
@@ -359,7 +375,13 @@ impl Planner<'_> {
             let names = vec![c_string(device)?];
             let prefixes = vec![c_string(Path::new("/").join(device))?];
             let point = MountPoint { prefixes, names, directory: false, owner: self.kind.owner() };
-            self.steps.push(format!("mounting {source}"), Step::Place { mount: slot, root: dev, point });
+            devices.push((format!("mounting {source}"), slot, point));
+        }
+        // Only now: it may cover the host's.
+        let dev = self.tmpfs(name, 1 << 20, 0o755, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC)?;
+        self.place(name, dev, root, c"dev");
+        for (name, mount, point) in devices {
+            self.steps.push(name, Step::Place { mount, root: dev, point });
         }
         let pts = self.pts()?;
         self.place("mounting /dev/pts", pts, dev, c"pts");
@@ -399,7 +421,7 @@ impl Planner<'_> {
         if self.kind.pty {
             let slot = self.steps.slot();
             let flags = libc::O_RDWR | libc::O_NOCTTY;
-            self.steps.push("making a terminal", Step::File { slot, dir: pts, name: c"ptmx".to_owned(), flags });
+            self.steps.push("making a terminal", Step::File { slot, dir: Some(pts), name: c"ptmx".to_owned(), flags });
             self.pty = Some(slot);
         }
         Ok(pts)

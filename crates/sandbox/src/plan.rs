@@ -555,13 +555,11 @@ fn covers(root: bool) -> &'static [(&'static CStr, bool)] {
     if root {
         THERE.get_or_init(|| ALL.into_iter().filter(|(path, _)| there(path)).collect())
     } else {
-        OPEN.get_or_init(|| {
-            ALL.into_iter().filter(|cover| *cover == SYS || (cover.1 && there(cover.0) && is_open(cover.0))).collect()
-        })
+        OPEN.get_or_init(|| ALL.into_iter().filter(|cover| *cover == SYS || (cover.1 && is_open(cover.0))).collect())
     }
 }
 
-/// Whether anybody but its owner may read or write this file of `/proc`, or may own it.
+/// Whether this file of `/proc` is there and anybody but its owner may read or write it, or may own it.
 fn is_open(path: &CStr) -> bool {
     use std::os::unix::fs::MetadataExt;
     let path = format!("/proc{}", path.to_string_lossy());

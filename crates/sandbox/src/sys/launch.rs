@@ -327,7 +327,6 @@ extern "C" fn first(shared: *mut c_void) -> c_int {
     if pid != 2 {
         fail(shared, FORK, if pid < 0 { libc::EAGAIN } else { libc::ESRCH });
     }
-    raw::default_signals();
     run(shared, late, early.len());
     let errno = become_init(shared);
     fail(shared, INIT, errno)

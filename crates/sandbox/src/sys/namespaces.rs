@@ -1,52 +1,157 @@
-//! Namespaces made by a process that shares the caller's memory and descriptors, and ends at once.
+//! Namespaces made by processes that share the caller's memory and descriptors, and end at once.
+//!
+//! One makes the mounts. A network takes the kernel as long as all the rest, so a second makes that at the same time.
 
 use std::ffi::{c_int, c_void};
+use std::ops::Range;
 use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicI32, Ordering::SeqCst};
 
 use super::launch::Refused;
-use super::raw;
+use super::raw::{self, Errno};
 use super::report::Report;
 use super::stack::Stack;
 use super::step::{Slots, Step};
 
+/// What both processes look at.
 struct Shared<'a> {
     steps: &'a [Step],
+    /// Those of the second process.
+    aside: Range<usize>,
     slots: Slots,
     report: Report,
+    /// The number of the second process, once there is one.
+    second: AtomicI32,
+    second_stack: Stack,
 }
 
-/// Runs `steps` in new namespaces of `kinds` and returns the descriptors left in the slots.
-pub(crate) fn make(kinds: c_int, steps: &[Step], slots: usize) -> Result<Vec<Option<OwnedFd>>, Refused> {
-    let stack = Stack::take().map_err(|errno| Refused::Early("making a stack", errno))?;
-    let shared = Shared { steps, slots: Slots::new(slots), report: Report::new() };
-    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_FILES | kinds;
-    let mask = raw::set_signal_mask(u64::MAX);
-    // SAFETY: the stack is as large as said and lives until the process has ended, which CLONE_VFORK waits for; `work` and all
-    // it calls only read `shared`, store into its atomics, and call the kernel; with every signal blocked no handler of this
-    // program runs on that stack. The exit signal is 0, so nobody else's wait() takes the child.
-    let pid = unsafe { libc::clone(work, stack.top(), flags, (&raw const shared).cast_mut().cast()) };
-    let error = if pid < 0 { std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EINVAL) } else { 0 };
-    raw::set_signal_mask(mask);
-    stack.give_back();
-    if pid < 0 {
-        return Err(Refused::Early(crate::error::STEP_NAMESPACES, error));
+/// Namespaces that are being made.
+pub(crate) struct Making<'a> {
+    kinds: c_int,
+    /// Boxed: a process may be looking at it.
+    shared: Box<Shared<'a>>,
+}
+
+impl<'a> Making<'a> {
+    /// Prepares to run `steps` in new namespaces of `kinds`, those in `aside` at the same time as those after it. If they come
+    /// first, they run from now on, where the caller is.
+    pub(crate) fn begin(
+        kinds: c_int,
+        steps: &'a [Step],
+        aside: Range<usize>,
+        slots: usize,
+    ) -> Result<Self, Refused> {
+        let (slots, report, second) = (Slots::new(slots), Report::new(), AtomicI32::new(0));
+        let second_stack = Stack::take().map_err(no_stack)?;
+        let shared = Shared { steps, aside, slots, report, second, second_stack };
+        let making = Self { kinds, shared: Box::new(shared) };
+        if making.shared.aside.start == 0 {
+            let mask = raw::set_signal_mask(u64::MAX);
+            let started = making.shared.start_second();
+            raw::set_signal_mask(mask);
+            started.map_err(|errno| Refused::Early(crate::error::STEP_NAMESPACES, errno))?;
+        }
+        Ok(making)
     }
-    let _ = raw::wait(pid);
-    let Shared { slots, report, .. } = shared;
-    // SAFETY: the process had this process' descriptor table; what its steps opened stays in the slots until it is closed.
-    let made = unsafe { slots.take() };
-    report.failure().map_or(Ok(made), |failure| Err(Refused::Setup(failure, report.detail())))
+
+    /// Runs the steps and returns the descriptors left in the slots.
+    pub(crate) fn finish(mut self) -> Result<Vec<Option<OwnedFd>>, Refused> {
+        let stack = Stack::take().map_err(no_stack)?;
+        let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_FILES | self.kinds;
+        let mask = raw::set_signal_mask(u64::MAX);
+        // SAFETY: the stack is as large as said and lives until the process has ended, which CLONE_VFORK waits for; `work` and
+        // all it calls only read `shared`, store into its atomics, and call the kernel; with every signal blocked no handler of
+        // this program runs on that stack. The exit signal is 0, so nobody else's wait() takes the child.
+        let pid = unsafe { libc::clone(work, stack.top(), flags, self.shared.address()) };
+        let error = if pid < 0 { std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EINVAL) } else { 0 };
+        raw::set_signal_mask(mask);
+        stack.give_back();
+        if pid < 0 {
+            return Err(Refused::Early(crate::error::STEP_NAMESPACES, error));
+        }
+        let _ = raw::wait(pid);
+        self.shared.end_second();
+        let made = std::mem::replace(&mut self.shared.slots, Slots::new(0));
+        // SAFETY: the processes had this process' descriptor table and have ended; what their steps opened stays in the slots
+        // until it is closed.
+        let made = unsafe { made.take() };
+        let report = &self.shared.report;
+        report.failure().map_or(Ok(made), |failure| Err(Refused::Setup(failure, report.detail())))
+    }
+}
+
+impl Drop for Making<'_> {
+    fn drop(&mut self) {
+        self.shared.end_second();
+        let slots = std::mem::replace(&mut self.shared.slots, Slots::new(0));
+        // SAFETY: as in `finish`, after which the slots are empty.
+        drop(unsafe { slots.take() });
+    }
+}
+
+fn no_stack(errno: Errno) -> Refused {
+    Refused::Early("making a stack", errno)
+}
+
+impl Shared<'_> {
+    fn address(&self) -> *mut c_void {
+        (&raw const *self).cast_mut().cast()
+    }
+
+    /// Starts the second process, if there are steps for one, as a child of the caller. Every signal must be blocked.
+    fn start_second(&self) -> Result<(), Errno> {
+        if self.aside.is_empty() {
+            return Ok(());
+        }
+        let flags = libc::CLONE_VM | libc::CLONE_FILES;
+        let parent = if self.aside.start == 0 { 0 } else { libc::CLONE_PARENT };
+        // SAFETY: as in `finish`, but for the end of the process: `end_second` waits for it before the stack and `self` go. The
+        // C library's `errno` for a failure is that of the caller, who is here or waits.
+        let pid = unsafe { libc::clone(work_aside, self.second_stack.top(), flags | parent, self.address()) };
+        if pid < 0 {
+            return Err(std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EINVAL));
+        }
+        self.second.store(pid, SeqCst);
+        Ok(())
+    }
+
+    /// Waits for the end of the second process.
+    fn end_second(&self) {
+        let pid = self.second.swap(0, SeqCst);
+        if pid > 0 {
+            let _ = raw::wait(pid);
+        }
+    }
+
+    /// Runs some of the steps; false at the first that failed.
+    fn run(&self, range: Range<usize>) -> bool {
+        for (index, step) in self.steps.iter().enumerate().take(range.end).skip(range.start) {
+            if let Err(errno) = step.run(&self.slots, &self.report) {
+                self.report.fail(index as u32, errno);
+                return false;
+            }
+        }
+        true
+    }
 }
 
 extern "C" fn work(shared: *mut c_void) -> c_int {
-    // SAFETY: `make` passes a `Shared` that lives until this process has ended; nobody writes it.
+    // SAFETY: `finish` passes a `Shared` that lives until this process has ended; nobody writes it.
     let shared: &Shared<'_> = unsafe { &*shared.cast_const().cast() };
     raw::umask(0o022);
-    for (index, step) in shared.steps.iter().enumerate() {
-        if let Err(errno) = step.run(&shared.slots, &shared.report) {
-            shared.report.fail(index as u32, errno);
-            raw::exit(1);
+    let Range { start, end } = shared.aside;
+    if shared.run(0..start) {
+        match if start > 0 { shared.start_second() } else { Ok(()) } {
+            Ok(()) => drop(shared.run(end..shared.steps.len())),
+            Err(errno) => shared.report.fail(start as u32, errno),
         }
     }
+    raw::exit(0)
+}
+
+extern "C" fn work_aside(shared: *mut c_void) -> c_int {
+    // SAFETY: as in `work`.
+    let shared: &Shared<'_> = unsafe { &*shared.cast_const().cast() };
+    shared.run(shared.aside.clone());
     raw::exit(0)
 }

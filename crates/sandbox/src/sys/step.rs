@@ -40,8 +40,8 @@ pub(crate) enum Step {
     Unshare { kinds: c_int },
     /// Enters a namespace.
     Enter { namespace: RawFd, kind: c_int },
-    /// Opens the file `name` in `dir`.
-    File { slot: Slot, dir: Slot, name: CString, flags: c_int },
+    /// Opens a file.
+    File { slot: Slot, dir: Option<Slot>, name: CString, flags: c_int },
     /// Opens a directory of the host as a place to look from.
     Open { slot: Slot, dir: Option<Slot>, path: CString },
     /// Copies a mount, detached, with the mounts below it if `recursive`.
@@ -112,6 +112,11 @@ impl Slots {
         self.0.get(slot).map_or(-1, |fd| fd.load(Relaxed))
     }
 
+    /// Where a path begins: at the descriptor in `slot`, or where this process is.
+    fn place(&self, slot: Option<Slot>) -> RawFd {
+        slot.map_or(libc::AT_FDCWD, |slot| self.fd(slot))
+    }
+
     /// Takes every descriptor that is still open out of the slots.
     ///
     /// # Safety
@@ -150,11 +155,11 @@ impl Step {
             Self::Unshare { kinds } => raw::unshare(*kinds),
             Self::Enter { namespace, kind } => raw::enter(*namespace, *kind),
             Self::File { slot, dir, name, flags } => {
-                slots.set(*slot, raw::openat(slots.fd(*dir), name, *flags, 0)?);
+                slots.set(*slot, raw::openat(slots.place(*dir), name, *flags, 0)?);
                 Ok(())
             }
             Self::Open { slot, dir, path } => {
-                let dir = dir.map_or(libc::AT_FDCWD, |dir| slots.fd(dir));
+                let dir = slots.place(*dir);
                 slots.set(*slot, raw::openat(dir, path, libc::O_PATH | libc::O_DIRECTORY, 0)?);
                 Ok(())
             }
