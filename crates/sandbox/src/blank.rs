@@ -312,12 +312,13 @@ impl Planner<'_> {
 
     /// A root with what every room of this kind has.
     fn mounts(&mut self) -> Result<(), Error> {
+        let devices = if self.kind.dev { self.devices()? } else { Vec::new() };
         let root = if self.kind.whole { self.host_root() } else { self.own_root()? };
         if let Some(sys) = self.kind.sys {
             self.sys(root, sys)?;
         }
         if self.kind.dev {
-            self.dev(root)?;
+            self.dev(root, devices)?;
         }
         if let Some(size) = self.kind.tmp {
             let tmp = self.tmpfs("mounting /tmp", size, 0o1777, SAFE)?;
@@ -361,8 +362,9 @@ impl Planner<'_> {
         Ok(())
     }
 
-    fn dev(&mut self, root: Slot) -> Result<(), Error> {
-        let name = "mounting /dev";
+    /// The devices of `/dev`, detached, with the point where each belongs. To be taken before the host's `/dev` is closed to
+    /// devices, or covered.
+    fn devices(&mut self) -> Result<Vec<(Slot, MountPoint)>, Error> {
         let mut devices = Vec::new();
         for device in ["null", "zero", "full", "random", "urandom", "tty"] {
             let (slot, source) = (self.steps.slot(), format!("/dev/{device}"));
@@ -375,13 +377,17 @@ impl Planner<'_> {
             let names = vec![c_string(device)?];
             let prefixes = vec![c_string(Path::new("/").join(device))?];
             let point = MountPoint { prefixes, names, directory: false, owner: self.kind.owner() };
-            devices.push((format!("mounting {source}"), slot, point));
+            devices.push((slot, point));
         }
-        // Only now: it may cover the host's.
+        Ok(devices)
+    }
+
+    fn dev(&mut self, root: Slot, devices: Vec<(Slot, MountPoint)>) -> Result<(), Error> {
+        let name = "mounting /dev";
         let dev = self.tmpfs(name, 1 << 20, 0o755, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC)?;
         self.place(name, dev, root, c"dev");
-        for (name, mount, point) in devices {
-            self.steps.push(name, Step::Place { mount, root: dev, point });
+        for (mount, point) in devices {
+            self.steps.push("mounting the devices", Step::Place { mount, root: dev, point });
         }
         let pts = self.pts()?;
         self.place("mounting /dev/pts", pts, dev, c"pts");
