@@ -155,6 +155,7 @@ impl Blank {
         // Before the copy: a mount made meanwhile makes it stale.
         let seen = if kind.copies_mounts() { Seen::now() } else { None };
         let range = (!kind.root && kind.range.is_some()).then(|| userns(|pid| range::write(pid, maps))).transpose()?;
+        let range = range.map(|(range, _)| range);
         let planner = Planner { kind, range: range.as_ref(), steps: Steps::default(), names: None, pty: None };
         let plan = planner.whole()?;
         // With a range it is in the namespace that has it that the others are made.
@@ -165,7 +166,9 @@ impl Blank {
         let program = kind.root.then(|| userns(|pid| write_maps(pid, maps)));
         let made = making.finish();
         drop(lost);
-        let (program, mut made) = (program.transpose()?, made.map_err(explained)?);
+        // The processes that made them end side by side.
+        let program = program.transpose()?.map(|(program, _)| program);
+        let mut made = made.map_err(explained)?;
         let mut take = |slot: Option<Slot>| slot.and_then(|slot| made.get_mut(slot).and_then(Option::take));
         let missing = || Error::start(OPENING, libc::EBADF);
         let (user, net, host, pty) = (take(plan.user), take(plan.net), take(plan.host), take(plan.pty));

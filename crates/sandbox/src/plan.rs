@@ -35,8 +35,8 @@ pub(crate) enum Caller {
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub steps: Steps,
-    /// How many of them it takes until the root is in its place.
-    pub early: usize,
+    /// How many of them it takes until the root is in its place; `None` where it is in the blank already.
+    pub early: Option<usize>,
     /// Kept until the room is gone.
     pub made: MadeDirectories,
 }
@@ -60,7 +60,7 @@ pub(crate) fn plan(room: &Room, caller: &Caller, blank: &Blank) -> Result<Plan, 
     let Planner { outside: mut steps, inside, made, .. } = planner;
     let namespace = blank.mounts.as_raw_fd();
     steps.push("entering the room's mounts", Step::Enter { namespace, kind: libc::CLONE_NEWNS });
-    let early = steps.steps.len() + settled;
+    let early = settled.map(|settled| steps.steps.len() + settled);
     steps.append(inside);
     Ok(Plan { steps, early, made })
 }
@@ -73,9 +73,8 @@ pub(crate) fn plan_again(room: &Room, caller: &Caller, blank: &Blank) -> Result<
     let Planner { outside: mut steps, inside, made, .. } = planner;
     let namespace = blank.mounts.as_raw_fd();
     steps.push("entering the room's mounts", Step::Enter { namespace, kind: libc::CLONE_NEWNS });
-    let early = steps.steps.len();
     steps.append(inside);
-    Ok(Plan { steps, early, made })
+    Ok(Plan { steps, early: None, made })
 }
 
 /// Refuses what no kernel could make.
@@ -204,15 +203,15 @@ impl Planner<'_> {
         }
     }
 
-    /// Plans everything; returns how many steps inside it takes until the root is in its place.
-    fn whole(&mut self) -> Result<usize, Error> {
+    /// Plans everything; returns how many steps inside it takes until the root is in its place, unless it is.
+    fn whole(&mut self) -> Result<Option<usize>, Error> {
         let room = self.room;
         if self.blank.kind.whole {
             let root = self.standing()?;
             for mount in &room.mounts {
                 self.mount(root, mount)?;
             }
-            return Ok(0);
+            return Ok(None);
         }
         self.outside("naming the host", Step::HostName { name: room.hostname.clone().into_bytes() });
         let proc = room.proc.then(|| self.proc());
@@ -229,7 +228,7 @@ impl Planner<'_> {
         if room.root == Root::Empty {
             self.inside("making the root read-only", read_only(root));
         }
-        Ok(settled)
+        Ok(Some(settled))
     }
 
     /// Where the root is in its place already: it is given to whoever enters the mounts.
@@ -525,7 +524,7 @@ impl Planner<'_> {
 /// that could matter; for others what the mode bits of the host do not close already.
 fn covers(root: bool) -> &'static [(&'static CStr, bool)] {
     const SYS: (&CStr, bool) = (c"/sys", false);
-    const ALL: [(&CStr, bool); 22] = [
+    const ALL: [(&CStr, bool); 21] = [
         SYS,
         (c"/sysrq-trigger", false),
         (c"/irq", false),
@@ -542,7 +541,6 @@ fn covers(root: bool) -> &'static [(&'static CStr, bool)] {
         (c"/key-users", true),
         (c"/kmsg", true),
         (c"/timer_list", true),
-        (c"/timer_stats", true),
         (c"/sched_debug", true),
         (c"/latency_stats", true),
         (c"/kpagecount", true),

@@ -83,6 +83,7 @@ pub(crate) fn enter_blank(
             hop: matches!(caller, Caller::User { .. }),
             steps: &steps.steps,
             early,
+            mounts: blank.mounts.as_raw_fd(),
             slots: steps.slots,
             payload: &payload,
             groups: &doors,
@@ -244,7 +245,8 @@ fn owner_map(room: &Room) -> Result<Arc<OwnedFd>, Error> {
         [(0, own, 1), (own, 0, 1)].into_iter().chain(others).filter(|(_, _, count)| *count > 0).collect()
     };
     let map = Maps { users: exchange(uid), groups: exchange(gid) };
-    let map = Arc::new(userns::userns(|pid| userns::write_maps(pid, &map))?);
+    let (map, _) = userns::userns(|pid| userns::write_maps(pid, &map))?;
+    let map = Arc::new(map);
     maps.push((owners, Arc::clone(&map)));
     Ok(map)
 }

@@ -1,8 +1,8 @@
 //! The two processes that become the room's init and the program.
 //!
 //! `enter` starts the first with vfork semantics in its new namespaces: it shares the caller's memory, puts the root in its
-//! place, starts the second, mounts the rest there, and becomes the init by `execveat`. The second gives up every right
-//! meanwhile, waits until the init runs (from then on nothing in the room shares the caller's
+//! place where it is not there yet, starts the second, mounts the rest, and becomes the init by `execveat`. The second gives up
+//! every right meanwhile, waits until the init runs (from then on nothing in the room shares the caller's
 //! memory except itself), and becomes the program. Each runs on a stack of its own and writes to nothing but that stack and
 //! the report. The end of both is seen as the end of the `done` pipe.
 
@@ -90,8 +90,11 @@ pub(crate) struct Launch<'a> {
     /// that one otherwise.
     pub hop: bool,
     pub steps: &'a [Step],
-    /// How many of the steps come before the program's process exists: those until the root is in its place.
-    pub early: usize,
+    /// How many of the steps come before the program's process exists: those until the root is in its place. `None` where it
+    /// is: then that process exists from the beginning, and enters `mounts` by itself.
+    pub early: Option<usize>,
+    /// The room's mount namespace.
+    pub mounts: RawFd,
     pub slots: usize,
     pub payload: &'a Payload,
     /// Files that move the process that writes to them into the room's control group.
@@ -153,6 +156,7 @@ fn needed(launch: &Launch<'_>, own: [RawFd; 4]) -> Vec<RawFd> {
     let payload = launch.payload;
     let mut needed = vec![0, 1, 2, launch.alive.as_raw_fd(), launch.status.as_raw_fd()];
     needed.extend(own);
+    needed.push(launch.mounts);
     needed.extend(launch.entered.iter().map(|(namespace, _)| *namespace));
     needed.extend(launch.groups);
     needed.extend(launch.steps.iter().filter_map(Step::outer));
@@ -171,7 +175,7 @@ pub(crate) fn enter(launch: &Launch<'_>) -> Result<Entered, Refused> {
     let init =
         super::init::init_program().map_err(|errno| Refused::Early(crate::error::STEP_INIT, errno.raw_os_error()))?;
     let stack = || Stack::take().map_err(early("making a stack"));
-    let (hop_stack, first_stack, second_stack) = (stack()?, stack()?, stack()?);
+    let (first_stack, second_stack) = (stack()?, stack()?);
     let (ready_read, ready_write) = pipe().map_err(early("making a pipe"))?;
     let (done_read, done_write) = pipe().map_err(early("making a pipe"))?;
     let ready =
@@ -193,14 +197,13 @@ pub(crate) fn enter(launch: &Launch<'_>) -> Result<Entered, Refused> {
         pid: std::sync::atomic::AtomicI32::new(0),
     };
     let lost = (launch.hop || launch.payload.r#become.is_some()).then(Lost::allow);
-    let started = if launch.hop { by_hop(&shared, &hop_stack) } else { directly(&shared) };
+    let started = if launch.hop { by_hop(&shared) } else { directly(&shared) };
     drop(done_write);
     if started.is_ok() {
         wait_for_end_of(&done_read);
     }
-    for stack in [hop_stack, first_stack, second_stack] {
-        stack.give_back();
-    }
+    first_stack.give_back();
+    second_stack.give_back();
     drop(lost);
     let (pid, pidfd) = started?;
     match shared.report.failure() {
@@ -241,13 +244,15 @@ fn directly(shared: &Shared<'_>) -> Result<(i32, OwnedFd), Refused> {
 }
 
 /// Starts the first process by another one that has entered its user namespace; it is a child of the caller all the same.
-fn by_hop(shared: &Shared<'_>, stack: &Stack) -> Result<(i32, OwnedFd), Refused> {
+fn by_hop(shared: &Shared<'_>) -> Result<(i32, OwnedFd), Refused> {
+    let stack = Stack::take().map_err(|errno| Refused::Early("making a stack", errno))?;
     let flags = libc::CLONE_VM | libc::CLONE_VFORK;
     let mask = raw::set_signal_mask(u64::MAX);
     // SAFETY: as in `directly`; this process has ended when it is reaped below.
     let hop = unsafe { libc::clone(hop, stack.top(), flags, (&raw const *shared).cast_mut().cast()) };
     let error = if hop < 0 { std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EINVAL) } else { 0 };
     raw::set_signal_mask(mask);
+    stack.give_back();
     if hop < 0 {
         return Err(Refused::Early("starting the set-up", error));
     }
@@ -319,7 +324,8 @@ extern "C" fn first(shared: *mut c_void) -> c_int {
     if let Err(errno) = join(shared.launch.groups) {
         fail(shared, JOIN, errno);
     }
-    let (early, late) = shared.launch.steps.split_at_checked(shared.launch.early).unwrap_or_default();
+    let early = shared.launch.early.unwrap_or(0);
+    let (early, late) = shared.launch.steps.split_at_checked(early).unwrap_or_default();
     run(shared, early, 0);
     let argument = (&raw const *shared).cast_mut().cast();
     // SAFETY: a stack of its own that outlives the process's use of this memory; the rest as in `directly`.
@@ -401,6 +407,9 @@ fn become_program(shared: &Shared<'_>) -> (u32, Errno) {
 
 fn prepare_program(shared: &Shared<'_>, payload: &Payload) -> Result<(), (u32, Errno)> {
     let at = |stage: u32| move |errno: Errno| (stage, errno);
+    if shared.launch.early.is_none() {
+        raw::enter(shared.launch.mounts, libc::CLONE_NEWNS).map_err(at(ENTER))?;
+    }
     raw::default_signals();
     raw::new_session_keyring();
     if matches!(payload.session, Session::New | Session::Pty) {

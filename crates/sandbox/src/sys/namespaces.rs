@@ -22,7 +22,7 @@ struct Shared<'a> {
     report: Report,
     /// The number of the second process, once there is one.
     second: AtomicI32,
-    second_stack: Stack,
+    second_stack: Option<Stack>,
 }
 
 /// Namespaces that are being made.
@@ -42,7 +42,7 @@ impl<'a> Making<'a> {
         slots: usize,
     ) -> Result<Self, Refused> {
         let (slots, report, second) = (Slots::new(slots), Report::new(), AtomicI32::new(0));
-        let second_stack = Stack::take().map_err(no_stack)?;
+        let second_stack = if aside.is_empty() { None } else { Some(Stack::take().map_err(no_stack)?) };
         let shared = Shared { steps, aside, slots, report, second, second_stack };
         let making = Self { kinds, shared: Box::new(shared) };
         if making.shared.aside.start == 0 {
@@ -86,6 +86,9 @@ impl Drop for Making<'_> {
         let slots = std::mem::replace(&mut self.shared.slots, Slots::new(0));
         // SAFETY: as in `finish`, after which the slots are empty.
         drop(unsafe { slots.take() });
+        if let Some(stack) = self.shared.second_stack.take() {
+            stack.give_back();
+        }
     }
 }
 
@@ -100,14 +103,12 @@ impl Shared<'_> {
 
     /// Starts the second process, if there are steps for one, as a child of the caller. Every signal must be blocked.
     fn start_second(&self) -> Result<(), Errno> {
-        if self.aside.is_empty() {
-            return Ok(());
-        }
+        let Some(stack) = &self.second_stack else { return Ok(()) };
         let flags = libc::CLONE_VM | libc::CLONE_FILES;
         let parent = if self.aside.start == 0 { 0 } else { libc::CLONE_PARENT };
         // SAFETY: as in `finish`, but for the end of the process: `end_second` waits for it before the stack and `self` go. The
         // C library's `errno` for a failure is that of the caller, who is here or waits.
-        let pid = unsafe { libc::clone(work_aside, self.second_stack.top(), flags | parent, self.address()) };
+        let pid = unsafe { libc::clone(work_aside, stack.top(), flags | parent, self.address()) };
         if pid < 0 {
             return Err(std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EINVAL));
         }

@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags};
 
 use super::raw;
+use super::stack::Stack;
 use crate::Error;
 use crate::blank::Maps;
 use crate::error::STEP_MAPS;
@@ -18,28 +19,53 @@ extern "C" fn sleep(parent: *mut c_void) -> c_int {
 /// First number inside, first outside, how many.
 pub(crate) type Extent = (u32, u32, u32);
 
-/// A user namespace whose maps `map` writes, which gets the number of a process in it.
-pub(crate) fn userns(map: impl FnOnce(i32) -> Result<(), Error>) -> Result<OwnedFd, Error> {
-    let parent = std::ptr::without_provenance_mut(std::process::id() as usize);
-    let mut stack = vec![0u64; 2048];
-    let mask = raw::set_signal_mask(u64::MAX);
-    // SAFETY: the child only sleeps, on a stack that outlives it: it is killed and reaped below before the stack is dropped.
-    let pid = unsafe {
-        let top = stack.as_mut_ptr().add(stack.len());
-        libc::clone(sleep, top.cast(), libc::CLONE_VM | libc::CLONE_NEWUSER, parent)
-    };
-    let error = std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EINVAL);
-    raw::set_signal_mask(mask);
-    if pid < 0 {
-        return Err(Error::start(STEP_MAPS, error));
+/// A process that only sleeps and shares the caller's memory. Reaped when this is dropped.
+pub(crate) struct Sleeper {
+    pid: i32,
+    stack: Option<Stack>,
+}
+
+impl Sleeper {
+    /// One in a user namespace of its own.
+    fn start() -> Result<Self, Error> {
+        let stack = Stack::take().map_err(|errno| Error::start("making a stack", errno))?;
+        let parent = std::ptr::without_provenance_mut(std::process::id() as usize);
+        let mask = raw::set_signal_mask(u64::MAX);
+        // SAFETY: the child only sleeps, on a stack that is given to nobody else before it is reaped in `drop`.
+        let pid = unsafe { libc::clone(sleep, stack.top(), libc::CLONE_VM | libc::CLONE_NEWUSER, parent) };
+        let error = std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EINVAL);
+        raw::set_signal_mask(mask);
+        if pid < 0 {
+            stack.give_back();
+            return Err(Error::start(STEP_MAPS, error));
+        }
+        Ok(Self { pid, stack: Some(stack) })
     }
-    let result = map(pid).and_then(|()| {
-        rustix::fs::open(format!("/proc/{pid}/ns/user"), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-            .map_err(refused)
-    });
-    let _ = raw::kill(pid, libc::SIGKILL);
-    let _ = raw::wait(pid);
-    result
+
+    fn end(&self) {
+        let _ = raw::kill(self.pid, libc::SIGKILL);
+    }
+}
+
+impl Drop for Sleeper {
+    fn drop(&mut self) {
+        self.end();
+        let _ = raw::wait(self.pid);
+        if let Some(stack) = self.stack.take() {
+            stack.give_back();
+        }
+    }
+}
+
+/// A user namespace whose maps `map` writes, which gets the number of a process in it. That is about to end; whoever has other
+/// things to do drops it after them.
+pub(crate) fn userns(map: impl FnOnce(i32) -> Result<(), Error>) -> Result<(OwnedFd, Sleeper), Error> {
+    let sleeper = Sleeper::start()?;
+    map(sleeper.pid)?;
+    let path = format!("/proc/{}/ns/user", sleeper.pid);
+    let namespace = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(refused)?;
+    sleeper.end();
+    Ok((namespace, sleeper))
 }
 
 fn refused(errno: rustix::io::Errno) -> Error {
