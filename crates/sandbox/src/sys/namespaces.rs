@@ -35,12 +35,7 @@ pub(crate) struct Making<'a> {
 impl<'a> Making<'a> {
     /// Prepares to run `steps` in new namespaces of `kinds`, those in `aside` at the same time as those after it. If they come
     /// first, they run from now on, where the caller is.
-    pub(crate) fn begin(
-        kinds: c_int,
-        steps: &'a [Step],
-        aside: Range<usize>,
-        slots: usize,
-    ) -> Result<Self, Refused> {
+    pub(crate) fn begin(kinds: c_int, steps: &'a [Step], aside: Range<usize>, slots: usize) -> Result<Self, Refused> {
         let (slots, report, second) = (Slots::new(slots), Report::new(), AtomicI32::new(0));
         let second_stack = if aside.is_empty() { None } else { Some(Stack::take().map_err(no_stack)?) };
         let shared = Shared { steps, aside, slots, report, second, second_stack };
