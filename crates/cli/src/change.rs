@@ -8,8 +8,9 @@ use std::time::Duration;
 use anyhow::Context;
 use installdb::{
     Author, Checked, Done, Incoming, InstallDb, Installed, Notice, Operation, OperationKind, Options, Outcome,
-    PackageVersion, Request, ScriptRun,
+    PackageVersion, Request, ScriptRun, Source,
 };
+use pkgformat::Reader;
 use pkgtypes::PackageName;
 use serde_json::json;
 use trust::{Exception, SigArchive, Store, SystemClock, Verified, Want};
@@ -103,7 +104,8 @@ pub fn run(root: &Path, change: Change<'_>, manner: Manner, voice: &Voice) -> an
     for install in &change.install {
         signals::check()?;
         let exception = exception_for(&change.exceptions, install)?;
-        request.install.push(incoming(&store, install, exception)?);
+        let reader = packages::waiting(&install.path, change.install.len())?;
+        request.install.push(incoming(&store, install, reader, exception)?);
     }
     let mut db = InstallDb::open(root)?;
     tell_recovery(&db, manner, voice)?;
@@ -154,8 +156,12 @@ fn refuse_missing(root: &Path, remove: &[PackageName]) -> anyhow::Result<()> {
 }
 
 /// Decides on a package's trust and leaves its blobs to be read.
-fn incoming<'p>(store: &Store, install: &Install<'_>, exception: Option<Exception>) -> anyhow::Result<Incoming<'p>> {
-    let reader = packages::waiting(&install.path)?;
+fn incoming<'p>(
+    store: &Store,
+    install: &Install<'_>,
+    reader: Reader<Source<'p>>,
+    exception: Option<Exception>,
+) -> anyhow::Result<Incoming<'p>> {
     let record = reader.package().clone();
     let beside;
     let archive = match install.signatures {

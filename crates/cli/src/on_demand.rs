@@ -1,24 +1,23 @@
 //! A file that is open only while it is read, so that thousands of packages can wait for their turn.
 
-use std::cell::RefCell;
 use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use codec::ReadAt;
 
 /// A file that is opened again when it is read after [`OnDemand::close`]. At its end it closes itself.
 #[derive(Debug, Clone)]
-pub(crate) struct OnDemand(Rc<Inner>);
+pub(crate) struct OnDemand(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     path: PathBuf,
     /// What the file was when it was opened first.
     identity: Identity,
-    file: RefCell<Option<File>>,
+    file: Mutex<Option<File>>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -43,16 +42,20 @@ impl OnDemand {
     /// The file can not be looked at.
     pub(crate) fn new(path: &Path, file: File) -> io::Result<Self> {
         let identity = Identity::from(&file.metadata()?);
-        Ok(Self(Rc::new(Inner { path: path.to_owned(), identity, file: RefCell::new(Some(file)) })))
+        Ok(Self(Arc::new(Inner { path: path.to_owned(), identity, file: Mutex::new(Some(file)) })))
     }
 
     /// Closes the file until it is read again.
     pub(crate) fn close(&self) {
-        self.0.file.take();
+        self.0.slot().take();
     }
 }
 
 impl Inner {
+    fn slot(&self) -> MutexGuard<'_, Option<File>> {
+        self.file.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn open(&self) -> io::Result<File> {
         let explain =
             |what: &dyn std::fmt::Display| format!("`{}`, which is still to be installed, {what}", self.path.display());
@@ -71,7 +74,7 @@ impl ReadAt for OnDemand {
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let mut slot = self.0.file.borrow_mut();
+        let mut slot = self.0.slot();
         let file = match slot.take() {
             Some(file) => file,
             None => self.0.open()?,
@@ -103,7 +106,7 @@ mod tests {
         file.read_exact_at(&mut rest, 7).unwrap();
         assert_eq!((&buffer, &rest), (b"first", b"second"));
         assert_eq!(file.read_at(&mut rest, 13).unwrap(), 0);
-        assert!(file.0.file.borrow().is_none(), "a file that was read to its end is closed");
+        assert!(file.0.slot().is_none(), "a file that was read to its end is closed");
         std::fs::write(&path, "other, things").unwrap();
         let error = file.read_at(&mut rest, 0).unwrap_err().to_string();
         assert!(error.contains("a.kpkg") && error.contains("was changed meanwhile"), "{error}");

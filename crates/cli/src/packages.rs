@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::num::NonZeroUsize;
 use std::path::Path;
 
 use anyhow::Context;
@@ -17,10 +18,10 @@ use crate::signals::Stoppable;
 use crate::{exit, places};
 
 /// A package, read from its first byte on.
-pub type Stream = Reader<Box<dyn Read>>;
+pub type Stream = Reader<Box<dyn Read + Send>>;
 
 /// A package that can be read at any place.
-pub type Random = PackageFile<Box<dyn ReadAt>>;
+pub type Random = PackageFile<Box<dyn ReadAt + Send>>;
 
 /// A package that is looked into.
 pub enum Opened {
@@ -80,7 +81,7 @@ fn look_into(source: Source) -> anyhow::Result<Opened> {
     match source.at_any_place() {
         Ok(source) => Ok(Opened::Random(PackageFile::open(source, limits, bounds).map_err(plain_error)?)),
         Err(stream) => {
-            let plain: Box<dyn Read> = Box::new(Decoder::new(Stoppable(stream), bounds)?);
+            let plain: Box<dyn Read + Send> = Box::new(Decoder::new(Stoppable(stream), bounds)?);
             Ok(Opened::Stream(Box::new(Reader::open(plain, limits)?)))
         }
     }
@@ -94,17 +95,18 @@ pub fn open(path: &Path) -> anyhow::Result<Stream> {
     Reader::open(plain(path)?, Limits::default()).with_context(|| unreadable(path))
 }
 
-/// Opens a package file of which only the head is read now. Until its content is, no file is held open.
+/// Opens one of so many package files of which only the heads are read now. Until its content is, no file is held open.
 ///
 /// # Errors
 /// As [`open`].
-pub fn waiting<'p>(path: &Path) -> anyhow::Result<Reader<installdb::Source<'p>>> {
-    let open = |plain: Box<dyn Read>| Reader::open(installdb::Source::new(plain), Limits::default());
+pub fn waiting<'p>(path: &Path, files: usize) -> anyhow::Result<Reader<installdb::Source<'p>>> {
+    let open = |plain: Box<dyn Read + Send>| Reader::open(installdb::Source::new(plain), Limits::default());
     let reader = match source(path)? {
         Source::File(file) => {
             let file = OnDemand::new(path, file).with_context(|| unreadable(path))?;
             let raw = Stoppable(Position::new(file.clone()));
-            let reader = open(Box::new(Decoder::new(raw, Bounds::default()).with_context(|| unreadable(path))?));
+            let decoder = Decoder::with_threads(raw, Bounds::default(), share(files));
+            let reader = open(Box::new(decoder.with_context(|| unreadable(path))?));
             file.close();
             reader
         }
@@ -113,11 +115,17 @@ pub fn waiting<'p>(path: &Path) -> anyhow::Result<Reader<installdb::Source<'p>>>
     reader.with_context(|| unreadable(path))
 }
 
+/// The threads for each of so many packages that are installed together.
+fn share(packages: usize) -> NonZeroUsize {
+    let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    NonZeroUsize::new(processors / installdb::readers(packages).max(1)).unwrap_or(NonZeroUsize::MIN)
+}
+
 /// The bytes of a package file, decompressed; `-` is standard input.
 ///
 /// # Errors
 /// No such file.
-pub fn plain(path: &Path) -> anyhow::Result<Box<dyn Read>> {
+pub fn plain(path: &Path) -> anyhow::Result<Box<dyn Read + Send>> {
     Ok(Box::new(Decoder::new(raw(path)?, Bounds::default()).with_context(|| unreadable(path))?))
 }
 
@@ -125,7 +133,7 @@ pub fn plain(path: &Path) -> anyhow::Result<Box<dyn Read>> {
 ///
 /// # Errors
 /// No such file.
-pub fn raw(path: &Path) -> anyhow::Result<Stoppable<Box<dyn Read>>> {
+pub fn raw(path: &Path) -> anyhow::Result<Stoppable<Box<dyn Read + Send>>> {
     Ok(Stoppable(match source(path)?.at_any_place() {
         Ok(source) => Box::new(Position::new(source)),
         Err(stream) => stream,
@@ -145,13 +153,13 @@ pub fn plain_error(error: pkgfile::Error) -> anyhow::Error {
 enum Source {
     File(File),
     /// On a server that gives parts of it.
-    Random(Box<dyn ReadAt>),
-    Stream(Box<dyn Read>),
+    Random(Box<dyn ReadAt + Send>),
+    Stream(Box<dyn Read + Send>),
 }
 
 impl Source {
     /// The source where it can be read at any place, else the stream that it is.
-    fn at_any_place(self) -> Result<Box<dyn ReadAt>, Box<dyn Read>> {
+    fn at_any_place(self) -> Result<Box<dyn ReadAt + Send>, Box<dyn Read + Send>> {
         match self {
             Self::File(file) => Ok(Box::new(Stoppable(file))),
             Self::Random(source) => Ok(source),

@@ -1,12 +1,13 @@
 use std::fmt;
 use std::io::{self, BufRead, Read};
+use std::num::NonZeroUsize;
 
 use liblzma::bufread::XzDecoder;
 use liblzma::stream::{CONCATENATED, Stream};
 
 use crate::frames::Frames;
 use crate::source::Source;
-use crate::{Bounds, Error, Exceeded, Format};
+use crate::{Bounds, Error, Exceeded, Format, pool};
 
 /// Reads a file whatever it is compressed with, and one that is not as it is.
 ///
@@ -14,7 +15,7 @@ use crate::{Bounds, Error, Exceeded, Format};
 /// The source need not seek, so a pipe will do.
 ///
 /// The frames of a zstd file that has many are decoded on all processors, up to the first that is larger than 4 MiB or
-/// does not tell its size; 8 MiB of them for each processor, 32 MiB in all, and a frame more, are on their way at most.
+/// does not tell its size; 4 MiB of them for each thread, 32 MiB in all, and a frame more, are on their way at most.
 ///
 /// # Errors
 /// [`io::ErrorKind::InvalidData`] for what is damaged, with an [`Error`] inside, and where a bound is passed, with
@@ -60,10 +61,18 @@ impl<R: Read> Decoder<R> {
     /// # Errors
     /// The source fails.
     pub fn new(source: R, bounds: Bounds) -> io::Result<Self> {
+        Self::with_threads(source, bounds, pool::processors())
+    }
+
+    /// The same with no more than so many threads, where several files are read at the same time.
+    ///
+    /// # Errors
+    /// The source fails.
+    pub fn with_threads(source: R, bounds: Bounds, threads: NonZeroUsize) -> io::Result<Self> {
         let (format, source) = Source::sniff(source)?;
         let state = match format {
             Format::Plain => State::Plain(source),
-            Format::Zstd => State::Frames(Box::new(Frames::new(source, bounds.memory))),
+            Format::Zstd => State::Frames(Box::new(Frames::new(source, bounds.memory, threads))),
             Format::Xz => lzma(source, Stream::new_stream_decoder(bounds.memory, CONCATENATED)?),
             Format::Lzip => lzma(source, Stream::new_lzip_decoder(bounds.memory, 0)?),
             Format::Lzma => lzma(source, Stream::new_lzma_decoder(bounds.memory)?),

@@ -2,15 +2,16 @@
 
 use std::fmt;
 use std::io::{self, Read};
+use std::num::NonZeroUsize;
 
 use crate::frame::{self, Most, Next};
-use crate::pool::{self, Pool, Setting, Work};
+use crate::pool::{Pool, Setting, Work};
 use crate::source::Source;
 
 /// Frames of more bytes than this, packed or not, are not held whole.
 const FRAME: usize = 4 << 20;
-/// Bytes that are on their way at most, read, decoded, or waiting to be handed out: for each processor, and in all.
-const ON_THE_WAY: (usize, usize) = (8 << 20, 32 << 20);
+/// Bytes that are on their way at most, read, decoded, or waiting to be handed out: for each thread, and in all.
+const ON_THE_WAY: (usize, usize) = (4 << 20, 32 << 20);
 
 /// A frame on its way.
 #[derive(Debug, Default)]
@@ -21,12 +22,16 @@ struct Task {
     size: usize,
     /// How many bytes of the source were used up to the frame's end.
     used: u64,
+    /// How many bytes the buffers take, some of which were made for larger frames.
+    weight: usize,
     error: Option<io::Error>,
 }
 
 impl Task {
-    fn weight(&self) -> usize {
-        self.packed.len() + self.size
+    /// Is going to hold so many bytes of content.
+    fn set_size(&mut self, size: usize) {
+        self.size = size;
+        self.weight = self.packed.capacity() + self.content.capacity().max(size);
     }
 }
 
@@ -66,15 +71,14 @@ impl<R> fmt::Debug for Frames<R> {
 
 impl<R: Read> Frames<R> {
     /// Decodes within `memory` bytes, or a little more than twice the bytes of the largest frame that is taken.
-    pub(crate) fn new(source: Source<R>, memory: u64) -> Self {
+    pub(crate) fn new(source: Source<R>, memory: u64, threads: NonZeroUsize) -> Self {
         let bytes = usize::try_from(memory / 4).map_or(FRAME, |most| most.min(FRAME));
-        let processors = pool::processors();
         Self {
             source,
-            pool: Pool::new(processors, 0, worker),
+            pool: Pool::new(threads, 0, worker),
             most: Most { bytes, window: memory },
             weight: 0,
-            most_weight: processors.get().saturating_mul(ON_THE_WAY.0).min(ON_THE_WAY.1),
+            most_weight: threads.get().saturating_mul(ON_THE_WAY.0).min(ON_THE_WAY.1),
             ahead: 1,
             present: Task::default(),
             given: 0,
@@ -120,7 +124,7 @@ impl<R: Read> Frames<R> {
         while self.given == self.present.content.len() {
             self.read_ahead();
             let Some(next) = self.pool.next() else { return self.end() };
-            self.weight -= next.weight();
+            self.weight -= next.weight;
             self.ahead += 1;
             self.given = 0;
             let mut last = std::mem::replace(&mut self.present, next);
@@ -149,9 +153,9 @@ impl<R: Read> Frames<R> {
             let mut task = self.spare.pop().unwrap_or_default();
             self.rest = match frame::read(&mut self.source, &mut task.packed, self.most) {
                 Ok(Next::Frame(whole)) => {
-                    task.size = whole.content;
+                    task.set_size(whole.content);
                     task.used = self.source.used();
-                    self.weight += task.weight();
+                    self.weight += task.weight;
                     if self.ahead == 1 {
                         // Who wants no more than the first frame needs no threads, nor anything that would stay.
                         task.error = decode(&mut None, &mut task).err();

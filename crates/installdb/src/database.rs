@@ -135,9 +135,14 @@ fn make_file(root: &Root) -> Result<()> {
 
 fn make_tables(path: PathBuf) -> Result<()> {
     let mut conn = open_file(path.clone())?;
-    // What is not complete is thrown away, and needs no journal to go back.
-    conn.pragma_update(None, "journal_mode", "memory").during("configure the connection", &conn)?;
+    let set =
+        |conn: &Connection, name, value| conn.pragma_update(None, name, value).during("configure the connection", conn);
+    // What is not complete is thrown away, and needs no journal to go back; what is complete is synced before it is named.
+    set(&conn, "journal_mode", "memory")?;
+    set(&conn, "synchronous", "off")?;
     schema::migrate(&mut conn)?;
+    // Now, since the first connection that is to survive would pay three more syncs for the change.
+    set(&conn, "journal_mode", "wal")?;
     conn.close().map_err(|(_, source)| Error::sqlite("make the tables", path, source))
 }
 

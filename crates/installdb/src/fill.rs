@@ -1,30 +1,28 @@
 //! Writing everything new beside its target.
 
-use std::collections::HashMap;
-use std::fs::File;
-use std::io::{self, Read, Write as _};
+use std::io::Write as _;
 use std::ops::ControlFlow;
+use std::sync::Mutex;
+use std::sync::mpsc::sync_channel;
 
-use pkgformat::{BlobReader, Entry, EntryKind, Reader, ScriptKind};
+use pkgformat::{Entry, EntryKind};
 use pkgfs::{Batch, FileKind, Place, Root, fd};
-use pkgtypes::{Digest, Hasher, Mode, PackageName, PkgPath, Timestamp};
+use pkgtypes::{Mode, PkgPath, Timestamp};
 
 use crate::account_file::Attributes;
 use crate::error::Result;
 use crate::layout::{Fate, Layout, MadeContent, What};
+use crate::package_reader::{PackageReader, Targets};
 use crate::plan::Work;
-use crate::request::{Content, Source};
+use crate::request::Content;
 use crate::rights::{Grant, Rights, plain};
 use crate::stage::{Findings, Script};
-use crate::stock::Stock;
 use crate::tree::{Node, Packages};
-use crate::writer::{Failed, Target, Writers, given};
-use crate::{Error, Event, InstallDb, Progress, Unset};
+use crate::writer::{Target, Writers, given};
+use crate::{Error, Event, InstallDb, Progress, Unset, package_reader};
 
-/// Contents up to this size are read whole, verified, and then written.
-const WHOLE: u64 = 1 << 20;
-/// Larger ones come in pieces of this size.
-const PIECE: usize = 256 << 10;
+/// Readings that may wait to be told.
+const TOLD: usize = 64;
 
 /// Stages everything: what is saved, folders, links and devices, files, and at last what needs these to stand.
 pub(crate) fn fill(
@@ -193,129 +191,42 @@ impl<'a> Shape<'a> {
         Ok(())
     }
 
-    /// Reads every package to its end, verifies it, and makes its files meanwhile.
+    /// Reads every package to its end, verifies it, and makes its files meanwhile; several packages at once.
     fn make_files(
         &self,
         contents: Vec<Content<'_>>,
         unset: &mut [Unset],
         progress: &mut dyn Progress,
     ) -> Result<Vec<Script>> {
-        let mut scripts = Vec::new();
         let mut meter = Meter::new(self.packages, progress);
-        let missing = std::thread::scope(|scope| {
-            let mut writers = Writers::new(scope, self.root);
-            let mut read = Ok(());
-            // Each is let go when it was read: a decompressor holds some megabytes and threads.
-            for ((package, content), targets) in contents.into_iter().enumerate().zip(self.targets()) {
-                let (writers, scripts, meter) = (&mut writers, &mut scripts, &mut meter);
-                read = match content {
-                    Content::Package(mut reader) => {
-                        self.read_package(package, &mut reader, targets, writers, scripts, meter)
-                    }
-                    Content::Stock(stock) => self.read_stock(package, &stock, targets, writers, scripts, meter),
-                };
-                if read.is_err() {
-                    break;
-                }
-            }
-            // Why the writers gave up says more than that they did.
+        let count = package_reader::readers(contents.len());
+        let queue = Mutex::new(contents.into_iter().enumerate().zip(self.targets()));
+        let (scripts, missing) = std::thread::scope(|scope| {
+            let writers = Writers::new(scope, self.root, meter.total);
+            let (tell, told) = sync_channel(TOLD);
+            let readers: Vec<_> = (0..count)
+                .map(|_| PackageReader::new(self.root, self.packages, writers.feeder(), tell.clone()))
+                .map(|reader| scope.spawn(|| reader.run(&queue)))
+                .collect();
+            drop(tell);
+            let stopped = told.iter().try_for_each(|(package, size)| meter.add(package, size));
+            // A reader that has nobody to tell stops.
+            drop(told);
+            let read = readers.into_iter().map(|reader| reader.join().expect("a reader does not panic"));
+            let read = package_reader::gather(read);
             let missing = writers.finish();
+            stopped?;
             match read {
-                Err(Interruption::Other(error)) => Err(error),
-                Err(Interruption::Writers) | Ok(()) => missing,
+                Ok(scripts) => Ok((scripts, missing?)),
+                Err(Some(error)) => Err(error),
+                // Why the writers gave up says more than that they did.
+                Err(None) => Err(missing.expect_err("a reader does not stop without a reason")),
             }
         })?;
         for (node, more) in missing {
             unset[node] = unset[node] | more;
         }
         Ok(scripts)
-    }
-
-    fn read_package<'scope>(
-        &self,
-        package: usize,
-        reader: &mut Reader<Source<'_>>,
-        mut targets: Targets<'a>,
-        writers: &mut Writers<'scope, 'a>,
-        scripts: &mut Vec<Script>,
-        meter: &mut Meter<'_>,
-    ) -> Result<(), Interruption>
-    where
-        'a: 'scope,
-    {
-        let record = &self.packages.incoming[package].record;
-        let name = &record.meta().name;
-        let malformed = |source| Interruption::Other(Error::Package { package: name.clone(), source });
-        let kinds: Vec<(ScriptKind, Digest)> = record.meta().scripts.iter().collect();
-        while let Some(blob) = reader.next_blob().map_err(malformed)? {
-            let (digest, size) = (blob.digest(), blob.size());
-            let files = targets.remove(&digest).unwrap_or_default();
-            let is_script = kinds.iter().any(|(_, known)| *known == digest);
-            if is_script || (!files.is_empty() && size <= WHOLE) {
-                let content = read_whole(blob).map_err(malformed)?;
-                for (kind, digest) in kinds.iter().filter(|(_, known)| *known == digest) {
-                    scripts.push(Script { package, kind: *kind, digest: *digest, content: content.clone() });
-                }
-                writers.write(files.into_iter(), content)?;
-            } else if !files.is_empty() {
-                let pieces = writers.stream(files)?;
-                let failed = |error: io::Error| malformed(error.into());
-                read_pieces(blob, |piece| pieces.send(piece).map_err(|_| Interruption::Writers), failed)?;
-            }
-            meter.add(name, size)?;
-        }
-        Ok(())
-    }
-
-    /// Reads what is staged of a package that comes back, and verifies it.
-    fn read_stock<'scope>(
-        &self,
-        package: usize,
-        stock: &Stock,
-        targets: Targets<'a>,
-        writers: &mut Writers<'scope, 'a>,
-        scripts: &mut Vec<Script>,
-        meter: &mut Meter<'_>,
-    ) -> Result<(), Interruption>
-    where
-        'a: 'scope,
-    {
-        let meta = self.packages.incoming[package].record.meta();
-        for (kind, digest) in meta.scripts.iter() {
-            let content = stock.scripts.get(&digest).cloned();
-            let content = content.ok_or_else(|| Error::Spoilt { package: meta.name.clone(), digest })?;
-            scripts.push(Script { package, kind, digest, content });
-        }
-        let mut targets: Vec<(Digest, Vec<Target<'a>>)> = targets.into_iter().collect();
-        targets.sort_by(|(_, a), (_, b)| a[0].path.cmp(&b[0].path));
-        for (digest, files) in targets {
-            let EntryKind::File { size, .. } = files[0].entry.kind else { continue };
-            if size == 0 {
-                writers.write(files.into_iter(), Vec::new())?;
-                continue;
-            }
-            let mut content = Checking::new(stock.open(self.root, &meta.name, digest)?, size);
-            let spoilt = || Interruption::Other(Error::Spoilt { package: meta.name.clone(), digest });
-            let failed = |error| {
-                Interruption::Other(pkgfs::Error::new("read a kept content of", self.root.path(), error).into())
-            };
-            if size <= WHOLE {
-                let mut whole = Vec::new();
-                content.read_to_end(&mut whole).map_err(failed)?;
-                if !content.is(digest) {
-                    return Err(spoilt());
-                }
-                writers.write(files.into_iter(), whole)?;
-            } else {
-                let pieces = writers.stream(files)?;
-                read_pieces(&mut content, |piece| pieces.send(piece).map_err(|_| Interruption::Writers), failed)?;
-                if !content.is(digest) {
-                    return Err(spoilt());
-                }
-            }
-            meter.add(&meta.name, size)?;
-        }
-        Ok(())
     }
 
     /// The files of each package that are staged.
@@ -372,94 +283,27 @@ pub(crate) fn give(rights: &Rights, place: &Place<'_>, entry: &Entry) -> Result<
     Ok(unset)
 }
 
-/// Files by content.
-type Targets<'a> = HashMap<Digest, Vec<Target<'a>>>;
-
-/// Why reading ended early.
-enum Interruption {
-    /// The writers gave up, and know why.
-    Writers,
-    Other(Error),
-}
-
-impl From<Error> for Interruption {
-    fn from(error: Error) -> Self {
-        Self::Other(error)
-    }
-}
-
-impl From<Failed> for Interruption {
-    fn from(_: Failed) -> Self {
-        Self::Writers
-    }
-}
-
-/// Its buffer grows with what really comes, not with what is claimed.
-fn read_whole(mut blob: BlobReader<'_, Source<'_>>) -> pkgformat::Result<Vec<u8>> {
-    let capacity = usize::try_from(blob.size().min(WHOLE)).unwrap_or(0);
-    let mut content = Vec::with_capacity(capacity);
-    blob.read_to_end(&mut content)?;
-    Ok(content)
-}
-
-fn read_pieces<E>(
-    mut content: impl Read,
-    mut take: impl FnMut(Vec<u8>) -> Result<(), E>,
-    failed: impl Fn(io::Error) -> E,
-) -> Result<(), E> {
-    loop {
-        let mut piece = Vec::with_capacity(PIECE);
-        content.by_ref().take(PIECE as u64).read_to_end(&mut piece).map_err(&failed)?;
-        if piece.is_empty() {
-            return Ok(());
-        }
-        take(piece)?;
-    }
-}
-
-/// A content that is held against its digest while it is read; never more of it than was promised.
-struct Checking {
-    file: io::Take<File>,
-    hasher: Hasher,
-}
-
-impl Checking {
-    fn new(file: File, size: u64) -> Self {
-        Self { file: file.take(size), hasher: Hasher::new() }
-    }
-
-    fn is(self, digest: Digest) -> bool {
-        self.hasher.finish() == digest
-    }
-}
-
-impl Read for Checking {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let length = self.file.read(buffer)?;
-        self.hasher.update(&buffer[..length]);
-        Ok(length)
-    }
-}
-
 /// Counts what was read.
 struct Meter<'a> {
+    packages: Packages<'a>,
     progress: &'a mut dyn Progress,
     bytes: u64,
     total: u64,
 }
 
 impl<'a> Meter<'a> {
-    fn new(packages: Packages<'_>, progress: &'a mut dyn Progress) -> Self {
+    fn new(packages: Packages<'a>, progress: &'a mut dyn Progress) -> Self {
         let blobs = packages.incoming.iter().flat_map(|incoming| incoming.record.blobs());
         let total = blobs.filter_map(|blob| blob.size).fold(0, u64::saturating_add);
-        Self { progress, bytes: 0, total }
+        Self { packages, progress, bytes: 0, total }
     }
 
-    fn add(&mut self, package: &PackageName, size: u64) -> Result<(), Interruption> {
+    fn add(&mut self, package: usize, size: u64) -> Result<()> {
         self.bytes = self.bytes.saturating_add(size);
+        let package = &self.packages.incoming[package].record.meta().name;
         match self.progress.report(Event::Staged { package, bytes: self.bytes, total: self.total }) {
             ControlFlow::Continue(()) => Ok(()),
-            ControlFlow::Break(()) => Err(Interruption::Other(Error::Stopped)),
+            ControlFlow::Break(()) => Err(Error::Stopped),
         }
     }
 }

@@ -12,11 +12,11 @@ use crate::stock::Stock;
 use crate::{Error, Retention, Wish};
 
 /// Where a package's bytes come from, decompressed.
-pub struct Source<'p>(Box<dyn Read + 'p>);
+pub struct Source<'p>(Box<dyn Read + Send + 'p>);
 
 impl<'p> Source<'p> {
-    /// Takes any reader.
-    pub fn new(reader: impl Read + 'p) -> Self {
+    /// Takes any reader; another thread is going to read from it.
+    pub fn new(reader: impl Read + Send + 'p) -> Self {
         Self(Box::new(reader))
     }
 }

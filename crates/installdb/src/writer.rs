@@ -5,18 +5,20 @@ use std::io::{self, ErrorKind as IoError, Seek as _, SeekFrom, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{Scope, ScopedJoinHandle};
 
 use pkgformat::Entry;
 use pkgfs::{Batch, Place, Root, fd};
 use pkgtypes::{Mode, PkgPath};
 
 use crate::error::Result;
+use crate::flusher::{FlushMeter, Flusher};
 use crate::rights::{Grant, plain};
 use crate::{Error, Unset};
 
 /// Files and bytes that travel together: enough that threads seldom meet, little enough for any memory.
 const BATCH_FILES: usize = 64;
-const BATCH_BYTES: usize = 1 << 20;
+const BATCH_BYTES: usize = 512 << 10;
 /// Messages in flight.
 const QUEUE: usize = 8;
 /// Zeros of this length become a hole.
@@ -43,25 +45,43 @@ enum Message<'a> {
 
 /// The threads that make files.
 pub(crate) struct Writers<'scope, 'a> {
-    queue: Option<SyncSender<Message<'a>>>,
-    threads: Vec<std::thread::ScopedJoinHandle<'scope, Result<Vec<Missing>>>>,
+    /// What each feeder gets.
+    feeding: Feeding<'a>,
+    threads: Vec<ScopedJoinHandle<'scope, Result<Vec<Missing>>>>,
+    flusher: Flusher<'scope>,
+}
+
+/// The way to the writers.
+#[derive(Clone)]
+struct Feeding<'a> {
+    queue: SyncSender<Message<'a>>,
     failed: Arc<AtomicBool>,
+    meter: FlushMeter,
+}
+
+/// One thread's way to the writers.
+pub(crate) struct Feeder<'a> {
+    feeding: Feeding<'a>,
     batch: Vec<(Target<'a>, Arc<Vec<u8>>)>,
     bytes: usize,
 }
 
-/// The writers gave up; why, [`Writers::finish`] says.
+/// Somebody gave up; why, [`Writers::finish`] or the other feeders' owners say.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Failed;
 
+/// How many threads share a work: more than four wait for the file system's own locks.
+pub(crate) fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, |count| count.get().min(4))
+}
+
 impl<'scope, 'a: 'scope> Writers<'scope, 'a> {
-    pub(crate) fn new(scope: &'scope std::thread::Scope<'scope, '_>, root: &'a Root) -> Self {
+    /// Threads that are going to write about `total` bytes.
+    pub(crate) fn new(scope: &'scope Scope<'scope, '_>, root: &'a Root, total: u64) -> Self {
         let (queue, messages) = sync_channel(QUEUE);
         let messages = Arc::new(Mutex::new(messages));
         let failed = Arc::new(AtomicBool::new(false));
-        // The reading thread waits for them while they make files; more than four wait for the file system's own locks.
-        let count = std::thread::available_parallelism().map_or(1, |count| count.get().min(4));
-        let threads = (0..count).map(|_| {
+        let threads = (0..threads()).map(|_| {
             let (messages, failed) = (Arc::clone(&messages), Arc::clone(&failed));
             scope.spawn(move || {
                 let answer = work(root, &messages);
@@ -70,9 +90,28 @@ impl<'scope, 'a: 'scope> Writers<'scope, 'a> {
             })
         });
         let threads = threads.collect();
-        Self { queue: Some(queue), threads, failed, batch: Vec::new(), bytes: 0 }
+        let (flusher, meter) = Flusher::new(scope, root, total);
+        Self { feeding: Feeding { queue, failed, meter }, threads, flusher }
     }
 
+    pub(crate) fn feeder(&self) -> Feeder<'a> {
+        Feeder { feeding: self.feeding.clone(), batch: Vec::new(), bytes: 0 }
+    }
+
+    /// Waits until all files are made, whose feeders are gone; what could not be given to them.
+    pub(crate) fn finish(self) -> Result<Vec<Missing>> {
+        let Self { feeding, threads, flusher } = self;
+        drop(feeding);
+        let mut missing = Vec::new();
+        for thread in threads {
+            missing.extend(thread.join().expect("a writer does not panic")?);
+        }
+        flusher.finish()?;
+        Ok(missing)
+    }
+}
+
+impl<'a> Feeder<'a> {
     /// Makes the files with this content.
     pub(crate) fn write(&mut self, targets: impl Iterator<Item = Target<'a>>, content: Vec<u8>) -> Result<(), Failed> {
         let content = Arc::new(content);
@@ -81,45 +120,39 @@ impl<'scope, 'a: 'scope> Writers<'scope, 'a> {
             self.batch.push((target, Arc::clone(&content)));
         }
         if self.batch.len() >= BATCH_FILES || self.bytes >= BATCH_BYTES {
-            return self.flush();
+            return self.pass();
         }
         Ok(())
     }
 
-    /// Makes the files with the content that is sent piece by piece.
-    pub(crate) fn stream(&mut self, targets: Vec<Target<'a>>) -> Result<SyncSender<Vec<u8>>, Failed> {
-        self.flush()?;
+    /// Makes the files with the content of this size that is sent piece by piece.
+    pub(crate) fn stream(&mut self, targets: Vec<Target<'a>>, size: u64) -> Result<SyncSender<Vec<u8>>, Failed> {
+        self.pass()?;
+        self.feeding.meter.add(size.saturating_mul(targets.len() as u64));
         let (pieces, receiver) = sync_channel(QUEUE);
         self.send(Message::Stream(targets, receiver))?;
         Ok(pieces)
     }
 
-    fn flush(&mut self) -> Result<(), Failed> {
-        self.bytes = 0;
+    /// Hands over what was gathered.
+    pub(crate) fn pass(&mut self) -> Result<(), Failed> {
+        self.feeding.meter.add(std::mem::take(&mut self.bytes) as u64);
         match std::mem::take(&mut self.batch) {
             batch if batch.is_empty() => Ok(()),
             batch => self.send(Message::Whole(batch)),
         }
     }
 
-    fn send(&self, message: Message<'a>) -> Result<(), Failed> {
-        if self.failed.load(Ordering::Relaxed) {
-            return Err(Failed);
-        }
-        let queue = self.queue.as_ref().expect("the queue is open until the end");
-        queue.send(message).map_err(|_| Failed)
+    /// Lets the other feeders fail.
+    pub(crate) fn give_up(&self) {
+        self.feeding.failed.store(true, Ordering::Relaxed);
     }
 
-    /// Waits until all files are made; what could not be given to them.
-    pub(crate) fn finish(mut self) -> Result<Vec<Missing>> {
-        let sent = self.flush();
-        self.queue = None;
-        let mut missing = Vec::new();
-        for thread in self.threads {
-            missing.extend(thread.join().expect("a writer does not panic")?);
+    fn send(&self, message: Message<'a>) -> Result<(), Failed> {
+        if self.feeding.failed.load(Ordering::Relaxed) {
+            return Err(Failed);
         }
-        sent.expect("where no writer failed, all was taken");
-        Ok(missing)
+        self.feeding.queue.send(message).map_err(|_| Failed)
     }
 }
 

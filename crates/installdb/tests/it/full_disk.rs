@@ -1,11 +1,11 @@
 //! Disks without space: found beforehand, with what is needed and what is there, and survived where it was not.
 
 use std::fs;
-use std::ops::ControlFlow;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use installdb::{Error, Event, Finding, InstallDb, Installed, Progress};
+use installdb::{Error, Finding, InstallDb, Installed, Request};
 
 use crate::medium::{medium, with_ext4, with_medium};
 use crate::scene::{Packed, pack, path, request, run, snapshot};
@@ -96,26 +96,27 @@ fn too_few_inodes() {
     assert!(*needed >= 101 && *free < 60, "{found:?}");
 }
 
-/// Takes the rest of the disk as soon as anything was staged.
-struct Greedy {
-    root: PathBuf,
+/// Half of a package, which takes the rest of the disk before it goes on.
+struct Greedy<'a> {
+    filler: PathBuf,
     /// Whether the process dies then.
     dies: bool,
+    halves: [&'a [u8]; 2],
 }
 
-impl Greedy {
-    fn filler(&self) -> PathBuf {
-        self.root.join("filler")
-    }
-}
-
-impl Progress for Greedy {
-    fn report(&mut self, _: Event<'_>) -> ControlFlow<()> {
-        let _ = fs::write(self.filler(), vec![1; 16 << 20]);
-        if self.dies {
-            std::process::abort();
+impl Read for Greedy<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let [first, second] = &mut self.halves;
+        if !first.is_empty() {
+            return first.read(buffer);
         }
-        ControlFlow::Continue(())
+        if !self.filler.exists() {
+            let _ = fs::write(&self.filler, vec![1; 16 << 20]);
+            if self.dies {
+                std::process::abort();
+            }
+        }
+        second.read(buffer)
     }
 }
 
@@ -127,11 +128,13 @@ fn fits() -> Packed {
     pack("fits 1-1").file("usr/b", 0o644, "first").file("usr/c", 0o644, content(3 << 20)).build()
 }
 
-fn stage(greedy: &mut Greedy) -> Error {
-    let mut db = InstallDb::open(&greedy.root).unwrap();
+fn stage(root: &Path, dies: bool) -> Error {
     let fits = fits();
-    let packages = [&fits];
-    db.plan(request(&packages, &[])).unwrap().check().unwrap().stage(greedy).unwrap_err()
+    let (first, second) = fits.bytes.split_at(fits.bytes.len() / 2);
+    let greedy = Greedy { filler: root.join("filler"), dies, halves: [first, second] };
+    let request = Request { install: vec![fits.incoming_from(greedy)], ..request(&[], &[]) };
+    let mut db = InstallDb::open(root).unwrap();
+    db.plan(request).unwrap().check().unwrap().stage(&mut ()).unwrap_err()
 }
 
 #[test]
@@ -145,13 +148,12 @@ fn fills_up() {
     let Some(root) = medium() else { return };
     install(&root, &[&small()]).unwrap();
     let before = snapshot(&root);
-    let mut greedy = Greedy { root: root.clone(), dies: false };
-    let failed = stage(&mut greedy);
+    let failed = stage(&root, false);
     assert!(matches!(&failed, Error::Disk(error) if error.kind == pkgfs::ErrorKind::NoSpace), "{failed}");
     let full = snapshot(&root);
     assert_eq!(full.keys().filter(|path| !before.contains_key(*path)).collect::<Vec<_>>(), [Path::new("filler")]);
     assert_eq!(InstallDb::open(&root).unwrap().recovery(), None, "it was taken back though the disk was full");
-    fs::remove_file(greedy.filler()).unwrap();
+    fs::remove_file(root.join("filler")).unwrap();
     assert_eq!(snapshot(&root), before);
     install(&root, &[&fits()]).unwrap();
     assert_eq!(Installed::open(&root).unwrap().verify(&[]).unwrap(), []);
@@ -167,7 +169,7 @@ fn a_full_disk_does_not_keep_recovery_from_making_room() {
 fn dies_when_full() {
     let Some(root) = medium() else { return };
     if std::env::var_os("DIES").is_some() {
-        stage(&mut Greedy { root, dies: true });
+        stage(&root, true);
         return;
     }
     install(&root, &[&small()]).unwrap();
@@ -180,7 +182,7 @@ fn dies_when_full() {
     let _ = fs::OpenOptions::new()
         .append(true)
         .open(root.join("filler"))
-        .map(|mut file| std::io::copy(&mut std::io::Read::take(std::io::repeat(1), 16 << 20), &mut file));
+        .map(|mut file| io::copy(&mut io::repeat(1).take(16 << 20), &mut file));
     assert!(InstallDb::open(&root).unwrap().recovery().is_some());
     fs::remove_file(root.join("filler")).unwrap();
     assert_eq!(snapshot(&root), before);

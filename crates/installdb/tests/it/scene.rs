@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -155,11 +156,11 @@ impl Packed {
     }
 
     pub(crate) fn incoming(&self) -> Incoming<'_> {
-        self.incoming_from(&self.bytes)
+        self.incoming_from(&self.bytes[..])
     }
 
     /// The same package, its content from other bytes.
-    pub(crate) fn incoming_from<'p>(&self, bytes: &'p [u8]) -> Incoming<'p> {
+    pub(crate) fn incoming_from<'p>(&self, bytes: impl Read + Send + 'p) -> Incoming<'p> {
         let reader = Reader::open(Source::new(bytes), Limits::default()).unwrap();
         Incoming::new(self.verified(), reader).unwrap()
     }
