@@ -52,11 +52,11 @@ impl From<Failed> for Interruption {
     }
 }
 
-/// The packages whose scripts these are were read; or the error, if it is this thread's own, and the position of the
-/// package that it is about.
+/// The scripts of the packages that one thread read; or its error, if it is its own, and the position of the package that
+/// it is about.
 pub(crate) type Outcome = Result<Vec<Script>, Option<(usize, Error)>>;
 
-/// What several threads read: everything, or what went wrong with the first of the packages, if that is known here.
+/// What several threads read: everything, or what went wrong, if that is known here.
 pub(crate) fn gather(outcomes: impl IntoIterator<Item = Outcome>) -> Result<Vec<Script>, Option<Error>> {
     let (mut scripts, mut failures, mut is_whole) = (Vec::new(), Vec::new(), true);
     for outcome in outcomes {

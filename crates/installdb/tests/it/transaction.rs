@@ -370,6 +370,29 @@ fn a_damaged_package_leaves_the_root_as_it_was() {
     scene.assert_verified();
 }
 
+/// Several are read at the same time.
+#[test]
+fn one_damaged_package_among_many_is_named_and_none_is_installed() {
+    let scene = Scene::new();
+    let packages: Vec<Packed> = (0..20)
+        .map(|n| {
+            pack(&format!("p{n} 1-1")).file(&format!("opt/{n}"), 0o644, format!("content {n}").repeat(9999)).build()
+        })
+        .collect();
+    let mut flipped = packages[13].bytes.clone();
+    let at = flipped.len() / 2;
+    flipped[at] ^= 1;
+    drop(scene.open());
+    let before = scene.tree();
+    let mut request = scene.request(&packages.iter().collect::<Vec<_>>(), &[]);
+    request.install[13] = packages[13].incoming_from(&flipped[..]);
+    let error = run(&mut scene.open(), request).unwrap_err();
+    assert!(matches!(&error, Error::Package { package, .. } if package.as_str() == "p13"), "{error}");
+    assert_eq!((scene.tree(), scene.packages()), (before, vec![]));
+    scene.install(&packages.iter().collect::<Vec<_>>());
+    scene.assert_verified();
+}
+
 #[test]
 fn a_large_file_of_zeros_takes_no_space() {
     let scene = Scene::new();
