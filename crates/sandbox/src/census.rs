@@ -2,33 +2,42 @@
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-/// Tasks and resident memory of all processes but the init.
+/// Tasks, resident memory and open files of all processes but the init.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Census {
     pub tasks: u64,
     /// Bytes; memory that processes share is counted for each.
     pub resident: u64,
+    /// Of the process that has most.
+    pub open_files: u64,
 }
 
 /// Looks at all descendants of `init`. Processes come and go meanwhile, so the result is approximate.
 pub(crate) fn take(init: Option<Pid>) -> Census {
     let mut census = Census::default();
     let Some(init) = init else { return census };
-    let mut pending = children(init.as_raw_nonzero().get());
-    while let Some(pid) = pending.pop() {
-        pending.extend(children(pid));
+    for pid in descendants(init.as_raw_nonzero().get()) {
         census.tasks += tasks(pid).len() as u64;
         census.resident += resident(pid);
+        census.open_files = census.open_files.max(open_files(pid));
     }
     census
+}
+
+/// All processes that come from this one.
+pub(crate) fn descendants(pid: i32) -> impl Iterator<Item = i32> {
+    let mut pending = children(pid);
+    std::iter::from_fn(move || {
+        let next = pending.pop()?;
+        pending.extend(children(next));
+        Some(next)
+    })
 }
 
 /// Asks all descendants of `init` to end, those that are stopped too.
 pub(crate) fn ask_to_end(init: Option<Pid>) {
     let Some(init) = init.map(|pid| pid.as_raw_nonzero().get()) else { return };
-    let mut pending = children(init);
-    while let Some(pid) = pending.pop() {
-        pending.extend(children(pid));
+    for pid in descendants(init) {
         let Some(process) = Pid::from_raw(pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()) else {
             continue;
         };
@@ -72,6 +81,10 @@ fn children(pid: i32) -> Vec<i32> {
     lists
         .flat_map(|list| list.split_ascii_whitespace().filter_map(|child| child.parse().ok()).collect::<Vec<_>>())
         .collect()
+}
+
+fn open_files(pid: i32) -> u64 {
+    std::fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, |entries| entries.count() as u64)
 }
 
 fn resident(pid: i32) -> u64 {

@@ -150,7 +150,7 @@ fn look(folder: &OwnedFd, name: &CStr, path: PathBuf, device: u64) -> Result<Cha
 }
 
 /// A count that is narrower on some machines.
-fn wide(count: impl Into<u64>) -> u64 {
+pub(crate) fn wide(count: impl Into<u64>) -> u64 {
     count.into()
 }
 

@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Signal};
 
 use crate::cgroup::Group;
+use crate::disk::Disk;
 use crate::sys::init::REPORT_LEN;
 use crate::sys::launch::Entered;
 use crate::sys::mountpoint::MadeDirectories;
@@ -45,6 +46,8 @@ pub struct Child {
     made: Arc<MadeDirectories>,
     /// Where the kernel counts what is in it.
     group: Option<Group>,
+    /// What is looked at of the disk.
+    disk: Option<Disk>,
     /// Dropped when everything inside has ended.
     last: Option<Last>,
 }
@@ -90,6 +93,7 @@ impl Child {
             terminal,
             made: Arc::new(made),
             group: None,
+            disk: None,
             last: None,
         }
     }
@@ -107,6 +111,12 @@ impl Child {
     /// Has it counted by a control group.
     pub(crate) fn counted_by(mut self, group: Option<Group>) -> Self {
         self.group = group;
+        self
+    }
+
+    /// Has what it takes on the disk looked at.
+    pub(crate) fn looked_at_on(mut self, disk: Option<Disk>) -> Self {
+        self.disk = disk;
         self
     }
 
@@ -206,7 +216,7 @@ impl Child {
             }
             if watch.cause.is_none() {
                 let stopped = go_on.as_mut().is_some_and(|go_on| !go_on()).then_some(Limit::Stopped);
-                let Some(cause) = stopped.or_else(|| watch.reached(&self.limits, self.pid, self.group.as_ref())) else {
+                let Some(cause) = stopped.or_else(|| self.reached(&mut watch)) else {
                     continue;
                 };
                 watch.end_for(cause, &self.limits);
@@ -222,6 +232,12 @@ impl Child {
         }
         self.drain(&mut watch, &mut sink)?;
         self.reap(watch.cause)
+    }
+
+    /// The limit that has been reached by now.
+    fn reached(&mut self, watch: &mut Watch) -> Option<Limit> {
+        let counted = watch.reached(&self.limits, self.pid, self.group.as_ref());
+        counted.or_else(|| self.disk.as_mut()?.is_over(Some(self.pid)).then_some(Limit::Disk))
     }
 
     fn poll(&self, timeout: Option<Duration>) -> Result<Ready, Error> {
@@ -323,6 +339,7 @@ impl Child {
         let exit = Exit::from_status(status);
         let met = || self.group.as_ref().and_then(Group::reached);
         let cause = cause.or_else(met).or_else(|| over_file_size(exit, &self.limits));
+        let cause = cause.or_else(|| self.disk.as_mut()?.is_over(None).then_some(Limit::Disk));
         Ok(Outcome { exit, cause, usage: usage(&init.usage, self.begin.elapsed()) })
     }
 
@@ -404,7 +421,7 @@ impl Watch {
             return self.patience.map(|until| until.saturating_duration_since(Instant::now()));
         }
         let left = |since: Instant, most: Option<Duration>| most.map(|most| most.saturating_sub(since.elapsed()));
-        let sample = (limits.processes.is_some() || limits.memory.is_some()).then_some(SAMPLE);
+        let sample = is_sampled(limits).then_some(SAMPLE);
         [left(self.begin, limits.wall), left(self.last_output, limits.silence), left(self.last_sample, sample)]
             .into_iter()
             .flatten()
@@ -425,23 +442,36 @@ impl Watch {
         if limits.silence.is_some_and(|most| self.last_output.elapsed() >= most) {
             return Some(Limit::Silence);
         }
-        if (limits.processes.is_some() || limits.memory.is_some()) && self.last_sample.elapsed() >= SAMPLE {
+        if is_sampled(limits) && self.last_sample.elapsed() >= SAMPLE {
             self.last_sample = Instant::now();
-            if let Some(limit) = group.and_then(Group::reached) {
-                return Some(limit);
-            }
-            let open = |limit| !group.is_some_and(|group| group.has(limit));
-            if !open(Limit::Processes) && !open(Limit::Memory) {
-                return None;
-            }
-            let census = census::take(Pid::from_raw(init));
-            if open(Limit::Processes) && limits.processes.is_some_and(|most| census.tasks >= most) {
-                return Some(Limit::Processes);
-            }
-            if open(Limit::Memory) && limits.memory.is_some_and(|most| census.resident > most) {
-                return Some(Limit::Memory);
-            }
+            return group.and_then(Group::reached).or_else(|| seen(limits, init, group));
         }
         None
     }
+}
+
+/// Whether there is a limit that takes a look from time to time.
+fn is_sampled(limits: &Limits) -> bool {
+    [limits.processes, limits.memory, limits.open_files, limits.disk].iter().any(Option::is_some)
+}
+
+/// The limit that a look at the processes finds reached, of those that no group counts.
+fn seen(limits: &Limits, init: i32, group: Option<&Group>) -> Option<Limit> {
+    let open = |limit: &Limit| !group.is_some_and(|group| group.has(*limit));
+    let most = [
+        (Limit::Processes, limits.processes),
+        (Limit::Memory, limits.memory),
+        (Limit::OpenFiles, limits.open_files),
+    ];
+    let wanted: Vec<_> = most.into_iter().filter_map(|(limit, most)| Some((limit, most?))).collect();
+    if !wanted.iter().any(|(limit, _)| open(limit)) {
+        return None;
+    }
+    let census = census::take(Pid::from_raw(init));
+    let is_reached = |limit: &Limit, most: u64| match limit {
+        Limit::Processes => census.tasks >= most,
+        Limit::Memory => census.resident > most,
+        _ => census.open_files >= most,
+    };
+    wanted.into_iter().find(|(limit, most)| open(limit) && is_reached(limit, *most)).map(|(limit, _)| limit)
 }

@@ -68,6 +68,7 @@ mod census;
 mod cgroup;
 mod changes;
 mod child;
+mod disk;
 mod error;
 mod filter;
 mod kept;

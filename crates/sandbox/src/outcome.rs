@@ -19,10 +19,18 @@ pub struct Limits {
     /// Bytes of memory. With a control group of everything together, file systems in memory too (exact); without one, address
     /// space of each process (exact) and resident memory of all together (approximate: looked at four times a second).
     pub memory: Option<u64>,
-    /// Open files of each process.
+    /// Open files of each process. The kernel refuses more; the room is ended when a process is seen at the bound, which is
+    /// looked at four times a second.
     pub open_files: Option<u64>,
     /// Bytes of the largest file that can be written.
     pub file_size: Option<u64>,
+    /// Bytes by which the folders of the caller that the room can write may grow together: [`Upper::Dir`](crate::Upper::Dir),
+    /// [`Root::Dir`](crate::Root::Dir) and binds with [`Access::Rw`](crate::Access::Rw). Every entry counts for 1 KiB besides what
+    /// it takes. Looked at four times a second (less often where a look takes long) and once more at the end: meanwhile a room
+    /// may go beyond it, but it does not end well then. Where the room has shut folders to its caller, all that is written to the
+    /// file system meanwhile counts. File systems in memory have their own bounds.
+    #[serde(default)]
+    pub disk: Option<u64>,
     /// When the room is to end for want of time or output, or because the caller said stop: how long the processes inside have
     /// between SIGTERM, which all of them get, and SIGKILL. `None` is no time, as for everything that runs away.
     pub grace: Option<Duration>,
@@ -43,8 +51,12 @@ pub enum Limit {
     Processes,
     /// [`Limits::memory`].
     Memory,
+    /// [`Limits::open_files`].
+    OpenFiles,
     /// [`Limits::file_size`].
     FileSize,
+    /// [`Limits::disk`].
+    Disk,
     /// None: the caller said stop ([`Child::wait_while`](crate::Child::wait_while)).
     Stopped,
 }
@@ -57,7 +69,9 @@ impl std::fmt::Display for Limit {
             Self::LogBytes => "the limit on output",
             Self::Processes => "the limit on processes",
             Self::Memory => "the limit on memory",
+            Self::OpenFiles => "the limit on open files",
             Self::FileSize => "the limit on file size",
+            Self::Disk => "the limit on disk space",
             Self::Stopped => "a request to stop",
         })
     }

@@ -132,19 +132,37 @@ fn targets(room: &Room) -> Vec<PathBuf> {
     own.chain(room.mounts.iter().map(|mount| mount.target().to_owned())).collect()
 }
 
-/// Mount points that the root itself must have: those that do not lie in an earlier mount.
-fn root_targets(room: &Room) -> Vec<(PathBuf, bool)> {
+/// What stands where something is mounted, or by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stand<'a> {
+    Folder,
+    File,
+    Link(&'a Path),
+}
+
+impl<'a> Stand<'a> {
+    fn of(mount: &'a Mount) -> Self {
+        match mount {
+            Mount::Link { to, .. } => Self::Link(to),
+            mount if is_directory(mount) => Self::Folder,
+            _ => Self::File,
+        }
+    }
+}
+
+/// What the root itself must have: all that does not lie in an earlier mount.
+fn root_targets(room: &Room) -> Vec<(PathBuf, Stand<'_>)> {
     let all = targets(room);
     let own = all.len() - room.mounts.len();
+    let mount_of = |index: usize| index.checked_sub(own).and_then(|index| room.mounts.get(index));
+    let is_mounted = |index: usize| mount_of(index).is_none_or(Mount::is_mounted);
     all.iter()
         .enumerate()
         .filter(|(index, target)| {
-            !all[..*index].iter().any(|earlier| target.starts_with(earlier) && *target != earlier)
+            let mut earlier = all[..*index].iter().enumerate();
+            !earlier.any(|(index, earlier)| target.starts_with(earlier) && *target != earlier && is_mounted(index))
         })
-        .map(|(index, target)| {
-            let directory = index < own || room.mounts.get(index - own).is_none_or(is_directory);
-            (target.clone(), directory)
-        })
+        .map(|(index, target)| (target.clone(), mount_of(index).map_or(Stand::Folder, Stand::of)))
         .collect()
 }
 
@@ -159,7 +177,8 @@ pub(crate) fn is_whole(room: &Room) -> bool {
 fn is_directory(mount: &Mount) -> bool {
     match mount {
         Mount::Bind { source, .. } => std::fs::metadata(source).map_or(true, |found| found.is_dir()),
-        Mount::Tmpfs { .. } => true,
+        Mount::Tmpfs { .. } | Mount::Folder { .. } => true,
+        Mount::Link { .. } => false,
     }
 }
 
@@ -261,8 +280,8 @@ impl Planner<'_> {
                 if *access == Access::Ro && !missing.is_empty() {
                     return self.overlay(&[(path, *owner)], &Upper::None);
                 }
-                for (target, directory) in missing {
-                    let target = if directory { Some(target.as_path()) } else { target.parent() };
+                for (target, stand) in missing {
+                    let target = if stand == Stand::Folder { Some(target.as_path()) } else { target.parent() };
                     if let Some(target) = target {
                         let made = self.made.make(&top, target);
                         made.map_err(|error| {
@@ -377,21 +396,21 @@ impl Planner<'_> {
         self.inside(name, Step::Park { slot });
         let mut made = std::collections::BTreeSet::new();
         let owner = self.owner();
-        for (target, directory) in root_targets(self.room) {
+        for (target, stand) in root_targets(self.room) {
             let mut path = PathBuf::new();
             let parts: Vec<_> = target.components().filter(|part| matches!(part, Component::Normal(_))).collect();
             for (index, part) in parts.iter().enumerate() {
                 path.push(part);
                 if made.insert(path.clone()) {
-                    let (dir, relative) = (slot, c_string(&path)?);
-                    self.inside(
-                        name,
-                        if directory || index + 1 < parts.len() {
-                            Step::Mkdir { dir, path: relative, mode: 0o755, owner }
-                        } else {
-                            Step::Touch { dir, path: relative, owner }
-                        },
-                    );
+                    let (dir, path) = (slot, c_string(&path)?);
+                    let step = match stand {
+                        Stand::File if index + 1 == parts.len() => Step::Touch { dir, path, owner },
+                        Stand::Link(to) if index + 1 == parts.len() => {
+                            Step::Symlink { dir, path, target: c_string(to)?, owner }
+                        }
+                        _ => Step::Mkdir { dir, path, mode: 0o755, owner },
+                    };
+                    self.inside(name, step);
                 }
             }
         }
@@ -511,10 +530,25 @@ impl Planner<'_> {
     }
 
     fn mount(&mut self, root: Slot, mount: &Mount) -> Result<(), Error> {
-        let name = format!("mounting {}", mount.target().display());
+        let shown = mount.target().display();
+        let name = format!("mounting {shown}");
         let slot = match mount {
             Mount::Bind { source, access, owner, .. } => self.bind(source, *access, *owner)?,
             Mount::Tmpfs { size, mode, .. } => self.tmpfs(name.clone(), *size, *mode, SAFE)?,
+            Mount::Folder { target } => {
+                let point = self.point(target, true)?;
+                self.inside(format!("making {shown}"), Step::Folder { root, point });
+                return Ok(());
+            }
+            Mount::Link { target, to } => {
+                let (Some(folder), Some(last)) = (target.parent(), target.file_name()) else {
+                    return Err(Error::invalid(format!("{shown} cannot be a link")));
+                };
+                let (folder, owner) = (self.point(folder, true)?, self.owner());
+                let step = Step::Link { root, folder, name: c_string(last)?, target: c_string(to)?, owner };
+                self.inside(format!("making the link {shown}"), step);
+                return Ok(());
+            }
         };
         self.place(name, slot, root, mount.target(), is_directory(mount))
     }
@@ -524,7 +558,7 @@ impl Planner<'_> {
 /// that could matter; for others what the mode bits of the host do not close already.
 fn covers(root: bool) -> &'static [(&'static CStr, bool)] {
     const SYS: (&CStr, bool) = (c"/sys", false);
-    const ALL: [(&CStr, bool); 21] = [
+    const ALL: [(&CStr, bool); 23] = [
         SYS,
         (c"/sysrq-trigger", false),
         (c"/irq", false),
@@ -546,6 +580,9 @@ fn covers(root: bool) -> &'static [(&'static CStr, bool)] {
         (c"/kpagecount", true),
         (c"/kpageflags", true),
         (c"/kpagecgroup", true),
+        // What names this machine and this run of it.
+        (c"/cmdline", true),
+        (c"/sys/kernel/random/boot_id", true),
     ];
     static THERE: OnceLock<Vec<(&'static CStr, bool)>> = OnceLock::new();
     static OPEN: OnceLock<Vec<(&'static CStr, bool)>> = OnceLock::new();

@@ -93,7 +93,7 @@ impl Root {
     }
 }
 
-/// One more mount inside.
+/// One more mount inside, or what mounts are put on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mount {
@@ -117,14 +117,34 @@ pub enum Mount {
         /// Mode bits of its top directory.
         mode: u32,
     },
+    /// A directory, where there is none: in a root that is empty or made of layers, or in an earlier mount.
+    Folder {
+        /// In the room, absolute.
+        target: PathBuf,
+    },
+    /// A symbolic link, in the same places. It is an error if another thing is there.
+    Link {
+        /// In the room, absolute.
+        target: PathBuf,
+        /// What it points to, as it stands in the link.
+        to: PathBuf,
+    },
 }
 
 impl Mount {
     /// Where it appears.
     pub fn target(&self) -> &Path {
         match self {
-            Self::Bind { target, .. } | Self::Tmpfs { target, .. } => target,
+            Self::Bind { target, .. }
+            | Self::Tmpfs { target, .. }
+            | Self::Folder { target }
+            | Self::Link { target, .. } => target,
         }
+    }
+
+    /// Whether something is mounted at its place.
+    pub(crate) fn is_mounted(&self) -> bool {
+        matches!(self, Self::Bind { .. } | Self::Tmpfs { .. })
     }
 }
 

@@ -18,6 +18,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use crate::blank::{Blank, Kind, Maps};
 use crate::cgroup::Group;
 use crate::child::Output as ChildOutput;
+use crate::disk::Disk;
 use crate::plan::{Caller, Plan, c_string, check, plan};
 use crate::sys::launch::{Become, EXEC, FIRST_STAGE, JOIN, Launch, Payload, Refused, Rlimit, enter, stage_name};
 use crate::sys::userns::{self, Extent};
@@ -69,6 +70,7 @@ pub(crate) fn enter_blank(
     let mut io = Stdio { pty, ..Stdio::default() };
     let mut payload = payload(room, caller, blank, &mut io)?;
     let mut group = Group::make(&room.limits);
+    let disk = Disk::of(room)?;
     let (alive_read, alive) = started("making a pipe", pipe_with(PipeFlags::CLOEXEC))?;
     let (status, status_write) = started("making a pipe", pipe_with(PipeFlags::CLOEXEC))?;
     let (alive_read, status_write) = (high(alive_read)?, high(status_write)?);
@@ -101,7 +103,7 @@ pub(crate) fn enter_blank(
         Refused::Setup(failure, _) if failure.step == EXEC => exec_error(room, failure.errno),
         other => explain(&steps.names, other),
     })?;
-    Ok(Child::new(entered, io.child, alive, status, room, begin, made).counted_by(group))
+    Ok(Child::new(entered, io.child, alive, status, room, begin, made).counted_by(group).looked_at_on(disk))
 }
 
 /// A copy whose number is not one of those that the init uses.

@@ -9,7 +9,7 @@ mod harness;
 mod i386;
 
 use std::io::{BufRead, BufReader};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, IntoRawFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 
@@ -228,11 +228,156 @@ fn terminal() -> Vec<Attempt> {
 
 fn outside() -> Vec<Attempt> {
     let victim: usize = std::env::var("VICTIM").ok().and_then(|pid| pid.parse().ok()).unwrap_or(0);
+    let (byte, limits) = ([0u8; 8], [0u64; 2]);
+    let part = [byte.as_ptr() as usize, 8];
+    let write = [victim, part.as_ptr() as usize, 1, part.as_ptr() as usize, 1, 0];
     vec![
         ("kill", call(libc::SYS_kill, [victim, 9, 0, 0, 0, 0])),
+        ("tgkill", call(libc::SYS_tgkill, [victim, victim, 9, 0, 0, 0])),
+        ("kill everybody", call(libc::SYS_kill, [-1isize as usize, 9, 0, 0, 0, 0])),
         ("ptrace", call(libc::SYS_ptrace, [libc::PTRACE_ATTACH as usize, victim, 0, 0, 0, 0])),
+        ("process_vm_writev", call(libc::SYS_process_vm_writev, write)),
         ("pidfd_open", call(libc::SYS_pidfd_open, [victim, 0, 0, 0, 0, 0])),
+        (
+            "prlimit",
+            call(libc::SYS_prlimit64, [victim, libc::RLIMIT_CORE as usize, 0, limits.as_ptr() as usize, 0, 0]),
+        ),
+        ("setpriority", call(libc::SYS_setpriority, [0, victim, 19, 0, 0, 0])),
+        ("its files", opens(&format!("/proc/{victim}/environ"), false)),
     ]
+}
+
+/// Case 3, too: signals the process group it is in, by a signal that nobody minds who did not ask for it.
+fn group() -> Vec<Attempt> {
+    vec![("its own", call(libc::SYS_kill, [0, libc::SIGURG as usize, 0, 0, 0, 0]))]
+}
+
+/// The device and inode behind a descriptor.
+fn identity(fd: i32) -> Option<(u64, u64)> {
+    let stat = rustix::fs::fstat(sandbox::inherited(fd).ok()?).ok()?;
+    Some((stat.st_dev, stat.st_ino))
+}
+
+/// What `path` from a folder that is open leads to: 0 where that is neither the root nor below it.
+fn leaves(folder: i32, path: &std::ffi::CStr, root: (u64, u64)) -> i32 {
+    // SAFETY: the path is NUL-terminated and lives.
+    let fd = unsafe { libc::openat(folder, path.as_ptr(), libc::O_PATH | libc::O_DIRECTORY) };
+    if fd < 0 {
+        return std::io::Error::last_os_error().raw_os_error().unwrap_or(-1);
+    }
+    if identity(fd) == Some(root) { libc::EXDEV } else { 0 }
+}
+
+/// Case 20: climbing with a folder that was open before chroot, by links of `/proc`, and by a folder that moves away.
+fn climb() -> Vec<Attempt> {
+    use std::io::Read;
+    let open = |path: &str| std::fs::File::open(path).unwrap().into_raw_fd();
+    let (root_fd, out) = (open("/"), open("/out"));
+    let root = identity(root_fd).unwrap();
+    let up = c"../../../../../../../../../../../..";
+    let mut attempts = vec![
+        ("chroot", call(libc::SYS_chroot, [address(c"/tmp"), 0, 0, 0, 0, 0])),
+        ("up from the root", leaves(root_fd, up, root)),
+        ("up from a mount", leaves(out, up, root)),
+        ("/proc/self/root", leaves(libc::AT_FDCWD, c"/proc/self/root/../..", root)),
+        ("/proc/self/fd", leaves(libc::AT_FDCWD, c"/proc/self/fd/../../../..", root)),
+        ("/proc/1/root", leaves(libc::AT_FDCWD, c"/proc/1/root", root)),
+        ("/proc/1/cwd", leaves(libc::AT_FDCWD, c"/proc/1/cwd", root)),
+        ("a handle of the root", call(libc::SYS_open_by_handle_at, [root_fd as usize, root.1 as usize, 0, 0, 0, 0])),
+    ];
+    assert_eq!(call(libc::SYS_fchdir, [root_fd as usize, 0, 0, 0, 0, 0]), 0);
+    attempts.push(("up after fchdir", leaves(libc::AT_FDCWD, up, root)));
+    std::fs::create_dir_all("/out/a/b").unwrap();
+    let inner = open("/out/a/b");
+    std::env::set_current_dir("/out/a/b").unwrap();
+    // An accomplice outside moves it to where the room has no mount.
+    println!("\nMOVE");
+    std::io::stdin().read_exact(&mut [0u8; 1]).unwrap();
+    assert!(!std::path::Path::new("/out/a/b").exists());
+    attempts.extend([
+        ("up from where it went", leaves(libc::AT_FDCWD, c"..", root)),
+        ("higher", leaves(inner, up, root)),
+        ("its neighbour", opens("../secret", false)),
+        ("by the link", opens(&format!("/proc/self/fd/{inner}/../secret"), false)),
+        ("by its name", opens("/proc/self/cwd/../secret", false)),
+    ]);
+    attempts
+}
+
+/// Case 5: every setting of the kernel, opened for writing but not written.
+fn settings() -> Vec<Attempt> {
+    let mut folders = vec![std::path::PathBuf::from("/proc/sys")];
+    let (mut seen, mut allowed) = (0, None);
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                folders.push(entry.path());
+                continue;
+            }
+            seen += 1;
+            let path = entry.path();
+            // What is covered is the null device.
+            let is_setting = std::fs::metadata(&path).is_ok_and(|found| found.is_file());
+            if is_setting && opens(&path.to_string_lossy(), true) == 0 {
+                println!("\nWRITABLE {}", path.display());
+                allowed = Some(path);
+            }
+        }
+    }
+    assert!(seen > 100, "{seen}");
+    vec![("any setting", allowed.map_or(libc::EROFS, |_| 0))]
+}
+
+/// What the caller has in its memory for case 44, made of bytes that are nowhere else.
+fn canary() -> impl Iterator<Item = u8> {
+    (0u32..64).map(|index| (index.wrapping_mul(2_654_435_761) >> 13) as u8 ^ 0xa5)
+}
+
+/// How often the canary is in a piece of memory; nothing of it is written down meanwhile.
+fn canaries(mut memory: &[u8]) -> usize {
+    let (first, mut found) = (canary().next().unwrap(), 0);
+    loop {
+        // SAFETY: the pointer and length describe one borrowed slice.
+        let next = unsafe { libc::memchr(memory.as_ptr().cast(), i32::from(first), memory.len()) };
+        if next.is_null() {
+            return found;
+        }
+        memory = &memory[next.addr() - memory.as_ptr().addr()..];
+        found += usize::from(memory.iter().copied().take(64).eq(canary()));
+        memory = &memory[1..];
+    }
+}
+
+/// Case 44: the memory of every process that there is.
+fn memories() -> Vec<Attempt> {
+    use std::os::unix::fs::FileExt;
+    const PIECE: usize = 1 << 20;
+    let numbers = std::fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
+    let (mut read, mut found) = (0u64, 0);
+    // A page of its own, and no copy of it elsewhere, so that the search is seen to find something.
+    let known: Box<[u8]> = if std::env::var_os("KNOWN").is_some() { canary().collect() } else { Box::default() };
+    for process in numbers.filter(|path| path.join("maps").exists()) {
+        let Ok(maps) = std::fs::read_to_string(process.join("maps")) else { continue };
+        let Ok(memory) = std::fs::File::open(process.join("mem")) else { continue };
+        for line in maps.lines().filter(|line| !line.contains("[v")) {
+            let (begin, end) = line.split(' ').next().unwrap().split_once('-').unwrap();
+            let (mut at, end) = (u64::from_str_radix(begin, 16).unwrap(), u64::from_str_radix(end, 16).unwrap());
+            let mut piece = vec![0u8; PIECE];
+            while at < end {
+                let most = usize::try_from(end - at).unwrap().min(PIECE);
+                let Ok(count) = memory.read_at(&mut piece[..most], at) else { break };
+                found += canaries(&piece[..count]);
+                read += count as u64;
+                // What lies across two pieces is whole in one of them.
+                at += if count < 128 || at + count as u64 == end { count.max(1) } else { count - 64 } as u64;
+            }
+        }
+    }
+    let fields = ["environ", "cmdline"].map(|name| std::fs::read(format!("/proc/self/{name}")).unwrap_or_default());
+    found += fields.iter().map(|field| canaries(field)).sum::<usize>();
+    assert!(read > 1 << 20, "{read}");
+    drop(known);
+    vec![("the canary", if found > 0 { 0 } else { libc::ENODATA })]
 }
 
 /// Case 46: the old 32-bit table, by a 64-bit program and by a 32-bit one, and that of x32.
@@ -370,6 +515,10 @@ fn attacker() {
         "init" => init(),
         "terminal" => terminal(),
         "outside" => outside(),
+        "group" => group(),
+        "climb" => climb(),
+        "settings" => settings(),
+        "memories" => memories(),
         "i386" => i386(),
         "abstract" => abstract_socket(),
         "tcp" => tcp(),
@@ -614,10 +763,76 @@ fn case_03_a_process_outside_cannot_be_reached() {
         std::process::Command::new("/usr/bin/sleep").arg("1000").stdout(std::process::Stdio::null()).spawn().unwrap();
     let mut room = base.probe("attacker");
     room.env("VICTIM", victim.id().to_string());
-    assert_denied(&mut room, "outside");
+    for (errno, name) in attack(&mut room, "outside") {
+        // There is no such process, rather than one that is protected.
+        assert!([libc::ESRCH, libc::ENOENT].contains(&errno), "{name}: {errno}");
+    }
     assert!(victim.try_wait().unwrap().is_none());
     victim.kill().unwrap();
     victim.wait().unwrap();
+}
+
+#[test]
+fn case_03_the_callers_process_group_cannot_be_signalled() {
+    if sandbox::probe().landlock_abi < 6 {
+        return;
+    }
+    let base = Base::new();
+    // Of this process' group, as a room is that keeps the session.
+    let mut victim = std::process::Command::new("/bin/sh")
+        .args(["-c", "trap 'exit 9' URG; echo up; read line; exit 0"])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    BufReader::new(victim.stdout.take().unwrap()).read_line(&mut String::new()).unwrap();
+    for session in [Session::Keep, Session::Foreground, Session::New] {
+        let mut room = base.probe("attacker");
+        room.session = session;
+        attack(&mut room, "group");
+    }
+    drop(victim.stdin.take());
+    assert_eq!(victim.wait().unwrap().code(), Some(0), "it was signalled");
+}
+
+/// Runs an attack that says `MOVE` when the folder `a/b` of its `/out` is to be moved away.
+fn attack_with_accomplice(dir: &tempfile::TempDir, room: &mut Room) -> Vec<String> {
+    let (read, write) = std::io::pipe().unwrap();
+    room.stdin = Input::Fd(read.as_raw_fd());
+    room.env("ATTACK", "climb");
+    let mut child = room.spawn().unwrap();
+    let mut lines = BufReader::new(child.take_stdout().unwrap()).lines();
+    while !lines.next().expect("it says when it is ready").unwrap().contains("MOVE") {}
+    rustix::fs::rename(dir.path().join("out/a/b"), dir.path().join("b")).unwrap();
+    std::io::Write::write_all(&mut &write, b"x").unwrap();
+    let text: Vec<_> = lines.map(Result::unwrap).collect();
+    let outcome = child.wait().unwrap();
+    assert!(outcome.success(), "{text:?}");
+    marked(&text.join("\n"), "ATTEMPT ").into_iter().map(str::to_owned).collect()
+}
+
+#[test]
+fn case_20_nothing_leads_out_of_the_root_or_of_a_mount() {
+    let base = Base::new();
+    for (ids, seccomp) in [(Ids::default(), true), (Ids { uid: 0, gid: 0 }, false)] {
+        let (dir, mut room) = with_output(&base);
+        let secret = rustix::fs::open(
+            dir.path().join("secret"),
+            rustix::fs::OFlags::CREATE | rustix::fs::OFlags::WRONLY,
+            0o666.into(),
+        );
+        drop(secret.unwrap());
+        (room.ids, room.seccomp) = (ids, seccomp);
+        let attempts = attack_with_accomplice(&dir, &mut room);
+        assert_eq!(attempts.len(), 14, "{attempts:?}");
+        let allowed: Vec<_> = attempts.iter().filter(|line| line.starts_with("0 ")).collect();
+        assert!(allowed.is_empty(), "{allowed:?}");
+    }
+}
+
+#[test]
+fn case_05_no_setting_of_the_kernel_can_be_opened_for_writing() {
+    denied_to_all("settings");
 }
 
 #[test]
@@ -746,12 +961,21 @@ fn case_47_builds_find_what_they_need() {
 #[test]
 fn case_44_no_copy_of_the_callers_memory_is_in_the_room() {
     let base = Base::new();
-    let secret: String = ["canary", "-in-", "memory"].concat().repeat(100);
-    let script = "for p in /proc/[0-9]*; do grep -l canary-in-memory $p/environ $p/cmdline 2>/dev/null; done; grep VmRSS /proc/1/status";
-    let out = stdout(&base.sh(&script.replace("canary-in-memory", "[c]anary-in-memory")));
+    // On the heap and on the stack of the process that makes the room, whose memory the set-up shares for a while.
+    let heap: Vec<u8> = std::iter::repeat_with(canary).take(1000).flatten().collect();
+    let stack: [u8; 64] = std::array::from_fn(|index| heap[index]);
+    for ids in [Ids::default(), Ids { uid: 0, gid: 0 }] {
+        let mut room = base.probe("attacker");
+        room.ids = ids;
+        assert_denied(&mut room, "memories");
+    }
+    let mut room = base.probe("attacker");
+    room.env("KNOWN", "1");
+    assert_eq!(attack(&mut room, "memories")[0].0, 0, "what is there is found");
+    assert_eq!(canaries(&stack), 1);
+    let out = stdout(&base.sh("grep VmRSS /proc/1/status"));
     let resident: u64 = out.split_whitespace().nth(1).and_then(|text| text.parse().ok()).unwrap();
-    assert!(out.starts_with("VmRSS") && resident < 200, "the init is a small program of its own: {out}");
-    assert!(!secret.is_empty());
+    assert!(resident < 200, "the init is a small program of its own: {out}");
 }
 
 /// Sends a descriptor by a socket.

@@ -1,5 +1,5 @@
 //! What a room leaves in its upper directory: attacks on whoever collects it.
-#![expect(clippy::disallowed_methods, reason = "tests arrange trees of their own")]
+#![expect(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests arrange trees of their own")]
 
 mod harness;
 
@@ -177,16 +177,104 @@ fn case_36_a_tree_deeper_than_can_be_named_is_a_defined_error() {
     assert_eq!(changes(&outcome, &upper).unwrap_err().errno(), Some(libc::ENAMETOOLONG));
 }
 
+/// Case 35: exchanges a folder and a link to the outside as fast as it can, until it is told to stop.
+fn exchange(folder: &Path, link: &Path, stop: &std::sync::atomic::AtomicBool) -> u32 {
+    let mut turns = 0;
+    while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+        let flags = rustix::fs::RenameFlags::EXCHANGE;
+        rustix::fs::renameat_with(rustix::fs::CWD, folder, rustix::fs::CWD, link, flags).unwrap();
+        turns += 1;
+    }
+    turns
+}
+
+#[test]
+fn case_35_an_accomplice_outside_does_not_lead_the_collector_out() {
+    let dir = TempDir::new().unwrap();
+    let (outcome, upper) = after(dir.path(), "mkdir -p /out/a/deep; echo x >/out/a/deep/own");
+    let outside = mkdir(dir.path().join("outside"));
+    write(mkdir(outside.join("deep")).join("canary"), "not the room's");
+    let (folder, link) = (upper.join("out/a"), upper.join("out/b"));
+    std::os::unix::fs::symlink(&outside, &link).unwrap();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let (mut whole, mut refused) = (0, 0);
+    std::thread::scope(|scope| {
+        let accomplice = scope.spawn(|| exchange(&folder, &link, &stop));
+        for _ in 0..1000 {
+            match changes(&outcome, &upper) {
+                Ok(list) => {
+                    assert!(list.iter().all(|change| !change.path.ends_with("canary")), "{list:?}");
+                    whole += 1;
+                }
+                Err(error) => {
+                    assert!(matches!(error, Error::Changes { .. }), "{error}");
+                    refused += 1;
+                }
+            }
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert!(accomplice.join().unwrap() > 0);
+    });
+    assert!(whole > 0, "{refused} refusals");
+}
+
+/// Puts overlayfs' own marks on what the room may write, by every call there is; says which calls succeeded.
+#[test]
+fn forger() {
+    if !is_probe("forger") {
+        return;
+    }
+    let call = |nr: libc::c_long, args: [usize; 6]| {
+        // SAFETY: paths, names and values are NUL-terminated and live; lengths are those of the values.
+        unsafe { libc::syscall(nr, args[0], args[1], args[2], args[3], args[4], args[5]) == 0 }
+    };
+    let at = libc::AT_FDCWD as usize;
+    let tell = |what: &str, done: bool| println!("\nFORGED {} {what}", u8::from(done));
+    std::fs::create_dir("/out").unwrap();
+    write("/out/.wh.name", "");
+    write("/out/.wh..wh..opq", "");
+    write("/folder/.wh.file", "");
+    for path in ["/out/whiteout", "/gone"] {
+        let _ = std::fs::remove_file(path);
+        let name = std::ffi::CString::new(path).unwrap();
+        tell("mknod", call(libc::SYS_mknodat, [at, name.as_ptr() as usize, libc::S_IFCHR as usize, 0, 0, 0]));
+        write(path, "");
+    }
+    let names = [c"/old".as_ptr() as usize, c"/out/moved".as_ptr() as usize];
+    tell("RENAME_WHITEOUT", call(libc::SYS_renameat2, [at, names[0], at, names[1], libc::RENAME_WHITEOUT as usize, 0]));
+    let marks = ["opaque", "whiteout", "redirect", "metacopy", "origin", "impure", "nlink", "upper"];
+    for target in [c"/folder", c"/out", c"/out/.wh.name", c"/old"] {
+        let file = std::fs::File::open(target.to_str().unwrap()).unwrap();
+        let (path, fd) = (target.as_ptr() as usize, std::os::fd::AsRawFd::as_raw_fd(&file) as usize);
+        for (space, mark) in ["user", "trusted"].into_iter().flat_map(|space| marks.map(|mark| (space, mark))) {
+            let name = std::ffi::CString::new(format!("{space}.overlay.{mark}")).unwrap();
+            let name = name.as_ptr() as usize;
+            let value: &[u8] = if mark == "redirect" { b"/etc\0" } else { b"y\0" };
+            let (bytes, length) = (value.as_ptr() as usize, value.len() - 1);
+            let how = [bytes as u64, length as u64];
+            tell("setxattr", call(libc::SYS_setxattr, [path, name, bytes, length, 0, 0]));
+            tell("fsetxattr", call(libc::SYS_fsetxattr, [fd, name, bytes, length, 0, 0]));
+            tell("setxattrat", call(463, [at, path, 0, name, how.as_ptr() as usize, 16]));
+        }
+    }
+}
+
 #[test]
 fn case_38_marks_of_overlayfs_cannot_be_forged() {
-    let dir = TempDir::new().unwrap();
-    let script = "mkdir /out; mknod /out/whiteout c 0 0 2>/dev/null; : >/out/.wh.name; \
-        setfattr -n user.overlay.opaque -v y /folder 2>/dev/null; setfattr -n user.overlay.whiteout -v y /out/.wh.name 2>/dev/null; true";
-    let (outcome, upper) = after(dir.path(), script);
+    let (dir, base) = (TempDir::new().unwrap(), Base::new());
+    let (outcome, upper) = after_room(dir.path(), &base, base.probe("forger"));
     let list = changes(&outcome, &upper).unwrap();
     assert!(list.iter().all(|change| change.kind != Changed::Removed), "{list:?}");
     assert!(list.iter().all(|change| change.kind != Changed::Folder { opaque: true }), "{list:?}");
-    assert!(matches!(found(&list, "out/.wh.name").kind, Changed::File { .. }));
+    for name in ["out/.wh.name", "out/.wh..wh..opq", "folder/.wh.file", "out/whiteout", "gone"] {
+        assert!(matches!(found(&list, name).kind, Changed::File { .. }), "{name}");
+    }
+    // Nor does a later room that has it as a layer take them for marks.
+    let script = "cat /folder/file /old; ls -A /out; ls /folder /etc";
+    let mut room = base.sh(script);
+    room.root = Root::layers([upper, dir.path().join("layer"), base.path().to_owned()]);
+    let seen = harness::stdout(&room);
+    assert_eq!(seen, "insideold.wh..wh..opq\n.wh.name\nwhiteout\n/etc:\npasswd\n\n/folder:\nfile\n");
 }
 
 #[test]

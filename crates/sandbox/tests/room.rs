@@ -120,18 +120,22 @@ fn ignorer() {
         return;
     }
     let base = Base::new();
-    let script = "grep -E '^Sig(Blk|Ign)' /proc/self/status | cut -f2 | sort -u; (exit 3); echo $?; exit 5";
+    let script = "grep -E '^Sig(Blk|Ign)' /proc/self/status | cut -f2 | sort -u; (exit 3); echo $?; umask; ulimit -c; \
+        cat /proc/self/personality; exit 5";
     let (outcome, out, _) = run(&base.sh(script));
     println!("\nFOUND {} {:?}", out.trim().replace('\n', " "), outcome.exit);
 }
 
 #[test]
-fn case_42_a_caller_that_ignores_the_end_of_its_children_sees_this_one() {
-    let mut command = std::process::Command::new("sh");
-    let script = "trap '' CHLD PIPE HUP USR1; exec \"$0\" --exact ignorer --nocapture";
-    let output = command.args(["-c", script]).arg(std::env::current_exe().unwrap()).env("PROBE", "ignorer").output();
+fn case_42_what_the_caller_ignores_blocks_and_pretends_stays_outside() {
+    // And that has files with no rights for others, wants dumps, blocks signals, and is said to be another machine.
+    let mut command = std::process::Command::new("setarch");
+    let script = "umask 077; ulimit -S -c $(ulimit -H -c); trap '' CHLD PIPE HUP USR1; \
+        exec env --block-signal=TERM --block-signal=USR2 \"$0\" --exact ignorer --nocapture";
+    command.args(["--addr-no-randomize", "--uname-2.6", "--read-implies-exec", "sh", "-c", script]);
+    let output = command.arg(std::env::current_exe().unwrap()).env("PROBE", "ignorer").output();
     let text = String::from_utf8(output.unwrap().stdout).unwrap();
-    assert_eq!(harness::marked(&text, "FOUND "), ["0000000000000000 3 Code(5)"], "{text}");
+    assert_eq!(harness::marked(&text, "FOUND "), ["0000000000000000 3 0022 0 00000000 Code(5)"], "{text}");
 }
 
 #[test]
@@ -184,12 +188,16 @@ fn case_26_no_network_but_a_loopback_that_works() {
 }
 
 #[test]
-fn case_41_the_hosts_name_is_not_seen() {
+fn case_41_what_names_the_host_is_fixed() {
     let base = Base::new();
-    let mut room = base.sh("uname -n; cat /proc/sys/kernel/domainname");
-    assert_eq!(stdout(&room), "localhost\n(none)\n");
+    let script = "uname -n; cat /proc/sys/kernel/domainname; cat /sys/class/net/*/address 2>/dev/null; id -un; \
+        cat /proc/cmdline /proc/sys/kernel/random/boot_id /etc/machine-id /var/lib/dbus/machine-id 2>/dev/null; \
+        cat /sys/class/dmi/id/product_uuid 2>/dev/null; true";
+    let mut room = base.sh(script);
+    assert_eq!(stdout(&room), "localhost\n(none)\nbuild\n");
     room.hostname = "build-7".into();
-    assert_eq!(stdout(&room), "build-7\n(none)\n");
+    room.sys = Some(Sysfs::Real);
+    assert_eq!(stdout(&room), "build-7\n(none)\n00:00:00:00:00:00\nbuild\n");
 }
 
 #[test]

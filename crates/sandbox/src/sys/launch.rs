@@ -412,6 +412,7 @@ fn prepare_program(shared: &Shared<'_>, payload: &Payload) -> Result<(), (u32, E
     }
     raw::default_signals();
     raw::new_session_keyring();
+    raw::plain_personality();
     if matches!(payload.session, Session::New | Session::Pty) {
         raw::setsid().map_err(at(SESSION))?;
     }

@@ -127,6 +127,12 @@ pub(crate) fn symlinkat(target: &CStr, dir: RawFd, path: &CStr) -> Sys<()> {
     unsafe { sys!(libc::SYS_symlinkat, target.as_ptr(), dir, path.as_ptr()) }.map(drop)
 }
 
+pub(crate) fn readlinkat(dir: RawFd, path: &CStr, buffer: &mut [u8]) -> Sys<usize> {
+    // SAFETY: `path` is a NUL-terminated string that outlives the call; the other pointer and length describe one exclusively
+    // borrowed slice.
+    unsafe { sys!(libc::SYS_readlinkat, dir, path.as_ptr(), buffer.as_mut_ptr(), buffer.len()) }
+}
+
 /// Changes the owner of `path` itself; an empty path means `dir`.
 pub(crate) fn chown(dir: RawFd, path: &CStr, uid: u32, gid: u32) -> Sys<()> {
     let flags = libc::AT_EMPTY_PATH | libc::AT_SYMLINK_NOFOLLOW;
@@ -339,6 +345,12 @@ pub(crate) fn copy(number: RawFd) -> Sys<std::os::fd::OwnedFd> {
 pub(crate) fn umask(mask: u32) {
     // SAFETY: no memory is passed.
     let _ = unsafe { sys!(libc::SYS_umask, mask) };
+}
+
+/// Machine type, address layout and the like as a program has them that nobody changed them for.
+pub(crate) fn plain_personality() {
+    // SAFETY: takes a number, and changes nothing but the calling process.
+    let _ = unsafe { sys!(libc::SYS_personality, 0usize) };
 }
 
 pub(crate) fn set_rlimit(resource: u32, soft: u64, hard: u64) -> Sys<()> {

@@ -74,6 +74,10 @@ pub(crate) enum Step {
     Place { mount: Slot, root: Slot, point: MountPoint },
     /// Moves the mount at `path` of `from`, with all that is mounted in it, like [`Place`](Self::Place).
     Take { from: Slot, path: CString, root: Slot, point: MountPoint },
+    /// Makes a directory inside `root` where there is none, and its parents.
+    Folder { root: Slot, point: MountPoint },
+    /// Makes a symbolic link inside `root`, in a folder that is made like that, unless the same link is there.
+    Link { root: Slot, folder: MountPoint, name: CString, target: CString, owner: Option<Ownership> },
     /// Covers a path inside `root`, if it exists.
     Hide { root: Slot, path: CString, cover: Cover },
     /// Brings the loopback up.
@@ -206,6 +210,10 @@ impl Step {
             Self::Take { from, path, root, point } => {
                 point.with(slots.fd(*root), |target| raw::move_attached(slots.fd(*from), path, target))
             }
+            Self::Folder { root, point } => point.with(slots.fd(*root), |_| Ok(())),
+            Self::Link { root, folder, name, target, owner } => {
+                folder.with(slots.fd(*root), |dir| link(dir, name, target, *owner))
+            }
             Self::Hide { root, path, cover } => hide(slots, slots.fd(*root), path, *cover),
             Self::LoopbackUp => raw::loopback_up(),
             Self::HostName { name } => raw::set_host_name(name),
@@ -281,6 +289,18 @@ fn write_file(path: &std::ffi::CStr, data: &[u8], mark: bool) -> Sys<()> {
 fn touch(dir: RawFd, path: &std::ffi::CStr) -> Sys<()> {
     // Not by opening it: a descriptor for writing, copied by a fork elsewhere in the caller, would keep the mount writable.
     raw::make_file(dir, path, 0o644)
+}
+
+fn link(dir: RawFd, name: &std::ffi::CStr, target: &std::ffi::CStr, owner: Option<Ownership>) -> Sys<()> {
+    match raw::symlinkat(target, dir, name) {
+        Ok(()) => own(dir, name, owner),
+        Err(libc::EEXIST) => {
+            let mut there = [0u8; libc::PATH_MAX as usize];
+            let same = raw::readlinkat(dir, name, &mut there).is_ok_and(|length| there.get(..length) == Some(target.to_bytes()));
+            if same { Ok(()) } else { Err(libc::EEXIST) }
+        }
+        other => other,
+    }
 }
 
 fn attributes(mount: RawFd, set: u64, recursive: bool, idmap: Option<RawFd>, chown: Option<Ownership>) -> Sys<()> {
