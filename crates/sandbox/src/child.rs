@@ -458,11 +458,8 @@ fn is_sampled(limits: &Limits) -> bool {
 /// The limit that a look at the processes finds reached, of those that no group counts.
 fn seen(limits: &Limits, init: i32, group: Option<&Group>) -> Option<Limit> {
     let open = |limit: &Limit| !group.is_some_and(|group| group.has(*limit));
-    let most = [
-        (Limit::Processes, limits.processes),
-        (Limit::Memory, limits.memory),
-        (Limit::OpenFiles, limits.open_files),
-    ];
+    let most =
+        [(Limit::Processes, limits.processes), (Limit::Memory, limits.memory), (Limit::OpenFiles, limits.open_files)];
     let wanted: Vec<_> = most.into_iter().filter_map(|(limit, most)| Some((limit, most?))).collect();
     if !wanted.iter().any(|(limit, _)| open(limit)) {
         return None;

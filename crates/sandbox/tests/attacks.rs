@@ -238,10 +238,7 @@ fn outside() -> Vec<Attempt> {
         ("ptrace", call(libc::SYS_ptrace, [libc::PTRACE_ATTACH as usize, victim, 0, 0, 0, 0])),
         ("process_vm_writev", call(libc::SYS_process_vm_writev, write)),
         ("pidfd_open", call(libc::SYS_pidfd_open, [victim, 0, 0, 0, 0, 0])),
-        (
-            "prlimit",
-            call(libc::SYS_prlimit64, [victim, libc::RLIMIT_CORE as usize, 0, limits.as_ptr() as usize, 0, 0]),
-        ),
+        ("prlimit", call(libc::SYS_prlimit64, [victim, libc::RLIMIT_CORE as usize, 0, limits.as_ptr() as usize, 0, 0])),
         ("setpriority", call(libc::SYS_setpriority, [0, victim, 19, 0, 0, 0])),
         ("its files", opens(&format!("/proc/{victim}/environ"), false)),
     ]
@@ -287,11 +284,13 @@ fn climb() -> Vec<Attempt> {
     ];
     assert_eq!(call(libc::SYS_fchdir, [root_fd as usize, 0, 0, 0, 0, 0]), 0);
     attempts.push(("up after fchdir", leaves(libc::AT_FDCWD, up, root)));
-    std::fs::create_dir_all("/out/a/b").unwrap();
+    for folder in ["/out/a", "/out/a/b"] {
+        rustix::fs::mkdir(folder, 0o755.into()).unwrap();
+    }
     let inner = open("/out/a/b");
     std::env::set_current_dir("/out/a/b").unwrap();
     // An accomplice outside moves it to where the room has no mount.
-    println!("\nMOVE");
+    rustix::io::write(rustix::stdio::stdout(), b"\nMOVE\n").unwrap();
     std::io::stdin().read_exact(&mut [0u8; 1]).unwrap();
     assert!(!std::path::Path::new("/out/a/b").exists());
     attempts.extend([
@@ -307,7 +306,7 @@ fn climb() -> Vec<Attempt> {
 /// Case 5: every setting of the kernel, opened for writing but not written.
 fn settings() -> Vec<Attempt> {
     let mut folders = vec![std::path::PathBuf::from("/proc/sys")];
-    let (mut seen, mut allowed) = (0, None);
+    let (mut seen, mut attempts) = (0, vec![("any setting", libc::EROFS)]);
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
@@ -318,14 +317,14 @@ fn settings() -> Vec<Attempt> {
             let path = entry.path();
             // What is covered is the null device.
             let is_setting = std::fs::metadata(&path).is_ok_and(|found| found.is_file());
-            if is_setting && opens(&path.to_string_lossy(), true) == 0 {
-                println!("\nWRITABLE {}", path.display());
-                allowed = Some(path);
+            let path = path.to_string_lossy().into_owned();
+            if is_setting && opens(&path, true) == 0 {
+                attempts.push((path.leak(), 0));
             }
         }
     }
     assert!(seen > 100, "{seen}");
-    vec![("any setting", allowed.map_or(libc::EROFS, |_| 0))]
+    attempts
 }
 
 /// What the caller has in its memory for case 44, made of bytes that are nowhere else.

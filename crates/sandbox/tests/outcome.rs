@@ -1,4 +1,5 @@
 //! How rooms end: exactly as the program did, at a limit, or with the caller.
+#![expect(clippy::disallowed_methods, reason = "tests arrange trees of their own")]
 #![expect(clippy::unwrap_used, reason = "helpers of tests may fail the test")]
 
 mod harness;
@@ -312,6 +313,87 @@ fn open_files_are_bounded() {
     let mut room = base.sh("ulimit -n; ulimit -Hn; ulimit -c");
     room.limits.open_files = Some(77);
     assert_eq!(stdout(&room), "77\n77\n0\n");
+}
+
+#[test]
+fn too_many_open_files_end_the_room_and_are_named() {
+    let base = Base::new();
+    let script = "i=3; while [ $i -lt 9 ]; do eval \"exec $i</dev/null\"; i=$((i+1)); done; while :; do :; done";
+    let mut room = base.sh(script);
+    room.limits.open_files = Some(9);
+    room.limits.wall = Some(Duration::from_secs(20));
+    assert_eq!(run(&room).0.cause, Some(Limit::OpenFiles));
+    // One more than are open.
+    let mut room = base.sh(&script.replace("while :; do :; done", "exit 0"));
+    room.limits.open_files = Some(11);
+    assert!(run(&room).0.success());
+}
+
+/// A room whose `/out` and `/more` lie on the disk and may grow by a mebibyte together.
+fn on_the_disk(base: &Base, dir: &std::path::Path, script: &str) -> sandbox::Room {
+    let mut room = base.sh(script);
+    for name in ["out", "more"] {
+        let path = dir.join(name);
+        if !path.exists() {
+            harness::write(harness::mkdir(&path).join("before"), &"x".repeat(3 << 20));
+        }
+        room.bind_rw(path, format!("/{name}"));
+    }
+    room.limits.disk = Some(1 << 20);
+    room.limits.wall = Some(Duration::from_secs(60));
+    room
+}
+
+#[test]
+fn case_30_what_a_room_writes_to_the_disk_is_bounded_and_named() {
+    let (base, dir) = (Base::new(), tempfile::TempDir::new().unwrap());
+    let fits =
+        "head -c 900000 /dev/zero >/out/x; rm /more/before; head -c 3000000 /dev/zero >/more/y; ln /out/x /out/z";
+    assert!(run(&on_the_disk(&base, dir.path(), fits)).0.success());
+    let again = on_the_disk(&base, dir.path(), "head -c 900000 /dev/zero >/out/more; rm /out/x /out/z");
+    assert!(run(&again).0.success(), "what was there before does not count");
+    // Running and over at once; over at the end; in many files, in two folders, in files without content.
+    let busy = "head -c 9000000 /dev/zero >/out/big; sleep 1000";
+    let both = "head -c 600000 /dev/zero >/out/half; head -c 600000 /dev/zero >/more/half";
+    let empty = "seq -f /out/%g 2000 | xargs touch";
+    let deep = "cd /out; i=0; while [ $i -lt 300 ]; do mkdir ddddddddddddddd; cd ddddddddddddddd; i=$((i+1)); done; \
+        head -c 2000000 /dev/zero >x; sleep 1000";
+    // A file that has lost its name, held by two processes.
+    let nameless = "exec 3>/out/gone; rm /out/gone; head -c 2000000 /dev/zero >&3; sleep 1000";
+    for script in [busy, "head -c 9000000 /dev/zero >/out/big", both, empty, deep, nameless] {
+        let fresh = tempfile::TempDir::new().unwrap();
+        let (outcome, ..) = run(&on_the_disk(&base, fresh.path(), script));
+        assert_eq!(outcome.cause, Some(Limit::Disk), "{script}");
+    }
+}
+
+#[test]
+fn case_30_a_folder_that_is_shut_hides_nothing_from_the_limit() {
+    let (base, dir) = (Base::new(), tempfile::TempDir::new().unwrap());
+    let script = "mkdir /out/d; head -c 9000000 /dev/zero >/out/d/x; sync /out/d/x; chmod 0 /out/d; sleep 1000";
+    let (outcome, ..) = run(&on_the_disk(&base, dir.path(), script));
+    assert_eq!(outcome.cause, Some(Limit::Disk));
+    rustix::fs::chmod(dir.path().join("out/d"), 0o700.into()).unwrap();
+}
+
+#[test]
+fn case_30_a_writable_root_and_an_upper_folder_are_bounded_too() {
+    let (base, dir) = (Base::new(), tempfile::TempDir::new().unwrap());
+    let script = "head -c 9000000 /dev/zero >/etc/big; exit 0";
+    let mut room = sandbox::Room::new(sandbox::Root::dir(base.path(), sandbox::Access::Rw), "/bin/sh");
+    harness::dress(&mut room, script);
+    room.limits.disk = Some(1 << 20);
+    assert_eq!(run(&room).0.cause, Some(Limit::Disk));
+    std::fs::remove_file(base.path().join("etc/big")).unwrap();
+    let [upper, work] = ["upper", "work"].map(|name| harness::mkdir(dir.path().join(name)));
+    let upper = sandbox::Upper::Dir { upper, work };
+    room.root = sandbox::Root::Overlay { layers: vec![base.path().to_owned()], upper };
+    assert_eq!(run(&room).0.cause, Some(Limit::Disk));
+    assert!(!base.path().join("etc/big").exists());
+    // What is in memory has a bound of its own.
+    room.args = vec!["-c".into(), "head -c 9000000 /dev/zero >/tmp/big".into()];
+    room.limits.disk = Some(20 << 20);
+    assert!(run(&room).0.success());
 }
 
 #[test]

@@ -167,6 +167,51 @@ fn mount_points_need_not_exist_in_the_layers() {
 }
 
 #[test]
+fn folders_and_links_can_be_named_as_mounts_are() {
+    let (base, dir) = (Base::new(), TempDir::new().unwrap());
+    let link = |target: &str, to: &str| Mount::Link { target: target.into(), to: to.into() };
+    let add = |room: &mut Room| {
+        room.mounts.push(Mount::Folder { target: "/var/empty".into() });
+        room.mounts.push(link("/var/tmp", "../tmp"));
+        room.mounts.push(Mount::Tmpfs { target: "/run".into(), size: 1 << 16, mode: 0o755 });
+        room.mounts.push(Mount::Folder { target: "/run/user/1000".into() });
+        room.mounts.push(link("/run/more/lock", "/tmp"));
+        room.bind_ro(dir.path(), "/var/empty/in");
+    };
+    let script = "readlink /var/tmp /run/more/lock; ls /var /var/empty /run/user; stat -c %u /var/tmp /run/user /var/empty; \
+        echo x >/var/tmp/x && cat /tmp/x";
+    let seen = "../tmp\n/tmp\n/run/user:\n1000\n\n/var:\nempty\ntmp\n\n/var/empty:\nin\n1000\n1000\n1000\nx\n";
+    let mut layered = base.sh(script);
+    add(&mut layered);
+    assert_eq!(stdout(&layered), seen);
+    let mut on_dir = Room::new(Root::dir(base.path(), Access::Ro), "/bin/sh");
+    dress(&mut on_dir, script);
+    add(&mut on_dir);
+    assert_eq!(stdout(&on_dir), seen);
+    assert!(!base.path().join("var").exists() && !base.path().join("run").exists());
+    // An empty root with the links of a merged /usr.
+    let mut empty = Room::new(Root::Empty, "/bin/sh");
+    dress(&mut empty, script);
+    let merged = ["bin", "lib", "lib64"].iter().filter(|name| Path::new("/usr").join(name).exists());
+    empty.mounts.extend(merged.map(|name| link(&format!("/{name}"), &format!("usr/{name}"))));
+    add(&mut empty);
+    assert_eq!(stdout(&empty), seen);
+    // The same link again is fine; another thing in its place is not.
+    for (target, to, works) in [("/bin", "usr/bin", true), ("/bin", "/elsewhere", false), ("/etc", "usr", false)] {
+        let mut room = base.sh("exit 0");
+        room.mounts.push(link(target, to));
+        let result = room.spawn().map(|child| child.wait().unwrap());
+        assert_eq!(result.is_ok(), works, "{target}");
+        if let Err(error) = result {
+            assert_eq!(
+                (error.step(), error.errno()),
+                (Some(&*format!("making the link {target}")), Some(libc::EEXIST))
+            );
+        }
+    }
+}
+
+#[test]
 fn a_mount_can_lie_in_an_earlier_one() {
     let (base, dir) = (Base::new(), TempDir::new().unwrap());
     write(dir.path().join("file"), "content");

@@ -296,7 +296,8 @@ fn link(dir: RawFd, name: &std::ffi::CStr, target: &std::ffi::CStr, owner: Optio
         Ok(()) => own(dir, name, owner),
         Err(libc::EEXIST) => {
             let mut there = [0u8; libc::PATH_MAX as usize];
-            let same = raw::readlinkat(dir, name, &mut there).is_ok_and(|length| there.get(..length) == Some(target.to_bytes()));
+            let same = raw::readlinkat(dir, name, &mut there)
+                .is_ok_and(|length| there.get(..length) == Some(target.to_bytes()));
             if same { Ok(()) } else { Err(libc::EEXIST) }
         }
         other => other,
