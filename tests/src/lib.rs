@@ -4,6 +4,7 @@
 
 pub mod disk;
 pub mod pack;
+pub mod terminal;
 
 use std::fs;
 use std::path::{Path, PathBuf};

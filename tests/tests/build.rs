@@ -7,6 +7,7 @@ use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 use std::time::Instant;
 
+use e2e::terminal::Terminal;
 use e2e::{Env, Run};
 
 const RECIPES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../recipes");
@@ -27,6 +28,8 @@ fn real_builds() {
     a_changed_summary_packs_again_and_builds_nothing(&env);
     the_room_is_clean(&env);
     a_failing_build_shows_its_log_and_leaves_nothing(&env);
+    a_failed_build_has_a_shell(&env);
+    a_room_has_a_shell_before_anything_is_built(&env);
     a_dynamic_program_in_a_static_recipe_is_refused(&env);
     an_interrupted_build_leaves_nothing(&env);
     what_a_kill_left_is_swept_up(&env);
@@ -131,6 +134,40 @@ fn a_failing_build_shows_its_log_and_leaves_nothing(env: &Env) {
     build(env, &["setid"]).code(1).err_has(&["bin/su", "perms"]);
     build(env, &["broken", "--keep"]).code(1).err_has(&["the build's folder: ENV/cache/builds/broken-1-1.failed"]);
     assert!(env.path("cache/builds/broken-1-1.failed/build/broken-1").is_dir());
+}
+
+fn on_a_terminal(env: &Env, words: &[&str]) -> Terminal {
+    Terminal::start(&env.command(&[&["build", "--recipes", "recipes", "--cache", "cache"], words].concat()))
+}
+
+fn a_failed_build_has_a_shell(env: &Env) {
+    let script =
+        "sleep 1000 & echo left >/tmp/x; echo part >made; echo staged >$DESTDIR/y; A=b; export A; echo said; exit 7";
+    recipe(env, "shelled", script);
+    let mut shell = on_a_terminal(env, &["shelled", "--shell-on-failure"]);
+    shell.wait_for("`build` failed with exit status 7");
+    shell.wait_for("this shell is in its room, as it was left");
+    shell.say("cat /tmp/x made /dest/y; pwd; echo version=$PKG_VERSION=");
+    for line in ["left", "part", "staged", "/build/shelled-1", "version=1="] {
+        shell.wait_for(line);
+    }
+    shell.say("echo sleepers=$(cat /proc/[0-9]*/cmdline | grep -c [s]leep)=");
+    shell.wait_for("sleepers=0=");
+    shell.say("sleep 1000 & echo more >/tmp/z; exit 0");
+    let (code, rest) = shell.end();
+    assert_eq!(code, 1, "{rest}");
+    assert!(rest.contains("shelled/1/1: `build` failed with exit status 7") && rest.contains("said"), "{rest}");
+    nothing_is_left(env);
+}
+
+fn a_room_has_a_shell_before_anything_is_built(env: &Env) {
+    let mut shell = on_a_terminal(env, &["shelled", "--shell"]);
+    shell.say("echo dir=$PWD=; ls /recipe; ls /tmp | wc -l");
+    shell.wait_for("dir=/build/shelled-1=");
+    shell.wait_for("build");
+    shell.say("exit 4");
+    assert_eq!(shell.end().0, 4);
+    nothing_is_left(env);
 }
 
 fn a_dynamic_program_in_a_static_recipe_is_refused(env: &Env) {

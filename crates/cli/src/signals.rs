@@ -3,15 +3,19 @@
 use std::io::{self, Read};
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use codec::ReadAt;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::SigId;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 
 use crate::failure::Interrupted;
 
 static CAUGHT: OnceLock<Arc<AtomicUsize>> = OnceLock::new();
+
+/// What is done at SIGINT.
+static AT_INTERRUPT: Mutex<Vec<SigId>> = Mutex::new(Vec::new());
 
 fn caught() -> &'static Arc<AtomicUsize> {
     CAUGHT.get_or_init(Arc::default)
@@ -25,10 +29,24 @@ pub fn watch() {
         let first = Arc::clone(caught());
         // Both are refused only for signals that can not be caught, and these can.
         let armed = Arc::new(std::sync::atomic::AtomicBool::new(false));
-        let _ = signal_hook::flag::register_conditional_default(signal, Arc::clone(&armed));
-        let _ = signal_hook::flag::register(signal, armed);
-        let _ = signal_hook::flag::register_usize(signal, first, number);
+        let made = [
+            signal_hook::flag::register_conditional_default(signal, Arc::clone(&armed)),
+            signal_hook::flag::register(signal, armed),
+            signal_hook::flag::register_usize(signal, first, number),
+        ];
+        if signal == SIGINT {
+            AT_INTERRUPT.lock().unwrap_or_else(PoisonError::into_inner).extend(made.into_iter().flatten());
+        }
     }
+}
+
+/// Leaves what is typed at the terminal (Ctrl-C, Ctrl-\) to a program that shares it: from now on both do nothing here.
+pub fn leave_typed_ones() {
+    for id in AT_INTERRUPT.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+        signal_hook::low_level::unregister(id);
+    }
+    // It can be caught, so this is not refused.
+    let _ = signal_hook::flag::register(SIGQUIT, Arc::default());
 }
 
 /// The signal that asked to stop, if one did.

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use sandbox::{
-    Access, Child, Error, Ids, Input, Kept, Limit, Limits, Mount, Net, Outcome, Output, Owner, Room, Root, Session,
-    SetId, Sysfs, Upper,
+    Access, Child, Error, Exit, Ids, Input, Kept, Limit, Limits, Mount, Net, Outcome, Output, Owner, Room, Root,
+    Session, SetId, Sysfs, Upper,
 };
 use serde_json::{Value, json};
 
@@ -21,6 +21,9 @@ const SHELL: &str = "/bin/sh";
 
 /// Where commands without a slash are looked for, unless `--setenv PATH` says otherwise.
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin";
+
+/// The signal that Ctrl-C sends.
+const INTERRUPT: u8 = signal_hook::consts::SIGINT as u8;
 
 /// Bytes of a `--tmpfs` and of an overlay's changes.
 const TMPFS: u64 = 1 << 30;
@@ -67,9 +70,21 @@ pub struct Args {
     /// Put an empty file system in memory at DST.
     #[arg(long, value_name = "DST", action = clap::ArgAction::Append)]
     tmpfs: Vec<PathBuf>,
+    /// Make a folder at DST, where there is none, in an empty or layered root or an earlier mount.
+    #[arg(long, value_name = "DST", action = clap::ArgAction::Append)]
+    dir: Vec<PathBuf>,
+    /// Make DST a symbolic link to TO, in the same places.
+    #[arg(long, num_args = 2, value_names = ["TO", "DST"], action = clap::ArgAction::Append)]
+    symlink: Vec<PathBuf>,
     /// Set an environment variable.
     #[arg(long, num_args = 2, value_names = ["NAME", "VALUE"], action = clap::ArgAction::Append)]
     setenv: Vec<OsString>,
+    /// Take an environment variable away, PATH for example.
+    #[arg(long, value_name = "NAME", action = clap::ArgAction::Append)]
+    unsetenv: Vec<OsString>,
+    /// Call the command by this name (its argument 0).
+    #[arg(long, value_name = "NAME")]
+    argv0: Option<OsString>,
     /// Start in DIR of the room.
     #[arg(long, value_name = "DIR", default_value = "/")]
     chdir: PathBuf,
@@ -118,6 +133,12 @@ pub struct Args {
     /// Allow no larger file than this.
     #[arg(long, value_name = "SIZE", value_parser = size)]
     ulimit_file: Option<u64>,
+    /// Allow each process this many open files.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(4..))]
+    ulimit_nofile: Option<u64>,
+    /// End the room when what it can write on the disk has grown by more than this.
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    disk: Option<u64>,
     /// Write how it ended as a line of JSON to this descriptor.
     #[arg(long, value_name = "FD")]
     json_status: Option<i32>,
@@ -125,7 +146,7 @@ pub struct Args {
     #[arg(long)]
     shell: bool,
     /// The command and its arguments.
-    #[arg(last = true, value_name = "CMD", required_unless_present = "shell")]
+    #[arg(trailing_var_arg = true, value_name = "CMD", required_unless_present = "shell")]
     command: Vec<OsString>,
 }
 
@@ -136,6 +157,33 @@ pub struct Always {
     /// New namespaces of every kind.
     #[arg(long)]
     unshare_all: bool,
+    /// A new user namespace.
+    #[arg(long, alias = "unshare-user-try")]
+    unshare_user: bool,
+    /// A new IPC namespace.
+    #[arg(long)]
+    unshare_ipc: bool,
+    /// A new process namespace.
+    #[arg(long)]
+    unshare_pid: bool,
+    /// A new network namespace.
+    #[arg(long, conflicts_with = "share_net")]
+    unshare_net: bool,
+    /// A new namespace of host names.
+    #[arg(long)]
+    unshare_uts: bool,
+    /// A new namespace of control groups.
+    #[arg(long, alias = "unshare-cgroup-try")]
+    unshare_cgroup: bool,
+    /// No user namespaces inside.
+    #[arg(long, alias = "assert-userns-disabled")]
+    disable_userns: bool,
+    /// No capability; CAP is not looked at.
+    #[arg(long, value_name = "CAP", action = clap::ArgAction::Append)]
+    cap_drop: Vec<String>,
+    /// An empty root is read-only; DST must be /.
+    #[arg(long, value_name = "DST", value_parser = ["/"])]
+    remount_ro: Option<String>,
     /// No environment but what is set.
     #[arg(long)]
     clearenv: bool,
@@ -162,8 +210,11 @@ pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
     let room = room(args)?;
     let mut status = args.json_status.map(status_file).transpose()?;
     let shared = matches!(room.session, Session::Keep | Session::Foreground);
-    // In a shared terminal the program gets Ctrl-C itself and decides what it means.
-    let go_on = || signals::pending().is_none_or(|signal| shared && signal == signal_hook::consts::SIGINT);
+    if shared {
+        // The program gets Ctrl-C itself and decides what it means.
+        signals::leave_typed_ones();
+    }
+    let go_on = || signals::pending().is_none();
     let show = |_, bytes: &[u8]| std::io::stdout().write_all(bytes).and_then(|()| std::io::stdout().flush());
     let (child, kept) = match spawn(args, &room) {
         Ok((child, kept)) => (Ok(child), kept),
@@ -179,7 +230,7 @@ pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
             if let Some(limit) = outcome.cause.filter(|limit| *limit != Limit::Stopped) {
                 voice.error(format_args!("the room was ended by {limit}"));
             }
-            if let Some(kept) = kept.filter(|_| !outcome.success() && outcome.cause != Some(Limit::Stopped)) {
+            if let Some(kept) = kept.filter(|_| wants_a_shell(&outcome)) {
                 voice.status(format_args!("the command ended with {}; this shell is in its room", outcome.exit));
                 if let Err(error) = shell(&kept) {
                     voice.error(&error);
@@ -192,6 +243,12 @@ pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
             Ok(exit::SANDBOX)
         }
     }
+}
+
+/// Whether the command failed by itself, rather than because somebody stopped it.
+fn wants_a_shell(outcome: &Outcome) -> bool {
+    let stopped = outcome.cause == Some(Limit::Stopped) || outcome.exit == Exit::Signal(INTERRUPT);
+    !outcome.success() && !stopped
 }
 
 /// Starts the command; the room stays if a shell may be wanted in it.
@@ -221,6 +278,8 @@ fn room(args: &Args) -> anyhow::Result<Room> {
     for pair in args.setenv.chunks_exact(2) {
         room.env(&pair[0], &pair[1]);
     }
+    room.env.retain(|(name, _)| !args.unsetenv.contains(name));
+    room.arg0.clone_from(&args.argv0);
     room.hostname.clone_from(&args.hostname);
     room.net = match args.net {
         Network::None => Net::None,
@@ -239,6 +298,8 @@ fn room(args: &Args) -> anyhow::Result<Room> {
         memory: args.memory,
         processes: args.pids,
         file_size: args.ulimit_file,
+        open_files: args.ulimit_nofile,
+        disk: args.disk,
         ..Limits::default()
     };
     (room.stdin, room.stdout, room.stderr) = (Input::Inherit, Output::Inherit, Output::Inherit);
@@ -295,6 +356,9 @@ fn mounts(args: &Args, binds: Vec<(&Path, &Path)>) -> Vec<Mount> {
         let there = pairs.chunks_exact(2).filter(|pair| pair[0].exists());
         mounts.extend(there.map(|pair| bind(&pair[0], &pair[1], access, owner)));
     }
+    mounts.extend(args.dir.iter().map(|target| Mount::Folder { target: target.clone() }));
+    let links = args.symlink.chunks_exact(2);
+    mounts.extend(links.map(|pair| Mount::Link { to: pair[0].clone(), target: pair[1].clone() }));
     mounts.sort_by_key(|mount| mount.target().components().count());
     mounts
 }
@@ -418,6 +482,23 @@ mod tests {
     }
 
     #[test]
+    fn the_example_of_bubblewraps_manual_is_understood() {
+        let line = "--ro-bind /usr /usr --dir /tmp --dir /var --symlink ../tmp /var/tmp --proc /proc --dev /dev \
+            --symlink usr/lib /lib --symlink usr/bin /bin --chdir / --unshare-all --share-net --die-with-parent \
+            --unshare-user-try --unshare-cgroup-try --unshare-ipc --disable-userns --cap-drop ALL --cap-drop CAP_SYS_ADMIN \
+            --dir /run/user/1000 --setenv XDG_RUNTIME_DIR /run/user/1000 --unsetenv PATH --argv0 shell \
+            /bin/sh -c script -- --pids";
+        let room = parse(&line.split_whitespace().collect::<Vec<_>>());
+        assert_eq!((&room.root, room.net, room.limits.processes), (&Root::Empty, Net::Host, None));
+        assert_eq!(room.env, [("XDG_RUNTIME_DIR".into(), "/run/user/1000".into())]);
+        assert_eq!(room.args, ["-c", "script", "--", "--pids"]);
+        assert_eq!((room.program, room.arg0), (sandbox::Program::Path("/bin/sh".into()), Some("shell".into())));
+        assert!(room.mounts.contains(&Mount::Link { target: "/var/tmp".into(), to: "../tmp".into() }));
+        let folders = room.mounts.iter().filter(|mount| matches!(mount, Mount::Folder { .. }));
+        assert_eq!(folders.count(), 3);
+    }
+
+    #[test]
     fn the_manual_page_has_every_option() {
         use clap::CommandFactory;
         let page = include_str!("../../../../docs/man/pkg-sandbox.1").replace('\\', "");
@@ -439,7 +520,9 @@ mod tests {
 
     #[test]
     fn limits_are_read_with_their_units() {
-        let room = parse(&["--timeout", "1.5", "--memory", "2G", "--pids", "9", "--ulimit-file", "10k", "--", "true"]);
+        let line = "--timeout 1.5 --memory 2G --pids 9 --ulimit-file 10k --ulimit-nofile 7 --disk 1M -- true";
+        let room = parse(&line.split(' ').collect::<Vec<_>>());
+        assert_eq!((room.limits.open_files, room.limits.disk), (Some(7), Some(1 << 20)));
         assert_eq!(room.limits.wall, Some(Duration::from_millis(1500)));
         assert_eq!(room.limits.memory, Some(2 << 30));
         assert_eq!(room.limits.processes, Some(9));
