@@ -23,7 +23,9 @@ fn mounts() -> String {
 /// Whether a process is in this namespace, as far as may be seen.
 fn is_in_use(namespace: &str) -> bool {
     let processes = fs::read_dir("/proc").unwrap().flatten();
-    processes.filter_map(|entry| fs::read_link(entry.path().join("ns/pid")).ok()).any(|link| link == namespace)
+    processes
+        .filter_map(|entry| fs::read_link(entry.path().join("ns/pid")).ok())
+        .any(|link| link.as_os_str() == namespace)
 }
 
 /// What a shell in a room says is its process namespace.
@@ -141,20 +143,24 @@ fn a_limit_that_ends_a_room_is_named() {
     for (options, script, name) in [
         ("--timeout 0.2", "sleep 1000", "the time limit"),
         ("--ulimit-file 1M", "exec head -c 2000000 /dev/zero >/tmp/x", "the limit on file size"),
-        ("--disk 1M", "head -c 9000000 /dev/zero >/out/x", "the limit on disk space"),
+        ("--disk 1M", "head -c 9000000 /dev/zero >/mnt/x", "the limit on disk space"),
         (
             "--ulimit-nofile 6",
             "exec 3</dev/null 4</dev/null 5</dev/null; while :; do :; done",
             "the limit on open files",
         ),
         ("--memory 50M", "head -c 200000000 /dev/zero | sort -S 150M", "the limit on memory"),
-        ("--pids 5", "for i in 1 2 3 4 5 6; do sleep 1000 & done; wait; sleep 1000", "the limit on processes"),
+        (
+            "--pids 5",
+            "for i in 1 2 3; do sleep 1000 & done; sleep 1; sleep 1000 & sleep 1000 & wait",
+            "the limit on processes",
+        ),
     ] {
         let mut line = words(options);
-        line.extend(["--ro-bind", "/", "/", "--bind", &out, "/out"]);
+        line.extend(["--ro-bind", "/", "/", "--bind", &out, "/mnt"]);
         line.retain(|word| *word != "--ro-bind" && *word != "/");
         line.extend(["--ro-bind", "/", "/", "--", "sh", "-c", script]);
-        // Without a group on memory a program that gets none may end by itself.
+        // Without a control group a program that gets no memory may end by itself.
         let output = env.command(&line).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(said.contains(name) || (options.contains("memory") && !output.status.success()), "{options}: {said}");
