@@ -152,7 +152,7 @@ fn a_limit_that_ends_a_room_is_named() {
         ("--memory 50M", "head -c 200000000 /dev/zero | sort -S 150M", "the limit on memory"),
         (
             "--pids 5",
-            "for i in 1 2 3; do sleep 1000 & done; sleep 1; sleep 1000 & sleep 1000 & wait",
+            "sleep 0.3; for i in 1 2 3; do sleep 1000 & done; sleep 1; sleep 1000 & sleep 1000 & wait",
             "the limit on processes",
         ),
     ] {

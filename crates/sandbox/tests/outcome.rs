@@ -189,7 +189,8 @@ fn case_27_a_fork_bomb_stops_at_the_limit_and_nothing_is_left() {
 fn a_room_at_its_bound_of_processes_is_named() {
     let base = Base::new();
     // Where nobody counts, it is seen at the bound; otherwise the kernel tells that it refused one more.
-    let mut room = base.sh("for i in 1 2 3 4 5 6; do sleep 1000 & done; sleep 1; sleep 1000 & sleep 1000 & wait");
+    let mut room =
+        base.sh("sleep 0.3; for i in 1 2 3 4 5 6; do sleep 1000 & done; sleep 1; sleep 1000 & sleep 1000 & wait");
     room.limits.processes = Some(8);
     room.limits.wall = Some(Duration::from_secs(20));
     assert_eq!(run(&room).0.cause, Some(Limit::Processes));
