@@ -118,6 +118,8 @@ fn a_fix_brings_back_what_was_damaged_from_a_package_or_the_cache() {
     fix(&["-y"]).code(10).err_has(&["can not fix hello /bin/hello content: its content is nowhere to be had"]);
     assert!(env.path("root/share").exists() && !env.path("root/share/text").exists());
     fix(&["-n", "--from", "hello.kpkg"]).code(0).err_has(&["fix   hello /bin/hello content"]);
+    env.pack("useless", &[("share/useless", "useless")]);
+    fix(&["-n", "--from", "useless.kpkg"]).code(10).err_has(&["`useless.kpkg` has nothing that is needed"]);
     fs::create_dir_all(env.path("cache/packages/key")).unwrap();
     fs::copy(env.path("hello.kpkg"), env.path("cache/packages/key/hello-1.0-1.kpkg")).unwrap();
     let events = fix(&["hello", "-y", "--json"]).code(0).events();
@@ -200,6 +202,11 @@ fn a_dry_run_changes_nothing() {
     env.pkg(&["remove", "hello", "--root", "root", "-n"]).code(0).err_has(&["remove", "hello"]);
     assert_eq!(before, env.snapshot("root/bin"));
     env.pkg(&["list", "--root", "root"]).code(0);
+    // Nor does it make a database where there is none.
+    fs::create_dir(env.path("bare")).unwrap();
+    env.pkg(&["trust", "key", "add", "key.pub", "--tier", "trusted", "--root", "bare"]).code(0);
+    env.pkg(&["install", "--root", "bare", "-n", "hello.kpkg"]).code(0).err_has(&["install   hello"]);
+    assert_eq!(env.snapshot_names("bare"), ["etc"]);
 }
 
 #[test]

@@ -38,8 +38,9 @@ fn what_packages_require_and_offer_and_who_does() {
 fn why_a_package_is_there_and_which_one_a_word_means() {
     let env = env();
     let chain = env.pkg(&["why", "app", "--root", "root", "--json"]).code(0).json();
-    assert_eq!(chain["chain"], serde_json::json!(["app"]));
+    assert_eq!(chain["packages"][0]["chain"], serde_json::json!(["app"]));
     env.pkg(&["why", "none", "--root", "root"]).code(5);
+    env.pkg(&["why", "a*", "--root", "root"]).code(0).out_has(&["alone\n\napp\n"]);
     assert_eq!(env.pkg(&["search", "draws", "LINES", "--root", "root"]).code(0).out, "libx 1.0-1  Draws lines\n");
     env.pkg(&["search", "circles", "--root", "root"]).code(5);
 }

@@ -107,9 +107,17 @@ pub fn run(root: &Path, change: Change<'_>, manner: Manner, voice: &Voice) -> an
         let reader = packages::waiting(&install.path, change.install.len())?;
         request.install.push(incoming(&store, install, reader, exception)?);
     }
-    let mut db = InstallDb::open(root)?;
+    let mut db = open(root, manner)?;
     tell_recovery(&db, manner, voice)?;
     carry_out(db.plan(request)?.check()?, root, manner, voice)
+}
+
+/// Opens the root's database: to change it, or only to look at what would be changed.
+///
+/// # Errors
+/// As [`InstallDb::open`] and [`InstallDb::preview`].
+pub fn open(root: &Path, manner: Manner) -> installdb::Result<InstallDb> {
+    if manner.dry_run { InstallDb::preview(root) } else { InstallDb::open(root) }
 }
 
 /// A request for nothing yet, by whoever runs this command.
@@ -125,7 +133,7 @@ pub fn request<'p>() -> Request<'p> {
 pub fn carry_out(checked: Checked<'_, '_>, root: &Path, manner: Manner, voice: &Voice) -> anyhow::Result<()> {
     tell_plan(&checked, manner, voice)?;
     if manner.dry_run {
-        return Ok(());
+        return Ok(checked.rehearse(&mut Watch)?);
     }
     if !confirmed(manner)? {
         voice.status("nothing was changed");

@@ -144,6 +144,7 @@ fn install_code(kind: InstallKind) -> u8 {
         InstallKind::Unknown => exit::UNKNOWN,
         InstallKind::Refused => exit::REFUSED,
         InstallKind::Busy => exit::BUSY,
+        InstallKind::NoRoom => exit::SANDBOX,
         _ => exit::FAILED,
     }
 }
@@ -249,6 +250,10 @@ fn hint(error: &anyhow::Error) -> Option<String> {
         installdb::Error::Changed { package, .. } => {
             Some(format!("`pkg fix {package} --config --from FILE` brings them back from a package file"))
         }
+        installdb::Error::Unrecovered { .. } => Some("`pkg recover` does it, and so does the next change".to_owned()),
+        installdb::Error::NoPackages { txn } => Some(format!(
+            "`pkg history {txn}` says what it was; `pkg config list` says where earlier versions of files are kept"
+        )),
         installdb::Error::NoNewVersion { .. } => Some("`pkg config list` says which files have one".to_owned()),
         installdb::Error::Unfinished { .. } => Some("`pkg recover` finishes what is left".to_owned()),
         installdb::Error::Damaged { .. } => {

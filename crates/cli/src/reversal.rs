@@ -46,7 +46,7 @@ pub fn run(back: &Back, what: impl Fn(&Installed) -> anyhow::Result<Reversal>, v
     let root = places::absolute(&back.root)?;
     // A question first: a root without a database has no past, and gets none.
     what(&Installed::open(&root)?)?;
-    let mut db = InstallDb::open(&root)?;
+    let mut db = change::open(&root, back.manner)?;
     change::tell_recovery(&db, back.manner, voice)?;
     let reversal = what(&db)?;
     if reversal.is_empty() {

@@ -17,7 +17,9 @@ use crate::space::Space;
 use crate::stage::Staged;
 use crate::step::{Step, staged_path};
 use crate::tree::{self, Before, EntryRef, Packages};
-use crate::{Error, Finding, Forgotten, InstallDb, LinkProblem, Notice, Operation, Progress, held, kept, stock};
+use crate::{
+    Error, Finding, Forgotten, InstallDb, LinkProblem, Notice, Operation, Progress, held, kept, rehearsal, stock,
+};
 
 /// A transaction for which nothing was found that speaks against it.
 #[derive(Debug)]
@@ -57,6 +59,15 @@ impl<'db, 'p> Checked<'db, 'p> {
     /// What of the past is forgotten.
     pub fn forgotten(&self) -> Forgotten {
         self.layout.keeping.forgotten
+    }
+
+    /// Finds out what [`Checked::stage`] would, as far as that leaves no trace: whether every package holds what it
+    /// promises, and whether something in the root runs the scripts. Scripts are not asked.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn rehearse(self, progress: &mut dyn Progress) -> Result<()> {
+        rehearsal::run(self.db, self.work, &self.layout, progress)
     }
 
     /// Writes every new file beside its target, checks its content, and asks the scripts that may refuse.

@@ -11,7 +11,7 @@ use crate::pending::Which;
 use crate::schema::Found;
 use crate::script::PATIENCE;
 use crate::space::Space;
-use crate::{Error, Finding, Installed, Recovery, header, pending, place, recover, schema};
+use crate::{Error, Finding, Installed, Recovery, header, journal, pending, place, recover, schema};
 
 /// The packages of a root, to be changed. One process at a time has it; questions are answered through [`Installed`],
 /// which this dereferences to.
@@ -19,7 +19,8 @@ use crate::{Error, Finding, Installed, Recovery, header, pending, place, recover
 pub struct InstallDb {
     installed: Installed,
     recovery: Option<Recovery>,
-    _lock: Lock,
+    /// `None` where nothing is going to be changed.
+    lock: Option<Lock>,
 }
 
 impl InstallDb {
@@ -47,7 +48,37 @@ impl InstallDb {
         let recovery = recover::recover(&mut installed)?;
         // Their failures are found in the list.
         pending::run(&installed, Which::Untried, PATIENCE)?;
-        Ok(Self { installed, recovery, _lock: lock })
+        Ok(Self { installed, recovery, lock: Some(lock) })
+    }
+
+    /// Opens the database of the root at `path` for plans that are looked at and not carried out. Nothing is written, not
+    /// even a database where there is none: such a root is one without packages. No lock is taken, so the plan may be
+    /// outdated at once.
+    ///
+    /// # Errors
+    /// As [`InstallDb::open`]; a transaction that was interrupted stays as it is ([`Error::Unrecovered`]).
+    pub fn preview(path: impl Into<PathBuf>) -> Result<Self> {
+        let root = Root::open(path)?;
+        may_change(&root).map_err(refused)?;
+        if !header::is_there(&root)? {
+            find_room(&root)?;
+            let memory = |source| Error::sqlite("make the tables", PathBuf::new(), source);
+            let mut conn = Connection::open_in_memory().map_err(memory)?;
+            schema::migrate(&mut conn)?;
+            return Ok(Self { installed: Installed::with_writer(root, conn), recovery: None, lock: None });
+        }
+        let installed = Installed::open(root.path())?;
+        if let Some((txn, _)) = journal::current(&installed.conn)? {
+            return Err(match root.lock(&place::lock(), LockKind::Shared, Wait::No) {
+                Err(error) if matches!(error.kind, DiskError::Locked { .. }) => busy(error),
+                _ => Error::Unrecovered { txn },
+            });
+        }
+        Ok(Self { installed, recovery: None, lock: None })
+    }
+
+    pub(crate) fn is_preview(&self) -> bool {
+        self.lock.is_none()
     }
 
     /// What was done about an interrupted transaction when this was opened; `None` where there was none.
@@ -100,6 +131,19 @@ fn find_room(root: &Root) -> Result<()> {
     let mut findings = Vec::new();
     Space::check_need(root, folder, (BLANK_BYTES, BLANK_INODES), &mut findings)?;
     if findings.is_empty() { Ok(()) } else { Err(Error::Refused(findings)) }
+}
+
+/// Whether our folder could be made, or changed where it is there.
+fn may_change(root: &Root) -> pkgfs::Result<()> {
+    let mut folder = Some(place::folder());
+    loop {
+        match root.may_change(folder.as_ref()) {
+            Err(error) if error.kind == DiskError::NotFound && folder.is_some() => {
+                folder = folder.and_then(|folder| folder.parent());
+            }
+            answer => return answer,
+        }
+    }
 }
 
 /// Other users may ask questions, so the folders are open to them whatever the umask is.

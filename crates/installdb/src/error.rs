@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use pkgtypes::{Digest, PackageName, PkgPath};
-use rusqlite::Connection;
+use rusqlite::{Connection, OpenFlags};
 
 use crate::zpkg::ZpkgProblem;
 use crate::{Finding, Unmet};
@@ -170,6 +170,31 @@ pub enum Error {
         /// How it ended, and what it said last.
         reason: String,
     },
+    /// No room could be made in which a pre-script could run; nothing was changed.
+    #[error("nothing was changed: the {stage} script of `{package}` could not be run: {reason}")]
+    NoRoom {
+        /// The package.
+        package: PackageName,
+        /// Which script.
+        stage: String,
+        /// What is missing.
+        reason: String,
+    },
+    /// The database was opened for plans alone.
+    #[error("nothing can be changed: the database was opened to look at plans only")]
+    OnlyLooking,
+    /// A transaction was interrupted, and what it left is as it was.
+    #[error("transaction {txn} was interrupted, and nothing can be planned before the root is recovered")]
+    Unrecovered {
+        /// The transaction.
+        txn: i64,
+    },
+    /// A transaction changed no package, so that no package can be brought back to what it was before it.
+    #[error("transaction {txn} changed no package, so there is nothing that can be undone")]
+    NoPackages {
+        /// The transaction.
+        txn: i64,
+    },
     /// Somebody else changed a file with users or groups while this transaction had a new one ready; nothing was changed.
     #[error("nothing was changed: /{path} was edited by somebody else meanwhile; try again")]
     Overtaken {
@@ -216,6 +241,8 @@ pub enum ErrorKind {
     Refused,
     /// Another process, or an unfinished change, is in the way.
     Busy,
+    /// The clean room in which scripts run could not be made; nothing was changed.
+    NoRoom,
 }
 
 impl Error {
@@ -226,12 +253,16 @@ impl Error {
             | Self::NotInstalled { .. }
             | Self::NoTransaction { .. }
             | Self::NoNewVersion { .. } => ErrorKind::Unknown,
-            Self::Busy { .. } | Self::Unfinished { .. } | Self::Overtaken { .. } => ErrorKind::Busy,
+            Self::Busy { .. } | Self::Unfinished { .. } | Self::Overtaken { .. } | Self::Unrecovered { .. } => {
+                ErrorKind::Busy
+            }
+            Self::NoRoom { .. } => ErrorKind::NoRoom,
             Self::Unmet(_) => ErrorKind::NoSolution,
             Self::Refused(_)
             | Self::Twice { .. }
             | Self::Script { .. }
             | Self::Changed { .. }
+            | Self::NoPackages { .. }
             | Self::ChangedSince { .. } => ErrorKind::Refused,
             Self::Package { .. } | Self::OtherPackage { .. } => ErrorKind::Malformed,
             Self::Zpkg { problem, .. } => problem.kind(),
@@ -244,10 +275,13 @@ impl Error {
         use rusqlite::ErrorCode;
         match source.sqlite_error_code() {
             // To sqlite a disk that can not be read is a malformed file, too.
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => match unreadable(&path) {
-                Some(error) => Self::Disk(pkgfs::Error::new("read the install database", path, error)),
-                None => Self::Damaged { path, reason: source.to_string() },
-            },
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                let unreadable = unreadable(&path).or_else(|| is_sound(&path).then(passing));
+                match unreadable {
+                    Some(error) => Self::Disk(pkgfs::Error::new("read the install database", path, error)),
+                    None => Self::Damaged { path, reason: source.to_string() },
+                }
+            }
             _ => Self::Sqlite { operation, path, source },
         }
     }
@@ -261,6 +295,17 @@ impl Error {
 fn unreadable(path: &Path) -> Option<io::Error> {
     let read = File::open(path).and_then(|mut file| io::copy(&mut file, &mut io::sink()));
     read.err()
+}
+
+/// Whether all of the database is in order when it is looked at once more.
+fn is_sound(path: &Path) -> bool {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    let check = || Connection::open_with_flags(path, flags)?.query_row("PRAGMA quick_check(1)", [], |row| row.get(0));
+    check().is_ok_and(|answer: String| answer == "ok")
+}
+
+fn passing() -> io::Error {
+    io::Error::other("a read failed, and the same read did not when it was tried again")
 }
 
 /// The file behind a connection, for messages.
@@ -307,5 +352,24 @@ impl fmt::Display for Slashed<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let paths: Vec<String> = self.0.iter().map(|path| format!("/{path}")).collect();
         List(&paths).fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_read_that_fails_once_is_no_damage() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("db");
+        Connection::open(&path).unwrap().execute_batch("CREATE TABLE t (x)").unwrap();
+        let malformed =
+            || rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT), None);
+        let told = |path: &Path| Error::sqlite("read the packages", path.to_owned(), malformed());
+        assert!(matches!(told(&path), Error::Disk(_)), "{}", told(&path));
+        let file = File::options().write(true).open(&path).unwrap();
+        std::os::unix::fs::FileExt::write_all_at(&file, &[0xff; 200], 100).unwrap();
+        assert!(matches!(told(&path), Error::Damaged { .. }), "{}", told(&path));
     }
 }

@@ -234,16 +234,18 @@ impl<'p> Fix<'_, 'p> {
     }
 
     /// Takes contents from a package file, too: those that are needed, whichever package it is. They are held against what
-    /// the installed package says of them, so it need not be verified.
-    pub fn offer(&mut self, package: Reader<Source<'p>>) {
+    /// the installed package says of them, so it need not be verified. Answers whether it has any.
+    pub fn offer(&mut self, package: Reader<Source<'p>>) -> bool {
         let needed = self.needed();
         let index = self.offered.len();
         let useful = package.package().blobs().map(|blob| blob.digest).filter(|digest| needed.contains(digest));
         let useful: Vec<Digest> = useful.collect();
-        if !useful.is_empty() {
+        let is_useful = !useful.is_empty();
+        if is_useful {
             self.origins.extend(useful.into_iter().map(|digest| (digest, Origin::Offered(index))));
             self.offered.push(package);
         }
+        is_useful
     }
 
     /// What is done about each path, sorted by path.

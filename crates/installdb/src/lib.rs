@@ -147,6 +147,7 @@ mod progress;
 mod query;
 mod recover;
 mod regenerate;
+mod rehearsal;
 mod relations;
 mod request;
 mod retention;

@@ -194,7 +194,7 @@ impl<'a> PackageReader<'a> {
 }
 
 /// Its buffer grows with what really comes, not with what is claimed.
-fn read_whole(mut blob: BlobReader<'_, Source<'_>>) -> pkgformat::Result<Vec<u8>> {
+pub(crate) fn read_whole(mut blob: BlobReader<'_, Source<'_>>) -> pkgformat::Result<Vec<u8>> {
     let capacity = usize::try_from(blob.size().min(WHOLE)).unwrap_or(0);
     let mut content = Vec::with_capacity(capacity);
     blob.read_to_end(&mut content)?;

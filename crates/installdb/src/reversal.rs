@@ -73,10 +73,14 @@ impl Installed {
     /// What takes one transaction back, whatever came after it.
     ///
     /// # Errors
-    /// [`Error::NoTransaction`]; [`Error::ChangedSince`] where a package is not as that transaction left it; the database
-    /// can not be read.
+    /// [`Error::NoTransaction`]; [`Error::NoPackages`] where it changed something else; [`Error::ChangedSince`] where a
+    /// package is not as that transaction left it; the database can not be read.
     pub fn reversal_of(&self, txn: i64) -> Result<Reversal> {
         let transaction = self.transaction(txn)?;
+        let is_over = matches!(&*transaction.result, "done" | "recovered");
+        if is_over && transaction.changes.is_empty() && transaction.wishes.is_empty() {
+            return Err(Error::NoPackages { txn });
+        }
         let mut reversal = Reversal::default();
         for Operation { name, old, new } in transaction.changes {
             let now = self.version_of(&name)?;

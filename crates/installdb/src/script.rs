@@ -45,6 +45,8 @@ pub(crate) struct Ended {
     pub(crate) failure: Option<String>,
     /// Whether a program was missing that it needs to run at all.
     pub(crate) is_missing: bool,
+    /// Whether it did not run because no room could be made for it.
+    pub(crate) is_without_room: bool,
     pub(crate) output: Vec<u8>,
     pub(crate) took: Duration,
 }
@@ -57,15 +59,16 @@ impl Call {
 
     /// Runs the program with the root as `/`. One that comes before the change may look at everything and change nothing.
     pub(crate) fn run(&self, root: &Root, access: Access, patience: Duration) -> Ended {
-        let not_started = |failure: String, is_missing| Ended {
+        let not_started = |failure: String, is_missing, is_without_room| Ended {
             failure: Some(failure),
             is_missing,
+            is_without_room,
             output: Vec::new(),
             took: Duration::ZERO,
         };
         let top = match root.path().canonicalize() {
             Ok(top) => top,
-            Err(error) => return not_started(error.to_string(), false),
+            Err(error) => return not_started(error.to_string(), false, true),
         };
         let mut tail = Vec::new();
         let outcome = self.room(top, access, patience).run(|_, bytes| {
@@ -77,7 +80,8 @@ impl Call {
             Ok(outcome) => outcome,
             Err(error) => {
                 let is_missing = matches!(&error, sandbox::Error::Exec { source, .. } if is_absent(source));
-                return not_started(error.to_string(), is_missing);
+                let is_without_room = !matches!(&error, sandbox::Error::Exec { .. });
+                return not_started(error.to_string(), is_missing, is_without_room);
             }
         };
         let how = match outcome.cause {
@@ -92,7 +96,7 @@ impl Call {
         });
         // A shell that does not find the command says so with this status.
         let is_missing = outcome.exit.code() == 127 && self.program.command.is_some();
-        Ended { failure, is_missing, output: tail, took: outcome.usage.wall }
+        Ended { failure, is_missing, is_without_room: false, output: tail, took: outcome.usage.wall }
     }
 
     fn room(&self, top: std::path::PathBuf, access: Access, patience: Duration) -> Room {

@@ -33,12 +33,17 @@ impl Space {
         if self.last.as_ref() == Some(&folder) {
             return Ok(());
         }
-        let stat = match &folder {
-            None => Some(root.stat_top()?),
-            Some(path) => root.stat(path)?,
+        let mut there = folder.clone();
+        // What is still to be made comes onto the file system of what is above it.
+        let stat = loop {
+            let Some(path) = &there else { break root.stat_top()? };
+            match root.stat(path)? {
+                Some(stat) => break stat,
+                None => there = path.parent(),
+            }
         };
-        self.current = stat.map_or(0, |stat| stat.dev);
-        self.needs.entry(self.current).or_insert_with(|| Need { folder: folder.clone(), ..Need::default() });
+        self.current = stat.dev;
+        self.needs.entry(self.current).or_insert_with(|| Need { folder: there, ..Need::default() });
         self.last = Some(folder);
         Ok(())
     }

@@ -3,6 +3,7 @@ use std::collections::HashSet;
 use pkgformat::ScriptKind;
 use pkgtypes::{Digest, Timestamp};
 use rusqlite::Connection;
+use sandbox::Access;
 
 use crate::accounts::Accounts;
 use crate::commit::{self, Committed};
@@ -11,7 +12,7 @@ use crate::journal::Ending;
 use crate::layout::Layout;
 use crate::plan::Work;
 use crate::rights::Rights;
-use crate::script::PATIENCE;
+use crate::script::{Call, PATIENCE};
 use crate::step::Step;
 use crate::{
     Error, InstallDb, Notice, Operation, Progress, Unset, User, fill, interpreter, journal, place, recover, run,
@@ -45,17 +46,27 @@ impl Findings {
     }
 }
 
-/// Runs the scripts that may refuse, if all that run before the change and after it can.
-fn ask_scripts(db: &InstallDb, txn: i64, work: &Work<'_>, layout: &Layout, found: &Findings) -> Result<()> {
+/// The scripts that may refuse, if all that run before the change and after it can.
+pub(crate) fn runnable(
+    db: &InstallDb,
+    work: &Work<'_>,
+    layout: &Layout,
+    found: &Findings,
+) -> Result<Vec<(Call, Access)>> {
     let before = schedule::before(&db.conn, work, found).during("read the scripts", &db.conn)?;
     let after = schedule::after(&db.conn, work, found).during("read the scripts", &db.conn)?;
     let missing = interpreter::missing(db, work, layout, before.iter().map(|(call, _)| call), &after)?;
-    if !missing.is_empty() {
-        return Err(Error::Refused(missing));
-    }
-    for (call, access) in before {
+    if missing.is_empty() { Ok(before) } else { Err(Error::Refused(missing)) }
+}
+
+/// Runs the scripts that may refuse.
+fn ask_scripts(db: &InstallDb, txn: i64, work: &Work<'_>, layout: &Layout, found: &Findings) -> Result<()> {
+    for (call, access) in runnable(db, work, layout, found)? {
         let ended = call.run(&db.root, access, work.options.script_limit.unwrap_or(PATIENCE));
         run::save(&db.conn, txn, &call, &ended).during("write down how a script ended", &db.conn)?;
+        if let (Some(reason), true) = (&ended.failure, ended.is_without_room) {
+            return Err(Error::NoRoom { package: call.package, stage: call.stage, reason: reason.clone() });
+        }
         if let Some(reason) = ended.failure {
             return Err(Error::Script { package: call.package, stage: call.stage, reason });
         }
@@ -156,6 +167,9 @@ impl<'db> Guard<'db> {
         argv: &[Vec<u8>],
         steps: &[Step],
     ) -> Result<Self> {
+        if db.is_preview() {
+            return Err(Error::OnlyLooking);
+        }
         let conn = &mut db.installed_mut().conn;
         let change = conn.unchecked_transaction().during("begin a transaction", conn)?;
         let txn = journal::begin(&change, time, user, &joined(argv))?;

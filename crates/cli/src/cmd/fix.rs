@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use installdb::{Fix, InstallDb, Installed, Repair, Source};
+use installdb::{Fix, Installed, Repair, Source};
 use pkgformat::{Limits, Reader};
 use serde_json::{Value, json};
 use trust::SystemClock;
@@ -46,11 +46,13 @@ pub struct Args {
 /// A package that is not installed, a package file that can not be read; a root that may not be changed.
 pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
     let names = patterns::names(&Installed::open(&args.root)?, &args.patterns)?;
-    let mut db = InstallDb::open(&args.root)?;
+    let mut db = change::open(&args.root, args.manner)?;
     change::tell_recovery(&db, args.manner, voice)?;
     let mut fix = db.fix(&names, args.config, &mut Watch)?;
     for file in &args.from {
-        offer(&mut fix, file)?;
+        if !offer(&mut fix, file)? {
+            voice.warning(format_args!("`{}` has nothing that is needed", file.display()));
+        }
     }
     offer_cached(&mut fix, args);
     let repairs = fix.repairs();
@@ -75,10 +77,10 @@ pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
     Ok(code)
 }
 
-fn offer(fix: &mut Fix<'_, '_>, file: &Path) -> anyhow::Result<()> {
+/// Whether the file has something that is needed.
+fn offer(fix: &mut Fix<'_, '_>, file: &Path) -> anyhow::Result<bool> {
     let reader = Reader::open(Source::new(packages::plain(file)?), Limits::default());
-    fix.offer(reader.with_context(|| packages::unreadable(file))?);
-    Ok(())
+    Ok(fix.offer(reader.with_context(|| packages::unreadable(file))?))
 }
 
 /// What the cache has not, or not whole, is not there.

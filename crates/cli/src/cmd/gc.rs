@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
-use installdb::{InstallDb, Installed, Retention};
+use installdb::{Installed, Retention};
 use serde_json::json;
 
 use crate::change::{self, Manner};
@@ -74,7 +74,7 @@ pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
     let root = places::absolute(&args.root)?;
     let cannot = || format!("cannot forget the past of `{}`", root.display());
     let before = Installed::open(&root).and_then(|db| db.retention()).with_context(cannot)?;
-    let mut db = InstallDb::open(&root).with_context(cannot)?;
+    let mut db = change::open(&root, args.manner).with_context(cannot)?;
     change::tell_recovery(&db, args.manner, voice)?;
     let limits = changed(before, args);
     let mut request = change::request();

@@ -1,38 +1,50 @@
-//! `pkg why NAME`.
+//! `pkg why GLOB..`.
 
 use installdb::Installed;
-use pkgtypes::PackageName;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::exit;
 use crate::options::Asked;
 use crate::render::{self, Voice};
+use crate::{exit, patterns};
 
 /// Why what is there.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// An installed package.
-    name: PackageName,
+    /// Patterns that names of installed packages fit (`*`, `?`, `[..]`).
+    #[arg(required = true, value_name = "GLOB")]
+    patterns: Vec<String>,
     #[command(flatten)]
     asked: Asked,
 }
 
-/// Shows how something that the user asked for leads to a package, each line requiring the next; exit code 5 when nothing
-/// does.
+/// Shows how something that the user asked for leads to each package: a chain, each line requiring the next, with an empty
+/// line between two chains. Exit code 5 when to one of them nothing does.
 ///
 /// # Errors
 /// The package is not installed.
 pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
-    let chain = Installed::open(&args.asked.root)?.why(&args.name)?;
+    let db = Installed::open(&args.asked.root)?;
+    let mut documents: Vec<Value> = Vec::new();
+    let mut is_first = true;
+    let mut code = exit::DONE;
+    for name in patterns::names(&db, &args.patterns)? {
+        let chain = db.why(&name)?;
+        if args.asked.json {
+            let names: Vec<&str> = chain.iter().map(AsRef::as_ref).collect();
+            documents.push(json!({ "name": name.as_str(), "chain": names }));
+        } else if !chain.is_empty() {
+            if !std::mem::take(&mut is_first) {
+                render::data("")?;
+            }
+            chain.iter().try_for_each(render::data)?;
+        }
+        if chain.is_empty() {
+            voice.error(format_args!("nothing that was asked for requires `{name}`"));
+            code = exit::UNKNOWN;
+        }
+    }
     if args.asked.json {
-        let names: Vec<&str> = chain.iter().map(AsRef::as_ref).collect();
-        render::json(&json!({ "format_version": 1, "name": args.name.as_str(), "chain": names }))?;
-    } else {
-        chain.iter().try_for_each(render::data)?;
+        render::json(&json!({ "format_version": 1, "packages": documents }))?;
     }
-    if chain.is_empty() {
-        voice.error(format_args!("nothing that was asked for requires `{}`", args.name));
-        return Ok(exit::UNKNOWN);
-    }
-    Ok(exit::DONE)
+    Ok(code)
 }

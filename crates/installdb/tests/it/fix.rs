@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
-use installdb::{Author, Done, Fix, InstallDb, Result, Source};
+use installdb::{Author, Done, Error, Fix, InstallDb, Result, Source};
 use pkgformat::{EntryKind, Limits, Reader, Xattr};
 use pkgtypes::Mode;
 
@@ -31,7 +31,9 @@ fn told(fix: &Fix<'_, '_>) -> Vec<String> {
 fn fix(scene: &Scene, config: bool, offered: &[&Packed]) -> Vec<String> {
     let mut db = scene.open();
     let mut fix = db.fix(&[], config, &mut ()).unwrap();
-    offered.iter().for_each(|packed| fix.offer(reader(packed)));
+    for packed in offered {
+        fix.offer(reader(packed));
+    }
     let told = told(&fix);
     carry_out(fix).unwrap();
     told
@@ -198,4 +200,18 @@ fn what_is_not_this_users_to_change_is_said_beforehand() {
     let refused = carry_out(fix).unwrap_err();
     assert_eq!(refused.kind(), installdb::ErrorKind::Refused, "{refused}");
     chmod(&scene, "lib", 0o755);
+}
+
+#[test]
+fn a_fix_changed_no_package_and_is_not_undone() {
+    let scene = Scene::new();
+    let hello = pack("hello 1-1").file("lib/a", 0o644, "a").build();
+    scene.install(&[&hello]);
+    fs::remove_file(scene.at("lib/a")).unwrap();
+    fix(&scene, false, &[&hello]);
+    let undone = scene.installed().reversal_of(2).unwrap_err();
+    assert!(matches!(undone, Error::NoPackages { txn: 2 }), "{undone}");
+    let mut db = scene.open();
+    let mut fix = db.fix(&[], false, &mut ()).unwrap();
+    assert!(!fix.offer(reader(&hello)), "nothing is needed any more");
 }

@@ -16,6 +16,7 @@ mod medium;
 mod model;
 mod other_user;
 mod preflight;
+mod preview;
 mod properties;
 mod scene;
 mod scripts;

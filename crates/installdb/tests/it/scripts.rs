@@ -323,3 +323,16 @@ fn a_kill_at_any_moment_runs_the_scripts_of_what_was_decided_and_no_others() {
     }
     assert!(ends[0] > 0 && ends[1] > 0, "{ends:?}");
 }
+
+/// The script was not asked, so it did not refuse.
+#[test]
+fn a_room_that_can_not_be_made_is_no_refusal() {
+    let scene = scene();
+    scene.write("proc", "no folder to mount anything on");
+    drop(scene.open());
+    let before = scene.tree();
+    let asking = pack("asking 1-1").file("a", 0o644, "a").script(ScriptKind::PreInstall, "true").build();
+    let error = scene.change(&[&asking], &[]).unwrap_err();
+    assert!(matches!(&error, Error::NoRoom { stage, .. } if stage == "pre-install"), "{error}");
+    assert_eq!((error.kind(), scene.tree()), (ErrorKind::NoRoom, before));
+}
