@@ -4,16 +4,17 @@
 //! outlive the package, and whoever got his number next would own them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use pkgformat::PackageMeta;
-use pkgfs::Root;
-use pkgtypes::{PackageName, Timestamp};
+use pkgfs::{ErrorKind as DiskError, RecordLock, Root};
+use pkgtypes::{PackageName, PkgPath, Timestamp};
 
 use crate::account_file::AccountFile;
 use crate::error::Result;
 use crate::principals::Principals;
 use crate::sysusers::{self, Line, Primary, User};
-use crate::{Finding, Notice};
+use crate::{Error, Finding, Notice, place};
 
 /// From which numbers those are chosen that a package leaves open: the highest that is free for both users and groups,
 /// as systemd does it; the lower ones are given out by distributions.
@@ -47,6 +48,31 @@ struct Wishes {
     users: BTreeMap<String, Wish<User>>,
     groups: BTreeMap<String, Wish<Option<u32>>>,
     members: BTreeMap<(String, String), PackageName>,
+}
+
+/// The files in which they stand.
+const FILES: [&str; 4] = ["etc/passwd", "etc/group", "etc/shadow", "etc/gshadow"];
+
+/// How long the C library waits for the lock.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Keeps other programs that edit users and groups out while some of these paths are replaced (`lckpwdf(3)`).
+///
+/// # Errors
+/// [`Error::AccountsBusy`].
+pub(crate) fn lock<'a>(
+    root: &Root,
+    paths: impl IntoIterator<Item = &'a PkgPath>,
+    patience: Option<Duration>,
+) -> Result<Option<RecordLock>> {
+    if !paths.into_iter().any(|path| FILES.iter().any(|file| file.as_bytes() == path.as_bytes())) {
+        return Ok(None);
+    }
+    let path = place::accounts_lock();
+    root.record_lock(&path, patience.unwrap_or(PATIENCE)).map_err(|error| match error.kind {
+        DiskError::Locked { .. } => Error::AccountsBusy { path },
+        _ => error.into(),
+    })
 }
 
 impl Accounts {

@@ -1,6 +1,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use pkgfs::RecordLock;
 use pkgtypes::{PackageName, Timestamp};
 use rusqlite::{Connection, TransactionBehavior};
 use trust::Clock;
@@ -31,6 +32,7 @@ pub struct Committed<'db> {
     operations: Vec<Operation>,
     notices: Vec<Notice>,
     patience: Duration,
+    accounts: Option<RecordLock>,
 }
 
 /// A transaction that is over.
@@ -170,9 +172,15 @@ fn write_changes(conn: &Connection, txn: i64, work: &Work<'_>) -> rusqlite::Resu
 }
 
 impl<'db> Committed<'db> {
-    pub(crate) fn new(db: &'db mut InstallDb, txn: i64, work: Work<'_>, notices: Vec<Notice>) -> Self {
+    pub(crate) fn new(
+        db: &'db mut InstallDb,
+        txn: i64,
+        work: Work<'_>,
+        notices: Vec<Notice>,
+        accounts: Option<RecordLock>,
+    ) -> Self {
         let patience = work.options.script_limit.unwrap_or(PATIENCE);
-        Self { db, txn, started: work.time, operations: work.operations, notices, patience }
+        Self { db, txn, started: work.time, operations: work.operations, notices, patience, accounts }
     }
 
     /// The transaction's number in the history.
@@ -186,10 +194,12 @@ impl<'db> Committed<'db> {
     /// # Errors
     /// [`Error::Interrupted`]: the disk failed; the next one who opens the database goes on.
     pub fn finish(self, clock: impl Clock) -> Result<Done> {
-        let Self { db, txn, started, operations, notices, patience } = self;
+        let Self { db, txn, started, operations, notices, patience, accounts } = self;
         let interrupted = |source| Error::Interrupted { txn, source: Box::new(source) };
         let ending = move || Ending::Done(clock.now().map(|now| (now, elapsed(started, now))));
         recover::finish(db.installed_mut(), txn, ending).map_err(interrupted)?;
+        // Scripts may want to edit users, too.
+        drop(accounts);
         let failed = pending::run(db, Which::Untried, patience).map_err(interrupted)?;
         let failed = failed.into_iter().map(|Failed { script, stays }| {
             let PendingScript { package, stage, command, failure, .. } = script;

@@ -201,6 +201,12 @@ pub enum Error {
         /// The file.
         path: PkgPath,
     },
+    /// Another program edits users and groups all the time.
+    #[error("users and groups can not be changed: another program holds /{path}")]
+    AccountsBusy {
+        /// The lock.
+        path: PkgPath,
+    },
     /// The caller stopped the transaction; nothing was changed.
     #[error("stopped by request; nothing was changed")]
     Stopped,
@@ -253,9 +259,11 @@ impl Error {
             | Self::NotInstalled { .. }
             | Self::NoTransaction { .. }
             | Self::NoNewVersion { .. } => ErrorKind::Unknown,
-            Self::Busy { .. } | Self::Unfinished { .. } | Self::Overtaken { .. } | Self::Unrecovered { .. } => {
-                ErrorKind::Busy
-            }
+            Self::Busy { .. }
+            | Self::Unfinished { .. }
+            | Self::Overtaken { .. }
+            | Self::Unrecovered { .. }
+            | Self::AccountsBusy { .. } => ErrorKind::Busy,
             Self::NoRoom { .. } => ErrorKind::NoRoom,
             Self::Unmet(_) => ErrorKind::NoSolution,
             Self::Refused(_)

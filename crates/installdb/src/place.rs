@@ -36,6 +36,11 @@ pub(crate) fn rollback() -> PkgPath {
     fixed("var/lib/kista/install.db-journal")
 }
 
+/// The lock of all programs that edit users and groups.
+pub(crate) fn accounts_lock() -> PkgPath {
+    fixed("etc/.pwd.lock")
+}
+
 /// The lock of those who change the root.
 pub(crate) fn lock() -> PkgPath {
     fixed("var/lib/kista/lock")

@@ -6,7 +6,7 @@ use pkgtypes::PkgPath;
 use crate::error::Result;
 use crate::journal::{self, Ending, State};
 use crate::step::{self, Step};
-use crate::{Error, Installed, kept, place};
+use crate::{Error, Installed, accounts, kept, place};
 
 /// What was done about an interrupted transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +33,8 @@ pub(crate) fn recover(db: &mut Installed) -> Result<Option<Recovery>> {
         State::Committed => {
             // Its own sync may have been interrupted, and a power cut must not take it back after the first rename.
             sync_log(&db.root)?;
+            let steps = step::load(&db.conn)?;
+            let _lock = accounts::lock(&db.root, steps.iter().map(Step::path), None)?;
             finish(db, txn, || Ending::Recovered)?;
             Outcome::Finished
         }

@@ -226,6 +226,8 @@ pub struct Options {
     pub foreign_scripts: bool,
     /// How long a script may run; `None` is ten minutes.
     pub script_limit: Option<std::time::Duration>,
+    /// How long is waited for somebody else who edits users and groups; `None` is 15 seconds, as the C library has it.
+    pub lock_limit: Option<std::time::Duration>,
     /// Whether packages for another architecture than this program's are installed, into a root for another machine.
     pub foreign_arch: bool,
 }

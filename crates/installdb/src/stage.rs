@@ -15,8 +15,8 @@ use crate::rights::Rights;
 use crate::script::{Call, PATIENCE};
 use crate::step::Step;
 use crate::{
-    Error, InstallDb, Notice, Operation, Progress, Unset, User, fill, interpreter, journal, place, recover, run,
-    schedule, step,
+    Error, InstallDb, Notice, Operation, Progress, Unset, User, accounts, fill, interpreter, journal, place, recover,
+    run, schedule, step,
 };
 
 /// A script that came with a package.
@@ -129,6 +129,15 @@ impl<'db, 'p> Staged<'db, 'p> {
     pub fn commit(self) -> Result<Committed<'db>> {
         let Self { mut guard, work, layout, accounts, found } = self;
         let txn = guard.txn;
+        let paths = accounts.changed().map(|file| &file.path);
+        // Until the new files are in their places, so that no edit comes between the look at the old ones and that.
+        let lock = match accounts::lock(&guard.db().root, paths, work.options.lock_limit) {
+            Ok(lock) => lock,
+            Err(error) => {
+                guard.ending = ending(&error);
+                return Err(error);
+            }
+        };
         for file in accounts.changed() {
             if !file.is_current(&guard.db().root)? {
                 let error = Error::Overtaken { path: file.path.clone() };
@@ -139,7 +148,7 @@ impl<'db, 'p> Staged<'db, 'p> {
         let db = guard.decide(&layout.steps, layout.keeping.is_staged(), |conn| {
             commit::write(conn, txn, &work, &layout, &found)
         })?;
-        Ok(Committed::new(db, txn, work, layout.notices))
+        Ok(Committed::new(db, txn, work, layout.notices, lock))
     }
 }
 

@@ -19,14 +19,28 @@ pub struct Unowneds {
 
 /// Where others than packages put things, by the filesystem hierarchy standard: what the kernel shows, what belongs to
 /// users and administrators, and what programs write while they run.
-const ELSEWHERE: [&str; 13] =
-    ["dev", "home", "lost+found", "media", "mnt", "proc", "root", "run", "srv", "sys", "tmp", "usr/local", "var"];
+const ELSEWHERE: [&str; 14] = [
+    "dev",
+    "etc/.pwd.lock",
+    "home",
+    "lost+found",
+    "media",
+    "mnt",
+    "proc",
+    "root",
+    "run",
+    "srv",
+    "sys",
+    "tmp",
+    "usr/local",
+    "var",
+];
 
 impl Installed {
     /// Looks for what no package owns in the folders of the packages of these names, or of all packages where no name is
     /// given.
     ///
-    /// Not looked at: `dev`, `home`, `lost+found`, `media`, `mnt`, `proc`, `root`, `run`, `srv`, `sys`, `tmp`, `usr/local`
+    /// Not looked at: `dev`, `etc/.pwd.lock`, `home`, `lost+found`, `media`, `mnt`, `proc`, `root`, `run`, `srv`, `sys`, `tmp`, `usr/local`
     /// and `var`; and what an installation left beside a configuration file under its name with `.new` or `.save`.
     ///
     /// # Errors

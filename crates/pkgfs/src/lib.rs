@@ -41,7 +41,7 @@ mod walk;
 
 pub use batch::Batch;
 pub use error::{Error, ErrorKind, Result};
-pub use lock::{Lock, LockKind, Wait};
+pub use lock::{Lock, LockKind, RecordLock, Wait};
 pub use place::{Hold, Place, Rename};
 pub use root::{Durability, Root};
 pub use space::Space;

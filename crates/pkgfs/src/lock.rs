@@ -1,5 +1,6 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
+use std::time::Duration;
 
 use pkgtypes::{Mode, PkgPath};
 use rustix::fs::{FlockOperation, OFlags};
@@ -63,6 +64,36 @@ impl Root {
         Ok(Lock { file })
     }
 
+    /// Takes the record lock (`fcntl(2)`) on the file at `path`, as other programs do that edit something together; waits
+    /// for it about as long as `patience`. Where there is no such file there is no lock either, and none is made.
+    ///
+    /// # Errors
+    /// As `openat(2)`; another process holds it all the time ([`ErrorKind::Locked`]).
+    pub fn record_lock(&self, path: &PkgPath, patience: Duration) -> Result<Option<RecordLock>> {
+        const INTERVAL: Duration = Duration::from_millis(20);
+        let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let file = match self.at(path).and_then(|place| place.open("open the lock", flags, Mode::from_raw(0))) {
+            Ok(file) => file,
+            Err(error) if error.kind == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let mut left = patience;
+        loop {
+            match rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(Some(RecordLock { _file: file })),
+                Err(errno @ (Errno::AGAIN | Errno::ACCESS)) if left.is_zero() => {
+                    let error = Error::errno("lock", &self.path().join(path), errno);
+                    return Err(error.with_kind(ErrorKind::Locked { holder: None }));
+                }
+                Err(Errno::AGAIN | Errno::ACCESS) => {
+                    std::thread::sleep(INTERVAL.min(left));
+                    left = left.saturating_sub(INTERVAL);
+                }
+                Err(errno) => return Err(Error::errno("lock", &self.path().join(path), errno)),
+            }
+        }
+    }
+
     fn open_lock_file(&self, path: &PkgPath) -> Result<(File, bool)> {
         let place = self.at(path)?;
         let writable = OFlags::RDWR | OFlags::CREATE | OFlags::NONBLOCK;
@@ -74,6 +105,15 @@ impl Root {
             Err(error) => Err(error),
         }
     }
+}
+
+/// A lock on the content of a file, held until this is dropped or the process ends. It keeps out other processes only, and
+/// is gone as soon as this process closes the file in whichever way.
+#[derive(Debug)]
+#[must_use = "the lock is given back when this is dropped"]
+pub struct RecordLock {
+    /// The kernel gives it back when this is closed.
+    _file: File,
 }
 
 /// Given back explicitly: a process that another thread is just then forking has a copy of the descriptor, and would hold

@@ -186,3 +186,26 @@ fn an_edit_by_somebody_else_is_not_lost() {
     scene.install(&[&service]);
     assert!(scene.read("etc/passwd").starts_with("ann:x:8:8::/:/bin/sh\nbus:"));
 }
+
+/// As `useradd` and its like hold it. A lock of this kind is in the way of our own process, too.
+#[test]
+fn who_edits_users_is_not_disturbed() {
+    let mut scene = Scene::new();
+    scene.options.lock_limit = Some(std::time::Duration::ZERO);
+    scene.write("etc/.pwd.lock", "");
+    scene.write("etc/passwd", "root:x:0:0::/root:/bin/sh\n");
+    drop(scene.open());
+    let before = scene.tree();
+    let held = fs::File::options().write(true).open(scene.at("etc/.pwd.lock")).unwrap();
+    let whole =
+        libc::flock { l_type: i16::try_from(libc::F_WRLCK).unwrap(), l_whence: 0, l_start: 0, l_len: 0, l_pid: 0 };
+    nix::fcntl::fcntl(&held, nix::fcntl::FcntlArg::F_OFD_SETLK(&whole)).unwrap();
+    let error = scene.change(&[&service()], &[]).unwrap_err();
+    assert!(matches!(error, Error::AccountsBusy { .. }), "{error}");
+    assert_eq!((error.kind(), scene.tree()), (ErrorKind::Busy, before));
+    // Whoever needs no new user need not wait.
+    scene.install(&[&pack("other 1-1").file("etc/other", 0o644, "x").build()]);
+    drop(held);
+    scene.install(&[&service()]);
+    assert!(scene.read("etc/passwd").contains("bus:"));
+}
