@@ -3,6 +3,7 @@
 use std::io::{IsTerminal, Read, Write};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -101,12 +102,7 @@ pub fn run(root: &Path, change: Change<'_>, manner: Manner, voice: &Voice) -> an
     refuse_missing(root, &request.remove)?;
     // A removal trusts nobody, so it needs no look at whom the root trusts.
     let store = if change.install.is_empty() { Store::default() } else { Store::open(root)? };
-    for install in &change.install {
-        signals::check()?;
-        let exception = exception_for(&change.exceptions, install)?;
-        let reader = packages::waiting(&install.path, change.install.len())?;
-        request.install.push(incoming(&store, install, reader, exception)?);
-    }
+    request.install = all_incoming(&store, &change.install, &change.exceptions)?;
     let mut db = open(root, manner)?;
     tell_recovery(&db, manner, voice)?;
     carry_out(db.plan(request)?.check()?, root, manner, voice)
@@ -161,6 +157,45 @@ fn refuse_missing(root: &Path, remove: &[PackageName]) -> anyhow::Result<()> {
             None => Err(installdb::Error::NotInstalled { name: name.clone() }.into()),
         }),
     }
+}
+
+/// Reads the heads of all packages, several at a time.
+fn all_incoming<'p>(
+    store: &Store,
+    install: &[Install<'_>],
+    exceptions: &[Exception],
+) -> anyhow::Result<Vec<Incoming<'p>>> {
+    let count = install.len();
+    let one = |place: usize| {
+        signals::check()?;
+        let install = &install[place];
+        let exception = exception_for(exceptions, install)?;
+        incoming(store, install, packages::waiting(&install.path, count)?, exception)
+    };
+    let turn = AtomicUsize::new(0);
+    let several = || {
+        let mut done = Vec::new();
+        loop {
+            let place = turn.fetch_add(1, Ordering::Relaxed);
+            if place >= count {
+                return done;
+            }
+            let incoming = one(place);
+            if incoming.is_err() {
+                // Nobody needs to begin another.
+                turn.store(count, Ordering::Relaxed);
+            }
+            done.push((place, incoming));
+        }
+    };
+    let mut done = std::thread::scope(|scope| {
+        let others: Vec<_> = (1..installdb::readers(count)).map(|_| scope.spawn(several)).collect();
+        let mut done = several();
+        done.extend(others.into_iter().flat_map(|thread| thread.join().expect("a reader of heads does not panic")));
+        done
+    });
+    done.sort_by_key(|(place, _)| *place);
+    done.into_iter().map(|(_, incoming)| incoming).collect()
 }
 
 /// Decides on a package's trust and leaves its blobs to be read.
