@@ -164,6 +164,7 @@ impl Blank {
         let explained = |refused| explain(&plan.steps.names, refused);
         let making = Making::begin(kinds, &plan.steps.steps, plan.aside, plan.steps.slots).map_err(explained)?;
         let program = kind.root.then(|| userns(|pid| write_maps(pid, maps)));
+        crate::spawn::prepare(kind);
         let made = making.finish();
         drop(lost);
         // The processes that made them end side by side.
@@ -345,7 +346,8 @@ impl Planner<'_> {
         let mut whole = b"/".to_vec();
         whole.extend_from_slice(at.to_bytes());
         let prefixes = std::ffi::CString::new(whole).into_iter().collect();
-        let point = MountPoint { prefixes, names: vec![at.to_owned()], directory: true, owner: self.kind.owner() };
+        // Whose a directory is that a mount covers nobody sees.
+        let point = MountPoint { prefixes, names: vec![at.to_owned()], directory: true, owner: None };
         self.steps.push(name, Step::Place { mount, root, point });
     }
 
@@ -379,7 +381,7 @@ impl Planner<'_> {
             self.steps.push(format!("opening {source}"), step);
             let names = vec![c_string(device)?];
             let prefixes = vec![c_string(Path::new("/").join(device))?];
-            let point = MountPoint { prefixes, names, directory: false, owner: self.kind.owner() };
+            let point = MountPoint { prefixes, names, directory: false, owner: None };
             devices.push((slot, point));
         }
         Ok(devices)

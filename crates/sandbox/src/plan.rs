@@ -556,7 +556,7 @@ impl Planner<'_> {
 
 /// What is covered in `/proc`, and whether it is hidden or only made read-only: for a program with root's own id everything
 /// that could matter; for others what the mode bits of the host do not close already.
-fn covers(root: bool) -> &'static [(&'static CStr, bool)] {
+pub(crate) fn covers(root: bool) -> &'static [(&'static CStr, bool)] {
     const SYS: (&CStr, bool) = (c"/sys", false);
     const ALL: [(&CStr, bool); 23] = [
         SYS,
@@ -590,15 +590,17 @@ fn covers(root: bool) -> &'static [(&'static CStr, bool)] {
     if root {
         THERE.get_or_init(|| ALL.into_iter().filter(|(path, _)| there(path)).collect())
     } else {
-        OPEN.get_or_init(|| ALL.into_iter().filter(|cover| *cover == SYS || (cover.1 && is_open(cover.0))).collect())
+        let own = rustix::process::geteuid().as_raw();
+        OPEN.get_or_init(|| {
+            ALL.into_iter().filter(|cover| *cover == SYS || (cover.1 && is_open(cover.0, own))).collect()
+        })
     }
 }
 
-/// Whether this file of `/proc` is there and anybody but its owner may read or write it, or may own it.
-fn is_open(path: &CStr) -> bool {
+/// Whether this file of `/proc` is there and anybody but its owner may read or write it, or `own` is its owner.
+fn is_open(path: &CStr, own: u32) -> bool {
     use std::os::unix::fs::MetadataExt;
     let path = format!("/proc{}", path.to_string_lossy());
-    let own = rustix::process::geteuid().as_raw();
     std::fs::metadata(path).is_ok_and(|found| found.mode() & 0o077 != 0 || (found.uid() == own && own != 0))
 }
 

@@ -23,7 +23,7 @@ use crate::plan::{Caller, Plan, c_string, check, plan};
 use crate::sys::launch::{Become, EXEC, FIRST_STAGE, JOIN, Launch, Payload, Refused, Rlimit, enter, stage_name};
 use crate::sys::userns::{self, Extent};
 use crate::sys::{init, raw};
-use crate::{Child, Error, Ids, Input, Limit, Mount, Output, Owner, Profile, Program, Room, Root, range};
+use crate::{Child, Error, Ids, Input, Limit, Mount, Output, Owner, Profile, Program, Room, Root, SetId, range};
 
 /// CHOWN, DAC_OVERRIDE, FOWNER, FSETID, SETGID, SETUID, SETFCAP.
 const SCRIPT_CAPS: u64 = 1 << 0 | 1 << 1 | 1 << 3 | 1 << 4 | 1 << 6 | 1 << 7 | 1 << 31;
@@ -328,6 +328,13 @@ impl Stdio {
             }
         }
     }
+}
+
+/// Makes what every room needs and no room uses up; it is made once. Why it cannot be made the room will tell that needs it.
+pub(crate) fn prepare(kind: &Kind) {
+    let _ = init::init_program();
+    crate::filter::deny_list(SetId::default());
+    crate::plan::covers(kind.user_is_root());
 }
 
 /// The program with all it gets. What `io` keeps must stay open until the room has been entered.

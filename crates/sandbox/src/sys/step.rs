@@ -236,27 +236,30 @@ impl MountPoint {
         done
     }
 
-    /// Opens the mount point inside `root`, making missing parents on the way.
+    /// Opens the mount point inside `root`, making it and missing parents on the way.
     fn open(&self, root: RawFd) -> Sys<RawFd> {
-        if let Some(whole) = self.prefixes.last() {
-            match raw::open_in_root(root, whole) {
-                Err(libc::ENOENT) => {}
-                other => return other,
-            }
+        let Some(whole) = self.prefixes.last() else { return raw::open_in_root(root, c"/") };
+        match raw::open_in_root(root, whole) {
+            Err(libc::ENOENT) => {}
+            other => return other,
         }
-        let mut parent = raw::open_in_root(root, c"/")?;
         let last = self.names.len().saturating_sub(1);
+        let mut parent = None;
         for (index, (prefix, name)) in self.prefixes.iter().zip(&self.names).enumerate() {
-            let next = match raw::open_in_root(root, prefix) {
+            // The whole is known to be missing.
+            let there = if index == last { Err(libc::ENOENT) } else { raw::open_in_root(root, prefix) };
+            let next = match there {
                 Err(libc::ENOENT) => self
-                    .make(parent, name, index < last || self.directory)
+                    .make(parent.unwrap_or(root), name, index < last || self.directory)
                     .and_then(|()| raw::open_in_root(root, prefix)),
                 other => other,
             };
-            raw::close(parent);
-            parent = next?;
+            if let Some(parent) = parent.take() {
+                raw::close(parent);
+            }
+            parent = Some(next?);
         }
-        Ok(parent)
+        parent.ok_or(libc::ENOENT)
     }
 
     fn make(&self, parent: RawFd, name: &std::ffi::CStr, directory: bool) -> Sys<()> {
