@@ -10,6 +10,7 @@ use std::sync::{Arc, OnceLock};
 use crate::blank::Blank;
 use crate::error::{STEP_IDMAP, STEP_OVERLAY, STEP_PIVOT, STEP_PROC};
 use crate::steps::Steps;
+use crate::sys::launch::Placed;
 use crate::sys::mountpoint::{MadeDirectories, exists_in, open_root};
 use crate::sys::raw::{MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY};
 use crate::sys::step::{Cover, MountPoint, Ownership, Slot, Step};
@@ -35,8 +36,8 @@ pub(crate) enum Caller {
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub steps: Steps,
-    /// How many of them it takes until the root is in its place; `None` where it is in the blank already.
-    pub early: Option<usize>,
+    /// The root that they put in its place; `None` where it is in the blank already.
+    pub root: Option<Placed>,
     /// Kept until the room is gone.
     pub made: MadeDirectories,
 }
@@ -56,13 +57,13 @@ struct Planner<'a> {
 pub(crate) fn plan(room: &Room, caller: &Caller, blank: &Blank) -> Result<Plan, Error> {
     let (outside, inside) = (Steps::default(), Steps::default());
     let mut planner = Planner { room, caller, blank, outside, inside, made: MadeDirectories::default() };
-    let settled = planner.whole()?;
+    let root = planner.whole()?;
     let Planner { outside: mut steps, inside, made, .. } = planner;
     let namespace = blank.mounts.as_raw_fd();
     steps.push("entering the room's mounts", Step::Enter { namespace, kind: libc::CLONE_NEWNS });
-    let early = settled.map(|settled| steps.steps.len() + settled);
+    let root = root.map(|Placed { steps: inside, slot }| Placed { steps: steps.steps.len() + inside, slot });
     steps.append(inside);
-    Ok(Plan { steps, early, made })
+    Ok(Plan { steps, root, made })
 }
 
 /// The steps that make a room of `blank` ready again, in which `room` was made before and has ended.
@@ -74,7 +75,7 @@ pub(crate) fn plan_again(room: &Room, caller: &Caller, blank: &Blank) -> Result<
     let namespace = blank.mounts.as_raw_fd();
     steps.push("entering the room's mounts", Step::Enter { namespace, kind: libc::CLONE_NEWNS });
     steps.append(inside);
-    Ok(Plan { steps, early: None, made })
+    Ok(Plan { steps, root: None, made })
 }
 
 /// Refuses what no kernel could make.
@@ -222,8 +223,8 @@ impl Planner<'_> {
         }
     }
 
-    /// Plans everything; returns how many steps inside it takes until the root is in its place, unless it is.
-    fn whole(&mut self) -> Result<Option<usize>, Error> {
+    /// Plans everything; returns the root that the steps inside put in its place, unless it is there.
+    fn whole(&mut self) -> Result<Option<Placed>, Error> {
         let room = self.room;
         if self.blank.kind.whole {
             let root = self.standing()?;
@@ -239,7 +240,7 @@ impl Planner<'_> {
         let root = self.root()?;
         self.inside("attaching the root", Step::Park { slot: root });
         self.inside(STEP_PIVOT, Step::Settle { slot: root });
-        let settled = self.inside.steps.len();
+        let placed = Placed { steps: self.inside.steps.len(), slot: root };
         self.own_mounts(root, blank, proc)?;
         for mount in &room.mounts {
             self.mount(root, mount)?;
@@ -247,7 +248,7 @@ impl Planner<'_> {
         if room.root == Root::Empty {
             self.inside("making the root read-only", read_only(root));
         }
-        Ok(Some(settled))
+        Ok(Some(placed))
     }
 
     /// Where the root is in its place already: it is given to whoever enters the mounts.

@@ -66,7 +66,7 @@ pub(crate) fn enter_blank(
     pty: Option<OwnedFd>,
     begin: Instant,
 ) -> Result<Child, Error> {
-    let Plan { steps, early, made } = plan;
+    let Plan { steps, root, made } = plan;
     let mut io = Stdio { pty, ..Stdio::default() };
     let mut payload = payload(room, caller, blank, &mut io)?;
     let mut group = Group::make(&room.limits);
@@ -84,7 +84,7 @@ pub(crate) fn enter_blank(
             entered: &blank.outer(),
             hop: matches!(caller, Caller::User { .. }),
             steps: &steps.steps,
-            early,
+            root,
             mounts: blank.mounts.as_raw_fd(),
             slots: steps.slots,
             payload: &payload,
@@ -257,6 +257,7 @@ fn owner_map(room: &Room) -> Result<Arc<OwnedFd>, Error> {
 #[derive(Default)]
 struct Stdio {
     kept: Vec<OwnedFd>,
+    null: Option<RawFd>,
     pty: Option<OwnedFd>,
     child: ChildOutput,
 }
@@ -297,8 +298,13 @@ impl Stdio {
     }
 
     fn null(&mut self) -> Result<RawFd, Error> {
+        if let Some(null) = self.null {
+            return Ok(null);
+        }
         let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty());
-        Ok(self.keep(started("opening /dev/null", null)?))
+        let null = self.keep(started("opening /dev/null", null)?);
+        self.null = Some(null);
+        Ok(null)
     }
 
     fn pipe(&mut self) -> Result<(File, RawFd), Error> {

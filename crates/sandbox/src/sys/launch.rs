@@ -1,7 +1,7 @@
 //! The two processes that become the room's init and the program.
 //!
-//! `enter` starts the first with vfork semantics in its new namespaces: it shares the caller's memory, puts the root in its
-//! place where it is not there yet, starts the second, mounts the rest, and becomes the init by `execveat`. The second gives up
+//! `enter` starts the first with vfork semantics in its new namespaces: it shares the caller's memory, starts the second, puts
+//! the root in its place where it is not there yet, mounts the rest, and becomes the init by `execveat`. The second gives up
 //! every right meanwhile, waits until the init runs (from then on nothing in the room shares the caller's
 //! memory except itself), and becomes the program. Each runs on a stack of its own and writes to nothing but that stack and
 //! the report. The end of both is seen as the end of the `done` pipe.
@@ -13,7 +13,7 @@ use super::dumpable::Lost;
 use super::raw::{self, Errno, Sys};
 use super::report::Report;
 use super::stack::Stack;
-use super::step::{Failure, Slots, Step};
+use super::step::{Failure, Slot, Slots, Step};
 use crate::Session;
 
 /// The first number that is a stage, not an index into the plan.
@@ -46,6 +46,7 @@ stages! {
     ENTER = 14, "entering the namespaces";
     CLONE = 15, crate::error::STEP_NAMESPACES;
     JOIN = 16, "entering the control group";
+    ROOT = 17, "entering the root";
 }
 
 /// The user the program becomes, when the caller is root.
@@ -90,9 +91,8 @@ pub(crate) struct Launch<'a> {
     /// that one otherwise.
     pub hop: bool,
     pub steps: &'a [Step],
-    /// How many of the steps come before the program's process exists: those until the root is in its place. `None` where it
-    /// is: then that process exists from the beginning, and enters `mounts` by itself.
-    pub early: Option<usize>,
+    /// The root that the steps put in its place; `None` where it is there.
+    pub root: Option<Placed>,
     /// The room's mount namespace.
     pub mounts: RawFd,
     pub slots: usize,
@@ -103,6 +103,15 @@ pub(crate) struct Launch<'a> {
     pub alive: &'a OwnedFd,
     /// Write end; the init reports there.
     pub status: &'a OwnedFd,
+}
+
+/// A root that is put in its place.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Placed {
+    /// After how many steps.
+    pub steps: usize,
+    /// Where it is then.
+    pub slot: Slot,
 }
 
 /// A room that has been entered.
@@ -136,6 +145,8 @@ struct Shared<'a> {
     second_stack: *mut c_void,
     /// The number of the first process, when another than the caller makes it.
     pid: std::sync::atomic::AtomicI32,
+    /// Not 0 when the root is in its place.
+    placed: std::sync::atomic::AtomicU32,
 }
 
 fn pipe() -> Result<(OwnedFd, OwnedFd), Errno> {
@@ -195,6 +206,7 @@ pub(crate) fn enter(launch: &Launch<'_>) -> Result<Entered, Refused> {
         first_stack: first_stack.top(),
         second_stack: second_stack.top(),
         pid: std::sync::atomic::AtomicI32::new(0),
+        placed: std::sync::atomic::AtomicU32::new(0),
     };
     let lost = (launch.hop || launch.payload.r#become.is_some()).then(Lost::allow);
     let started = if launch.hop { by_hop(&shared) } else { directly(&shared) };
@@ -324,14 +336,22 @@ extern "C" fn first(shared: *mut c_void) -> c_int {
     if let Err(errno) = join(shared.launch.groups) {
         fail(shared, JOIN, errno);
     }
-    let early = shared.launch.early.unwrap_or(0);
-    let (early, late) = shared.launch.steps.split_at_checked(early).unwrap_or_default();
-    run(shared, early, 0);
+    let root = shared.launch.root;
+    // The root will be handed over as a descriptor.
+    let files = if root.is_some() { libc::CLONE_FILES } else { 0 };
     let argument = (&raw const *shared).cast_mut().cast();
     // SAFETY: a stack of its own that outlives the process's use of this memory; the rest as in `directly`.
-    let pid = unsafe { libc::clone(second, shared.second_stack, libc::CLONE_VM | libc::SIGCHLD, argument) };
+    let pid = unsafe { libc::clone(second, shared.second_stack, libc::CLONE_VM | files | libc::SIGCHLD, argument) };
     if pid != 2 {
         fail(shared, FORK, if pid < 0 { libc::EAGAIN } else { libc::ESRCH });
+    }
+    let (early, late) = shared.launch.steps.split_at_checked(root.map_or(0, |root| root.steps)).unwrap_or_default();
+    run(shared, early, 0);
+    if root.is_some() {
+        if let Err(errno) = raw::unshare(libc::CLONE_FILES) {
+            fail(shared, FORK, errno);
+        }
+        raw::announce(&shared.placed);
     }
     run(shared, late, early.len());
     let errno = become_init(shared);
@@ -407,9 +427,7 @@ fn become_program(shared: &Shared<'_>) -> (u32, Errno) {
 
 fn prepare_program(shared: &Shared<'_>, payload: &Payload) -> Result<(), (u32, Errno)> {
     let at = |stage: u32| move |errno: Errno| (stage, errno);
-    if shared.launch.early.is_none() {
-        raw::enter(shared.launch.mounts, libc::CLONE_NEWNS).map_err(at(ENTER))?;
-    }
+    raw::enter(shared.launch.mounts, libc::CLONE_NEWNS).map_err(at(ENTER))?;
     raw::default_signals();
     raw::new_session_keyring();
     raw::plain_personality();
@@ -421,9 +439,8 @@ fn prepare_program(shared: &Shared<'_>, payload: &Payload) -> Result<(), (u32, E
     }
     if let Some(user) = &payload.r#become {
         raw::enter(user.userns, libc::CLONE_NEWUSER).map_err(at(IDS))?;
-        raw::set_ids(user.uid, user.gid).map_err(at(IDS))?;
     }
-    drop_rights(payload).map_err(at(CAPS))?;
+    // The kernel takes its time for the filter, and the root may not be there yet.
     raw::no_new_privs().map_err(at(NO_NEW_PRIVS))?;
     if let Some(ruleset) = &payload.landlock {
         raw::landlock_restrict(ruleset.as_raw_fd()).map_err(at(LANDLOCK))?;
@@ -431,6 +448,15 @@ fn prepare_program(shared: &Shared<'_>, payload: &Payload) -> Result<(), (u32, E
     if !payload.filter.is_empty() {
         raw::seccomp(payload.filter).map_err(at(SECCOMP))?;
     }
+    if let Some(root) = shared.launch.root {
+        raw::wait_for(&shared.placed);
+        raw::unshare(libc::CLONE_FILES).map_err(at(ROOT))?;
+        shared.slots.settle(root.slot).map_err(at(ROOT))?;
+    }
+    if let Some(user) = &payload.r#become {
+        raw::set_ids(user.uid, user.gid).map_err(at(IDS))?;
+    }
+    drop_rights(payload).map_err(at(CAPS))?;
     // Only the init must hold the other end, or its death would not be seen.
     raw::close(shared.ready.1);
     let mut byte = [0u8; 1];

@@ -5,6 +5,7 @@
 
 use std::ffi::CStr;
 use std::os::fd::RawFd;
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
 use libc::{c_char, c_int, c_long};
 
@@ -232,6 +233,21 @@ pub(crate) fn chroot_here() -> Sys<()> {
 pub(crate) fn unshare(flags: c_int) -> Sys<()> {
     // SAFETY: no memory is passed; only processes of a room's set-up call this.
     unsafe { sys!(libc::SYS_unshare, flags) }.map(drop)
+}
+
+/// Waits until `word`, which processes that share this memory see, is not 0.
+pub(crate) fn wait_for(word: &AtomicU32) {
+    while word.load(SeqCst) == 0 {
+        // SAFETY: `word` is an aligned word that outlives the call; no time limit is passed.
+        let _ = unsafe { sys!(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG, 0, 0) };
+    }
+}
+
+/// Sets `word` and wakes who waits for it.
+pub(crate) fn announce(word: &AtomicU32) {
+    word.store(1, SeqCst);
+    // SAFETY: as in `wait_for`.
+    let _ = unsafe { sys!(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG, i32::MAX) };
 }
 
 pub(crate) fn pivot_root_here() -> Sys<()> {

@@ -121,6 +121,13 @@ impl Slots {
         slot.map_or(libc::AT_FDCWD, |slot| self.fd(slot))
     }
 
+    /// Makes the mount in `slot` this process' root.
+    pub(super) fn settle(&self, slot: Slot) -> Sys<()> {
+        raw::fchdir(self.fd(slot))?;
+        raw::chroot_here()?;
+        raw::chdir(c"/")
+    }
+
     /// Takes every descriptor that is still open out of the slots.
     ///
     /// # Safety
@@ -218,11 +225,7 @@ impl Step {
             Self::LoopbackUp => raw::loopback_up(),
             Self::HostName { name } => raw::set_host_name(name),
             Self::Pivot { slot } => pivot(slots.fd(*slot)),
-            Self::Settle { slot } => {
-                raw::fchdir(slots.fd(*slot))?;
-                raw::chroot_here()?;
-                raw::chdir(c"/")
-            }
+            Self::Settle { slot } => slots.settle(*slot),
         }
     }
 }
