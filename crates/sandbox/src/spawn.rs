@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 use rustix::fs::{Gid, Uid};
@@ -338,7 +338,7 @@ impl Stdio {
 
 /// Makes what every room needs and no room uses up; it is made once. Why it cannot be made the room will tell that needs it.
 pub(crate) fn prepare(kind: &Kind) {
-    let _ = init::init_program();
+    let _ = (init::init_program(), landlock());
     crate::filter::deny_list(SetId::default());
     crate::plan::covers(kind.user_is_root());
 }
@@ -469,10 +469,14 @@ fn rlimits(room: &Room, caller: &Caller, group: Option<&Group>) -> Vec<Rlimit> {
     limits.collect()
 }
 
-/// The Landlock domain, where the kernel has scopes (ABI 6).
-fn landlock() -> Result<Option<OwnedFd>, Error> {
-    if raw::landlock_abi().unwrap_or(0) < 6 {
-        return Ok(None);
+/// What makes a Landlock domain of every program that enters it, where the kernel has scopes (ABI 6). Made once.
+fn landlock() -> Result<Option<RawFd>, Error> {
+    static RULES: OnceLock<Option<OwnedFd>> = OnceLock::new();
+    if RULES.get().is_none() {
+        let scopes = raw::landlock_abi().unwrap_or(0) >= 6;
+        let rules = scopes.then(init::landlock_rules).transpose();
+        let rules = rules.map_err(|errno| Error::start("making the Landlock rules", errno))?;
+        RULES.get_or_init(|| rules);
     }
-    init::landlock_domain().map(Some).map_err(|errno| Error::start("making the Landlock domain", errno))
+    Ok(RULES.get().and_then(Option::as_ref).map(AsRawFd::as_raw_fd))
 }

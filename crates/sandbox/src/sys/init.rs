@@ -234,8 +234,8 @@ pub(crate) fn exit_program() -> Vec<u8> {
     executable(&code)
 }
 
-/// The Landlock domain of a room.
-pub(crate) fn landlock_domain() -> Result<OwnedFd, i32> {
+/// The Landlock rules of rooms.
+pub(crate) fn landlock_rules() -> Result<OwnedFd, i32> {
     let fd = super::raw::landlock_scope()?;
     // SAFETY: the kernel has just made this descriptor for us.
     Ok(unsafe { std::os::fd::FromRawFd::from_raw_fd(fd) })

@@ -77,7 +77,7 @@ pub(crate) struct Payload {
     pub drop_groups: bool,
     pub keep_caps: u64,
     pub securebits: u32,
-    pub landlock: Option<OwnedFd>,
+    pub landlock: Option<RawFd>,
     pub filter: &'static [u64],
 }
 
@@ -172,7 +172,7 @@ fn needed(launch: &Launch<'_>, own: [RawFd; 4]) -> Vec<RawFd> {
     needed.extend(launch.groups);
     needed.extend(launch.steps.iter().filter_map(Step::outer));
     needed.extend(payload.fds.iter().map(|(source, _)| *source));
-    needed.extend(payload.landlock.iter().map(AsRawFd::as_raw_fd));
+    needed.extend(payload.landlock);
     needed.extend(payload.r#become.iter().map(|user| user.userns));
     needed.retain(|fd| *fd >= 0);
     needed.sort_unstable();
@@ -442,8 +442,8 @@ fn prepare_program(shared: &Shared<'_>, payload: &Payload) -> Result<(), (u32, E
     }
     // The kernel takes its time for the filter, and the root may not be there yet.
     raw::no_new_privs().map_err(at(NO_NEW_PRIVS))?;
-    if let Some(ruleset) = &payload.landlock {
-        raw::landlock_restrict(ruleset.as_raw_fd()).map_err(at(LANDLOCK))?;
+    if let Some(rules) = payload.landlock {
+        raw::landlock_restrict(rules).map_err(at(LANDLOCK))?;
     }
     if !payload.filter.is_empty() {
         raw::seccomp(payload.filter).map_err(at(SECCOMP))?;
