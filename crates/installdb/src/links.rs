@@ -82,6 +82,31 @@ impl Installed {
         }
     }
 
+    /// What packages have at the place that a path leads to, links on the way followed inside the root: the paths as the
+    /// packages name them, and who owns each. It looks through all installed paths.
+    ///
+    /// # Errors
+    /// The database can not be read; the disk can not.
+    pub fn owners_at(&self, path: &PkgPath) -> Result<Vec<(PkgPath, PackageName)>> {
+        let links = Links::new(self);
+        let folder = path.parent();
+        let names = folder.iter().flat_map(PkgPath::components);
+        let real = match links.walk(None, names, Whose::Anybodys, &mut MOST_LINKS.clone())? {
+            Ok(None) => PkgPath::new(path.file_name()),
+            Ok(Some(folder)) => folder.join(path.file_name()),
+            Err(_) => return Ok(Vec::new()),
+        };
+        let Ok(real) = real else { return Ok(Vec::new()) };
+        let mut owners = Vec::new();
+        let others = links.namesakes(&real)?.into_iter().map(|(named, ..)| named);
+        for named in std::iter::once(real.clone()).chain(others) {
+            if named == real || links.is_name_of(&named, &real)? {
+                owners.extend(self.owners(&named)?.into_iter().map(|owner| (named.clone(), owner)));
+            }
+        }
+        Ok(owners)
+    }
+
     /// Opens a file at a path as packages name it: links that the administrator put in the places of their folders are
     /// followed, no others are.
     ///

@@ -15,7 +15,7 @@ use crate::{exit, places};
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Paths, as they are seen from the root, or below the root's own path. One that no package owns is taken for a pattern
-    /// (`*`, `?`, `[..]`; none of them minds a slash).
+    /// (`*`, `?`, `[..]`; none of them minds a slash). Symbolic links on the way to one are followed.
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
     #[command(flatten)]
@@ -54,12 +54,13 @@ pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
     Ok(code)
 }
 
-/// The owners of the path, or else of those that fit it as a pattern.
+/// The owners of the path, or else of those that fit it as a pattern, or else of what it leads to.
 fn owned(db: &Installed, path: &PkgPath) -> anyhow::Result<Vec<(PkgPath, PackageName)>> {
     let owners: Vec<_> = db.owners(path)?.into_iter().map(|name| (path.clone(), name)).collect();
     match std::str::from_utf8(path.as_bytes()) {
-        Ok(pattern) if owners.is_empty() && pattern.contains(['*', '?', '[']) => Ok(db.owned_paths(pattern)?),
-        _ => Ok(owners),
+        _ if !owners.is_empty() => Ok(owners),
+        Ok(pattern) if pattern.contains(['*', '?', '[']) => Ok(db.owned_paths(pattern)?),
+        _ => Ok(db.owners_at(path)?),
     }
 }
 

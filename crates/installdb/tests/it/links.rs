@@ -130,6 +130,27 @@ fn merged_folders_take_packages_with_either_name() {
 }
 
 #[test]
+fn an_owner_is_found_by_every_way_that_leads_there() {
+    let scene = moved("lib", "usr/lib", "usr/lib");
+    link_in(&scene, "opt", "/mnt/opt", "mnt/opt");
+    scene
+        .install(&[&app("1-1"), &pack("so 1-1").file("usr/lib/x.so", 0o644, "x").symlink("srv/way", "../lib").build()]);
+    let told = |at: &str| {
+        let owners = scene.installed().owners_at(&path(at)).unwrap();
+        owners.iter().map(|(path, name)| format!("{name} {path}")).collect::<Vec<_>>()
+    };
+    for way in ["usr/lib/x.so", "lib/x.so", "srv/way/x.so"] {
+        assert_eq!(told(way), ["so usr/lib/x.so"], "{way}");
+    }
+    for way in ["mnt/opt/app/bin/app", "opt/app/bin/app"] {
+        assert_eq!(told(way), ["app opt/app/bin/app"], "{way}");
+    }
+    for nobodys in ["lib/y", "nowhere/x.so", "x.so", "usr/lib/x.so/y"] {
+        assert_eq!(told(nobodys), [""; 0], "{nobodys}");
+    }
+}
+
+#[test]
 fn one_place_is_not_two_files() {
     let scene = moved("lib", "usr/lib", "usr/lib");
     let a = |spec: &str| pack(spec).file("lib/x", 0o644, "x").build();
