@@ -42,7 +42,9 @@ fn why_a_package_is_there_and_which_one_a_word_means() {
     env.pkg(&["why", "none", "--root", "root"]).code(5);
     env.pkg(&["why", "a*", "--root", "root"]).code(0).out_has(&["alone\n\napp\n"]);
     assert_eq!(env.pkg(&["search", "draws", "LINES", "--root", "root"]).code(0).out, "libx 1.0-1  Draws lines\n");
-    env.pkg(&["search", "circles", "--root", "root"]).code(5);
+    assert_eq!(env.pkg(&["search", "d*L?nes", "--root", "root"]).code(0).out, "libx 1.0-1  Draws lines\n");
+    env.pkg(&["search", "circles", "--root", "root"]).code(5).err_has(&["`circles`"]);
+    env.pkg(&["list", "none*", "--root", "root"]).code(5).err_has(&["`none*`"]);
 }
 
 #[test]

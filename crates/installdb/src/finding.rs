@@ -225,6 +225,8 @@ pub enum LinkProblem {
     NotAFolder,
     /// It leads in a circle, or to the root's top.
     Loop,
+    /// What it leads to can not be looked at.
+    Unreadable,
     /// It leads to the folder that is ours alone.
     Ours,
     /// It came when it was looked for links already.
@@ -244,6 +246,7 @@ impl fmt::Display for LinkProblem {
             Self::Dangling => f.write_str("it leads to nothing in the root: make the folder that it leads to"),
             Self::NotAFolder => f.write_str("it leads to something that is no folder"),
             Self::Loop => f.write_str("it leads in a circle: put a folder in its place"),
+            Self::Unreadable => f.write_str("what it leads to can not be looked at"),
             Self::Ours => f.write_str("it leads to the package manager's own folder: put a folder in its place"),
             Self::New => f.write_str("it is new: try again"),
         }

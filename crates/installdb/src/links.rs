@@ -184,10 +184,8 @@ impl<'a> Links<'a> {
         if let Some(known) = self.known.get(path) {
             return Ok(known.clone());
         }
-        let stat = match self.folders.at(path).and_then(|place| place.stat()) {
-            Err(error) if matches!(error.kind, DiskError::NotFound | DiskError::WrongType | DiskError::Symlink) => None,
-            stat => stat?,
-        };
+        // What can not be looked at is told by whoever needs it.
+        let stat = self.folders.at(path).and_then(|place| place.stat()).unwrap_or(None);
         let found = match stat {
             None => Folder::Nothing,
             Some(stat) if stat.kind == FileKind::Symlink => {
@@ -232,7 +230,7 @@ impl<'a> Links<'a> {
                 return Ok(Err(LinkProblem::Brought { package }));
             }
         }
-        let target = self.db.root.read_link(link)?;
+        let Ok(target) = self.db.root.read_link(link) else { return Ok(Err(LinkProblem::Unreadable)) };
         let start = if target.starts_with(b"/") { None } else { link.parent() };
         self.walk(start, target.split(|&byte| byte == b'/'), whose, left)
     }
@@ -258,7 +256,8 @@ impl<'a> Links<'a> {
             }
             let next = here.as_ref().map_or_else(|| PkgPath::new(name), |folder| folder.join(name));
             let Ok(next) = next else { return Ok(Err(LinkProblem::Dangling)) };
-            here = match self.db.root.stat(&next)? {
+            let Ok(stat) = self.db.root.stat(&next) else { return Ok(Err(LinkProblem::Unreadable)) };
+            here = match stat {
                 None => return Ok(Err(LinkProblem::Dangling)),
                 Some(stat) if stat.kind == FileKind::Dir => Some(next),
                 Some(stat) if stat.kind == FileKind::Symlink => match self.follow(&next, &stat, whose, left)? {
@@ -317,11 +316,9 @@ impl<'a> Links<'a> {
 
     /// Whether a path, with all links on the way to it followed, is this real one.
     fn is_name_of(&self, named: &PkgPath, path: &PkgPath) -> Result<bool> {
-        let is_detour = |error: pkgfs::Error| if error.kind == DiskError::Symlink { Ok(true) } else { Err(error) };
-        match self.db.root.at(named).map(|_| false).or_else(is_detour) {
-            Ok(true) => {}
-            // What is not there any more, and what can not be reached, is nothing else's name.
-            Ok(false) | Err(_) => return Ok(false),
+        // What is reached without a link, is not there any more, or can not be reached, is nothing else's name.
+        if !self.db.root.at(named).is_err_and(|error| error.kind == DiskError::Symlink) {
+            return Ok(false);
         }
         let Some(folder) = named.parent() else { return Ok(false) };
         let real = self.walk(None, folder.components(), Whose::Anybodys, &mut MOST_LINKS.clone())?;

@@ -209,12 +209,17 @@ impl Installed {
         )
     }
 
-    /// The packages in whose name or description all words stand, in whatever case (of ASCII letters); sorted by name.
+    /// The packages in whose name or description all words stand, in whatever case (of ASCII letters); sorted by name. What a
+    /// pattern fits (`*`, `?`, `[..]`) may stand anywhere, as a word may.
     ///
     /// # Errors
     /// The database can not be read.
     pub fn search(&self, words: &[&str]) -> Result<Vec<Package>> {
-        let fits = vec!["instr(lower(packages.name || ' ' || description), lower(?)) > 0"; words.len()].join(" AND ");
+        let fits = words.iter().map(|word| match word.contains(['*', '?', '[']) {
+            true => "lower(packages.name || ' ' || description) GLOB '*' || lower(?) || '*'",
+            false => "instr(lower(packages.name || ' ' || description), lower(?)) > 0",
+        });
+        let fits = fits.collect::<Vec<_>>().join(" AND ");
         let filter = if words.is_empty() { String::new() } else { format!("WHERE {fits}") };
         let read = || -> rusqlite::Result<Vec<Package>> {
             let mut statement = self.conn.prepare(&format!("SELECT {PACKAGE} {filter} ORDER BY packages.name"))?;

@@ -24,11 +24,11 @@ pub struct Args {
 ///
 /// # Errors
 /// No database, or one that can not be read.
-pub fn run(args: &Args, _: &Voice) -> anyhow::Result<u8> {
+pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
     let patterns: Vec<&str> = args.patterns.iter().map(String::as_str).collect();
     let db = Installed::open(&args.asked.root)?;
     if let Some(txn) = args.at {
-        return list_past(&db.packages_at(txn, &patterns)?, args);
+        return list_past(&db.packages_at(txn, &patterns)?, args, voice);
     }
     let packages = db.list(&patterns)?;
     if args.asked.json {
@@ -39,10 +39,10 @@ pub fn run(args: &Args, _: &Voice) -> anyhow::Result<u8> {
             render::data(format_args!("{} {}-{} {}", package.name, package.version, package.release, package.arch))?;
         }
     }
-    Ok(if packages.is_empty() && !patterns.is_empty() { exit::UNKNOWN } else { exit::DONE })
+    Ok(code(packages.is_empty(), args, voice))
 }
 
-fn list_past(packages: &[PastPackage], args: &Args) -> anyhow::Result<u8> {
+fn list_past(packages: &[PastPackage], args: &Args, voice: &Voice) -> anyhow::Result<u8> {
     if args.asked.json {
         let list: Vec<Value> = packages.iter().map(describe_past).collect();
         render::json(&json!({ "format_version": 1, "at": args.at, "packages": list }))?;
@@ -51,7 +51,15 @@ fn list_past(packages: &[PastPackage], args: &Args) -> anyhow::Result<u8> {
             render::data(format_args!("{name} {version}-{release} {arch}"))?;
         }
     }
-    Ok(if packages.is_empty() && !args.patterns.is_empty() { exit::UNKNOWN } else { exit::DONE })
+    Ok(code(packages.is_empty(), args, voice))
+}
+
+fn code(is_empty: bool, args: &Args, voice: &Voice) -> u8 {
+    if is_empty && !args.patterns.is_empty() {
+        voice.error(format_args!("no package has a name like `{}`", args.patterns.join("` or `")));
+        return exit::UNKNOWN;
+    }
+    exit::DONE
 }
 
 fn describe_past(package: &PastPackage) -> Value {

@@ -11,7 +11,7 @@ use crate::render::{self, Voice};
 /// For what.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Words, all of which stand in a package's name or description.
+    /// Words, or patterns (`*`, `?`, `[..]`), all of which stand in a package's name or description.
     #[arg(required = true, value_name = "WORD")]
     words: Vec<String>,
     #[command(flatten)]
@@ -22,7 +22,7 @@ pub struct Args {
 ///
 /// # Errors
 /// A database that can not be read.
-pub fn run(args: &Args, _: &Voice) -> anyhow::Result<u8> {
+pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
     let words: Vec<&str> = args.words.iter().map(String::as_str).collect();
     let packages = Installed::open(&args.asked.root)?.search(&words)?;
     if args.asked.json {
@@ -36,5 +36,12 @@ pub fn run(args: &Args, _: &Voice) -> anyhow::Result<u8> {
             ))?;
         }
     }
-    Ok(if packages.is_empty() { exit::UNKNOWN } else { exit::DONE })
+    if packages.is_empty() {
+        voice.error(format_args!(
+            "no installed package has `{}` in its name or description",
+            args.words.join("` and `")
+        ));
+        return Ok(exit::UNKNOWN);
+    }
+    Ok(exit::DONE)
 }

@@ -161,3 +161,17 @@ fn what_nobody_owns_is_listed_once_and_only_where_packages_are() {
     assert_eq!(paths(&[]), ["bin/stray", "etc/stray.new", "lib/mine", "lib/other/more"]);
     assert_eq!(paths(&["hello"]), ["bin/stray", "etc/stray.new"]);
 }
+
+#[test]
+fn a_folder_that_cannot_be_entered_keeps_nobody_from_the_rest() {
+    let scene = Scene::new();
+    scene.install(&[&pack("hello 1-1").file("closed/deep/a", 0o644, "a").file("open/b", 0o644, "b").build()]);
+    chmod(&scene, "closed", 0);
+    fs::remove_file(scene.at("open/b")).unwrap();
+    let found = scene.installed().verify(&[]);
+    let is_closed = fs::read_dir(scene.at("closed")).is_err();
+    chmod(&scene, "closed", 0o755);
+    let found: Vec<_> = found.unwrap().into_iter().map(|found| (found.path.to_string(), found.aspects)).collect();
+    assert!(found.contains(&("open/b".into(), vec![Aspect::Missing])), "{found:?}");
+    assert_eq!(found.contains(&("closed/deep/a".into(), vec![Aspect::Unreadable])), is_closed, "{found:?}");
+}
