@@ -295,8 +295,7 @@ impl Planner<'_> {
         self.steps.push(KEEPING, Step::Propagate { kind: libc::MS_SLAVE });
         let (slot, name) = (self.steps.slot(), "opening the root /");
         self.steps.push(name, Step::Open { slot, dir: None, path: c"/".to_owned() });
-        let step = Step::Attributes { slot, set: SAFE | MOUNT_ATTR_RDONLY, recursive: true, idmap: None, chown: None };
-        self.steps.push(name, step);
+        self.steps.push(name, Step::Restrict { slot, set: SAFE | MOUNT_ATTR_RDONLY });
         slot
     }
 

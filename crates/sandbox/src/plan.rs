@@ -255,6 +255,8 @@ impl Planner<'_> {
         self.outside("naming the host", Step::HostName { name: self.room.hostname.clone().into_bytes() });
         let proc = self.room.proc.then(|| self.proc());
         let root = self.slot();
+        // What the host mounts from now on does not come in. Until now what it let go went from here, too.
+        self.inside("keeping mounts to the room", Step::Propagate { kind: libc::MS_PRIVATE });
         self.inside("entering the room's mounts", Step::Open { slot: root, dir: None, path: c"/".to_owned() });
         if let Some(proc) = proc {
             self.fresh_proc(root, proc)?;

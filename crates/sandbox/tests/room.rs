@@ -407,6 +407,53 @@ fn limited() {
     println!("\nREFUSED {error}");
 }
 
+/// Where every mount is shared, as most systems have it.
+#[test]
+fn sharer() {
+    if !harness::is_probe("sharer") {
+        return;
+    }
+    let (base, dir) = (Base::new(), tempfile::TempDir::new().unwrap());
+    let (inner, later) = (harness::mkdir(dir.path().join("inner")), harness::mkdir(dir.path().join("later")));
+    let script =
+        format!("echo UP; read line; ls /x/later {0} 2>&1; (: >{0}/new) 2>/dev/null && echo WROTE", later.display());
+    let mut rooms = vec![base.sh(&script), base.sh(&script)];
+    rooms[0].bind_rw(dir.path(), "/x").tmpfs("/x/inner", 1 << 20);
+    rooms[1].root = Root::Dir { path: "/".into(), access: Access::Ro, owner: Owner::Host };
+    (rooms[1].tmp, rooms[1].mounts) = (None, Vec::new());
+    for mut room in rooms {
+        let (input, mut hold) = std::io::pipe().unwrap();
+        room.stdin = Input::Fd(input.as_raw_fd());
+        let mut child = room.spawn().unwrap();
+        let mut out = std::io::BufReader::new(child.take_stdout().unwrap());
+        std::io::BufRead::read_line(&mut out, &mut String::new()).unwrap();
+        let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+        println!("\nOUTSIDE {}", table.matches(inner.to_str().unwrap()).count());
+        let mount = |command: &mut std::process::Command| assert!(command.arg(&later).status().unwrap().success());
+        mount(std::process::Command::new("mount").args(["-t", "tmpfs", "-o", "mode=1777", "tmpfs"]));
+        harness::write(later.join("seen"), "");
+        std::io::Write::write_all(&mut hold, b"go\n").unwrap();
+        let mut text = String::new();
+        std::io::Read::read_to_string(&mut out, &mut text).unwrap();
+        child.wait().unwrap();
+        println!("\nINSIDE {}", text.matches("seen").count() + text.matches("WROTE").count());
+        mount(&mut std::process::Command::new("umount"));
+    }
+}
+
+#[test]
+fn no_mount_of_the_host_comes_into_a_room_nor_the_other_way_round() {
+    let mut command = std::process::Command::new("unshare");
+    if !harness::root() {
+        command.args(["--user", "--map-root-user"]);
+    }
+    command.args(["--mount", "--propagation", "shared"]).arg(std::env::current_exe().unwrap());
+    let output = command.args(["--exact", "sharer", "--nocapture"]).env("PROBE", "sharer").output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(harness::marked(&text, "OUTSIDE "), ["0", "0"], "{text}");
+    assert_eq!(harness::marked(&text, "INSIDE "), ["0", "0"], "{text}");
+}
+
 #[test]
 fn a_limit_on_namespaces_is_named_where_it_forbids_rooms() {
     for kind in ["user", "mnt", "pid", "net", "uts", "ipc", "cgroup"] {

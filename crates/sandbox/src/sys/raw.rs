@@ -177,9 +177,15 @@ pub(crate) fn move_mount(from: RawFd, dir: RawFd, path: &CStr) -> Sys<()> {
     unsafe { sys!(libc::SYS_move_mount, from, c"".as_ptr(), dir, path.as_ptr(), flags) }.map(drop)
 }
 
-/// Sets mount attributes; with `userns`, the mount's id map.
-pub(crate) fn mount_setattr(mount: RawFd, set: u64, recursive: bool, userns: Option<RawFd>) -> Sys<()> {
-    let mut attr: [u64; 4] = [set, 0, 0, 0];
+/// Sets mount attributes; with `userns`, the mount's id map, and with `propagation` how mount events reach it and leave it.
+pub(crate) fn mount_setattr(
+    mount: RawFd,
+    set: u64,
+    recursive: bool,
+    userns: Option<RawFd>,
+    propagation: libc::c_ulong,
+) -> Sys<()> {
+    let mut attr: [u64; 4] = [set, 0, propagation, 0];
     if let Some(userns) = userns {
         attr[0] |= MOUNT_ATTR_IDMAP;
         attr[3] = userns as u64;

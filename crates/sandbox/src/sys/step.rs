@@ -46,9 +46,12 @@ pub(crate) enum Step {
     Open { slot: Slot, dir: Option<Slot>, path: CString },
     /// Copies a mount, detached, with the mounts below it if `recursive`.
     Clone { slot: Slot, path: CString, recursive: bool },
-    /// Sets attributes of a mount, and those of the mounts below it if `recursive`. Where its file system cannot map owners,
-    /// the directory itself is given to `chown` instead.
+    /// Sets attributes of a mount, and those of the mounts below it if `recursive`, and takes it from among those of the host:
+    /// what is mounted there does not come into the room, nor the other way round. Where its file system cannot map owners, the
+    /// directory itself is given to `chown` instead.
     Attributes { slot: Slot, set: u64, recursive: bool, idmap: Option<RawFd>, chown: Option<Ownership> },
+    /// Sets attributes of a mount and of those below it, which go on following the host's.
+    Restrict { slot: Slot, set: u64 },
     /// Starts the making of a file system.
     FsOpen { slot: Slot, kind: CString },
     /// Sets an option of it.
@@ -181,6 +184,7 @@ impl Step {
             Self::Attributes { slot, set, recursive, idmap, chown } => {
                 attributes(slots.fd(*slot), *set, *recursive, *idmap, *chown)
             }
+            Self::Restrict { slot, set } => raw::mount_setattr(slots.fd(*slot), *set, true, None, 0),
             Self::FsOpen { slot, kind } => {
                 slots.set(*slot, raw::fsopen(kind)?);
                 Ok(())
@@ -311,9 +315,9 @@ fn link(dir: RawFd, name: &std::ffi::CStr, target: &std::ffi::CStr, owner: Optio
 }
 
 fn attributes(mount: RawFd, set: u64, recursive: bool, idmap: Option<RawFd>, chown: Option<Ownership>) -> Sys<()> {
-    match raw::mount_setattr(mount, set, recursive, idmap) {
+    match raw::mount_setattr(mount, set, recursive, idmap, libc::MS_PRIVATE) {
         Err(libc::EINVAL | libc::EPERM) if idmap.is_some() => {
-            raw::mount_setattr(mount, set, recursive, None)?;
+            raw::mount_setattr(mount, set, recursive, None, libc::MS_PRIVATE)?;
             own(mount, c"", chown)
         }
         other => other,
@@ -390,7 +394,7 @@ fn hide(slots: &Slots, root: RawFd, path: &std::ffi::CStr, cover: Cover) -> Sys<
         Cover::Null(mount) => raw::move_mount(slots.fd(mount), target, c""),
         Cover::ReadOnly => raw::open_tree(target, c"", true).and_then(|copy| {
             let set = raw::MOUNT_ATTR_RDONLY | raw::MOUNT_ATTR_NOSUID | raw::MOUNT_ATTR_NODEV | raw::MOUNT_ATTR_NOEXEC;
-            raw::mount_setattr(copy, set, true, None)?;
+            raw::mount_setattr(copy, set, true, None, libc::MS_PRIVATE)?;
             raw::move_mount(copy, target, c"")
         }),
     };
