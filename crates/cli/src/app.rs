@@ -48,10 +48,11 @@ macro_rules! verbs {
                 command
             }
 
-            fn from_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-                match matches.subcommand().expect("clap demands a verb") {
-                    $(($name, matches) => <$args>::from_arg_matches(matches).map(Self::$variant),)*
-                    (name, _) => unreachable!("clap knows no other verb than those above, not {name}"),
+            fn from_matches(matches: &mut ArgMatches) -> Result<Self, clap::Error> {
+                let (name, mut matches) = matches.remove_subcommand().expect("clap demands a verb");
+                match name.as_str() {
+                    $($name => <$args>::from_arg_matches_mut(&mut matches).map(Self::$variant),)*
+                    name => unreachable!("clap knows no other verb than those above, not {name}"),
                 }
             }
         }
@@ -162,8 +163,8 @@ pub fn main(verb: Option<&str>) -> ExitCode {
 fn parse(words: &[OsString]) -> Result<(Pkg, Verb), clap::Error> {
     let named = words.get(1).and_then(|word| word.to_str()).filter(|name| Verb::is_named(name));
     let mut command = Verb::describe(Pkg::command(), named);
-    let matches = command.try_get_matches_from_mut(words)?;
-    let parsed = Pkg::from_arg_matches(&matches).and_then(|pkg| Ok((pkg, Verb::from_matches(&matches)?)));
+    let mut matches = command.try_get_matches_from_mut(words)?;
+    let parsed = Pkg::from_arg_matches_mut(&mut matches).and_then(|pkg| Ok((pkg, Verb::from_matches(&mut matches)?)));
     parsed.map_err(|error| error.format(&mut command))
 }
 
