@@ -173,7 +173,10 @@ fn hint(step: &str, errno: i32) -> String {
             "where AppArmor restricts user namespaces, set the sysctl kernel.apparmor_restrict_unprivileged_userns to 0; in a container \
              its own /proc must not be masked"
         }
-        libc::EINVAL | libc::ENODEV if step == STEP_OVERLAY => {
+        libc::ENODEV if step == STEP_OVERLAY => {
+            "this kernel has no overlayfs, or has it as a module that is not loaded: as root run modprobe overlay"
+        }
+        libc::EINVAL if step == STEP_OVERLAY => {
             "overlayfs with lowerdir+ needs Linux 6.8; for an ordinary user nothing may be mounted inside a layer; an upper directory must \
              not lie on an overlay or on NFS"
         }

@@ -100,6 +100,12 @@ pub(crate) fn check(room: &Room) -> Result<(), Error> {
             return Err(Error::invalid("the range of users ends beyond the last id"));
         }
     }
+    if let Some(memory) = room.limits.memory.filter(|memory| *memory < least_memory(room)) {
+        return Err(Error::invalid(format!(
+            "a limit of {memory} bytes of memory is less than the {} that making this room may take",
+            least_memory(room)
+        )));
+    }
     if room.setid == crate::SetId::Ban && !room.seccomp {
         return Err(Error::invalid("setid bits are banned by the system call filter, which is switched off"));
     }
@@ -110,6 +116,13 @@ pub(crate) fn check(room: &Room) -> Result<(), Error> {
         return Err(Error::invalid("a user or group id of 4294967295 does not exist"));
     }
     Ok(())
+}
+
+/// What the kernel may count for the set-up, generously. It shares the caller's memory for a while: were it chosen when memory runs
+/// out, the caller would be killed with it.
+fn least_memory(room: &Room) -> u64 {
+    let layers = if let Root::Overlay { layers, .. } = &room.root { layers.len() } else { 0 };
+    (2 << 20) + ((layers + room.mounts.len()) as u64) * (8 << 10)
 }
 
 fn normal_target(target: &Path) -> Result<(), Error> {

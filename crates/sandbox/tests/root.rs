@@ -132,6 +132,30 @@ fn case_39_as_many_layers_as_are_allowed_are_all_there() {
     }
 }
 
+/// Makes a room of many layers with as little memory as is taken.
+#[test]
+fn frugal() {
+    if !is_probe("frugal") {
+        return;
+    }
+    let (base, dir) = (Base::new(), TempDir::new().unwrap());
+    let layers: Vec<_> = (0..900).map(|index| mkdir(dir.path().join(index.to_string()))).collect();
+    let mut room = layered(&base, &layers, Upper::None, "exit 0");
+    room.limits.memory = Some(1 << 20);
+    let refused = room.spawn().map(drop).unwrap_err();
+    room.limits.memory = refused.to_string().split(' ').filter_map(|word| word.parse().ok()).nth(1);
+    let ended = room.spawn().and_then(sandbox::Child::wait);
+    println!("\nENDED {}", ended.is_ok_and(|outcome| outcome.success()));
+}
+
+#[test]
+fn a_limit_on_memory_does_not_end_the_caller_with_the_set_up() {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    let output = command.args(["--exact", "frugal", "--nocapture"]).env("PROBE", "frugal").output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(harness::marked(&text, "ENDED "), ["true"], "{output:?}");
+}
+
 #[test]
 fn case_39_too_many_layers_are_refused_not_dropped() {
     let dir = TempDir::new().unwrap();

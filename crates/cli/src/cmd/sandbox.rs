@@ -356,9 +356,11 @@ fn mounts(args: &Args, binds: Vec<(&Path, &Path)>) -> Vec<Mount> {
         let there = pairs.chunks_exact(2).filter(|pair| pair[0].exists());
         mounts.extend(there.map(|pair| bind(&pair[0], &pair[1], access, owner)));
     }
-    mounts.extend(args.dir.iter().map(|target| Mount::Folder { target: target.clone() }));
+    // As in bwrap, a place without its first slash is meant from the root.
+    let from_root = |target: &Path| Path::new("/").join(target);
+    mounts.extend(args.dir.iter().map(|target| Mount::Folder { target: from_root(target) }));
     let links = args.symlink.chunks_exact(2);
-    mounts.extend(links.map(|pair| Mount::Link { to: pair[0].clone(), target: pair[1].clone() }));
+    mounts.extend(links.map(|pair| Mount::Link { to: pair[0].clone(), target: from_root(&pair[1]) }));
     mounts.sort_by_key(|mount| mount.target().components().count());
     mounts
 }
@@ -483,7 +485,7 @@ mod tests {
 
     #[test]
     fn the_example_of_bubblewraps_manual_is_understood() {
-        let line = "--ro-bind /usr /usr --dir /tmp --dir /var --symlink ../tmp /var/tmp --proc /proc --dev /dev \
+        let line = "--ro-bind /usr /usr --dir /tmp --dir /var --symlink ../tmp var/tmp --proc /proc --dev /dev \
             --symlink usr/lib /lib --symlink usr/bin /bin --chdir / --unshare-all --share-net --die-with-parent \
             --unshare-user-try --unshare-cgroup-try --unshare-ipc --disable-userns --cap-drop ALL --cap-drop CAP_SYS_ADMIN \
             --dir /run/user/1000 --setenv XDG_RUNTIME_DIR /run/user/1000 --unsetenv PATH --argv0 shell \

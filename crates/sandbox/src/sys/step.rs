@@ -328,15 +328,17 @@ fn own(dir: RawFd, path: &std::ffi::CStr, owner: Option<Ownership>) -> Sys<()> {
     owner.map_or(Ok(()), |owner| raw::chown(dir, path, owner.uid, owner.gid))
 }
 
-/// Gives a file system context a directory by descriptor, or, before Linux 6.13, by a short path that means the same.
+/// Gives a file system context a directory by descriptor, or, before Linux 6.13, as the working directory: no path leads there,
+/// since the room has no `/proc` yet.
 fn give_directory(fs: RawFd, key: &std::ffi::CStr, dir: RawFd, report: &Report) -> Sys<()> {
     match raw::fsconfig_fd(fs, key, dir) {
         Err(libc::EINVAL | libc::EBADF) => {}
         other => return other,
     }
-    let mut buffer = [0u8; FD_PATH];
-    let path = fd_path(c"/proc/self/fd/", dir, &mut buffer).ok_or(libc::EINVAL)?;
-    raw::fsconfig_string(fs, key, path).inspect_err(|_| report.keep_log(fs))
+    raw::fchdir(dir)?;
+    let given = raw::fsconfig_string(fs, key, c".").inspect_err(|_| report.keep_log(fs));
+    raw::chdir(c"/")?;
+    given
 }
 
 const FD_PATH: usize = 32;
