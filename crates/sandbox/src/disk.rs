@@ -62,7 +62,7 @@ impl Disk {
         if init.is_some() && begin < self.next {
             return false;
         }
-        let nameless = init.map_or(0, nameless);
+        let nameless = init.map_or(0, |init| self.nameless(init));
         let over = self.taken().saturating_add(nameless) > self.bound();
         self.next = Instant::now() + begin.elapsed().saturating_mul(SHARE).max(PAUSE);
         over
@@ -86,6 +86,31 @@ impl Disk {
         let grown = |top: &Top| top.free.saturating_sub(free(&top.fd));
         let growth: u64 = self.tops.iter().filter(|top| devices.insert(top.device)).map(grown).sum();
         found.bytes.max(self.before.saturating_add(growth))
+    }
+
+    /// What files take that have no name any more, but are open in the room.
+    fn nameless(&self, init: i32) -> u64 {
+        let mut seen = BTreeSet::new();
+        let mut bytes = 0u64;
+        for pid in census::descendants(init) {
+            for entry in std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten() {
+                let path = entry.path();
+                let Ok(stat) = rustix::fs::statat(CWD, &path, AtFlags::empty()) else { continue };
+                let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+                if is_file && stat.st_nlink == 0 && seen.insert((stat.st_dev, stat.st_ino)) && self.holds(&stat, &path)
+                {
+                    bytes = bytes.saturating_add(stat.st_blocks.unsigned_abs().saturating_mul(512));
+                }
+            }
+        }
+        bytes
+    }
+
+    /// Whether an open file is in one of them: the room's own file systems in memory have bounds of their own. An overlay, over an
+    /// upper folder, has another device.
+    fn holds(&self, stat: &Stat, path: &Path) -> bool {
+        let is_overlay = || rustix::fs::statfs(path).is_ok_and(|found| found.f_type == libc::OVERLAYFS_SUPER_MAGIC);
+        self.tops.iter().any(|top| top.device == stat.st_dev) || is_overlay()
     }
 }
 
@@ -185,23 +210,4 @@ fn size(stat: &Stat) -> u64 {
 
 fn free(fd: &OwnedFd) -> u64 {
     rustix::fs::fstatvfs(fd).map_or(0, |found| found.f_bfree.saturating_mul(found.f_frsize))
-}
-
-/// What files take that have no name any more, but are open in the room.
-fn nameless(init: i32) -> u64 {
-    let mut seen = BTreeSet::new();
-    let mut bytes = 0u64;
-    for pid in census::descendants(init) {
-        for entry in std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten() {
-            let path = entry.path();
-            let Ok(stat) = rustix::fs::statat(CWD, &path, AtFlags::empty()) else { continue };
-            let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
-            // Files in memory have bounds of their own.
-            let on_disk = || rustix::fs::statfs(&path).is_ok_and(|found| found.f_type != libc::TMPFS_MAGIC);
-            if is_file && stat.st_nlink == 0 && seen.insert((stat.st_dev, stat.st_ino)) && on_disk() {
-                bytes = bytes.saturating_add(stat.st_blocks.unsigned_abs().saturating_mul(512));
-            }
-        }
-    }
-    bytes
 }

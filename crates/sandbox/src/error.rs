@@ -181,6 +181,7 @@ fn hint(step: &str, errno: i32) -> String {
              not lie on an overlay or on NFS"
         }
         libc::ELOOP if step == STEP_OVERLAY => "a layer is named twice, or lies inside another",
+        libc::EMFILE => "every layer and mount takes an open file: raise the limit (ulimit -n), or name fewer of them",
         libc::EINVAL if step == STEP_PIVOT => "the root of this machine is an initramfs, which cannot be left",
         libc::EACCES if step == STEP_INIT => "the sysctl vm.memfd_noexec must not be 2",
         libc::ENOSYS => "this kernel is too old: Linux 6.8 is needed",

@@ -390,10 +390,11 @@ impl Planner<'_> {
         let slot = self.slot();
         let shown = path.display();
         let idmap = self.idmap(owner);
-        let opening = format!("opening layer {index} ({shown})");
-        self.outside(opening.clone(), Step::Clone { slot, path: host_path(path)?, recursive: idmap.is_none() });
-        let inside = self.slot();
-        self.outside(opening, Step::Open { slot: inside, dir: Some(slot), path: c".".to_owned() });
+        let mut place = host_path(path)?.into_bytes();
+        // So that a file is refused here, by its name.
+        place.extend_from_slice(b"/.");
+        let (path, recursive) = (c_string(OsStr::from_bytes(&place))?, idmap.is_none());
+        self.outside(format!("opening layer {index} ({shown})"), Step::Clone { slot, path, recursive });
         if idmap.is_some() {
             let set = SAFE | MOUNT_ATTR_RDONLY;
             let step = Step::Attributes { slot, set, recursive: false, idmap, chown: None };
@@ -401,7 +402,7 @@ impl Planner<'_> {
         }
         // Attached, though new kernels take others: to let go of a detached mount costs a grace period.
         self.inside(format!("attaching layer {index} ({shown})"), Step::Park { slot });
-        Ok(inside)
+        Ok(slot)
     }
 
     /// A layer with nothing but the mount points, for the bottom: a read-only overlay could not be given them later.
