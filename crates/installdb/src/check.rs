@@ -9,6 +9,7 @@ use pkgtypes::{Digest, Hasher, PkgPath};
 use crate::accounts::Accounts;
 use crate::error::Result;
 use crate::layout::{Fate, Layout, Made, MadeContent, Staging, What};
+use crate::links::Links;
 use crate::plan::Work;
 use crate::regenerate::content;
 use crate::request::{Content, Unowned};
@@ -100,6 +101,8 @@ struct Survey<'a> {
     /// Orphans that are in `clear` already.
     cleared: HashSet<usize>,
     unknown: BTreeSet<(&'static str, String)>,
+    /// Nodes in whose places something stands that no package has under this name.
+    strays: Vec<usize>,
 }
 
 impl<'a> Survey<'a> {
@@ -121,11 +124,13 @@ impl<'a> Survey<'a> {
             attributes: Vec::new(),
             cleared: HashSet::new(),
             unknown: BTreeSet::new(),
+            strays: Vec::new(),
         }
     }
 
     fn run(mut self, accounts: &Accounts) -> Result<(Layout, Vec<Finding>)> {
         self.survey_nodes()?;
+        self.survey_strays()?;
         self.survey_orphans()?;
         self.place_accounts(accounts)?;
         let (keeping, forgotten) = kept::plan(self.db, self.work, &mut self.space)?;
@@ -379,6 +384,7 @@ impl<'a> Survey<'a> {
 
     fn unowned_file(&mut self, node: usize, stat: &Stat) -> Result<Fate> {
         let entry = self.entry(node);
+        self.strays.push(node);
         if self.work.options.unowned == Unowned::Replace || is_same(self.root, entry, stat)? {
             return self.stage(node);
         }
@@ -387,6 +393,25 @@ impl<'a> Survey<'a> {
         }
         self.findings.push(Finding::Unowned { path: entry.path.clone(), package: self.package(node) });
         Ok(Fate::Absent)
+    }
+
+    /// A file that a package has under another name, because a link leads to it, is not nobody's.
+    fn survey_strays(&mut self) -> Result<()> {
+        if self.strays.is_empty() || self.db.count()? == 0 {
+            return Ok(());
+        }
+        let places = self.strays.iter().map(|node| &self.entry(*node).path).collect();
+        let leaving: HashSet<i64> = self.packages.outgoing.iter().map(|outgoing| outgoing.row).collect();
+        for (place, named, row) in Links::new(self.db).other_names(&places)? {
+            let node = self.strays.iter().find(|node| self.entry(**node).path == place);
+            let Some(node) = node.filter(|_| !leaving.contains(&row)) else { continue };
+            let package = self.db.record_of(row)?.meta().name.clone();
+            let (other_path, other) =
+                (self.packages.new_named(self.work.tree.nodes[*node].source), self.package(*node));
+            self.findings.retain(|found| !matches!(found, Finding::Unowned { path, .. } if *path == place));
+            self.findings.push(Finding::SamePlace { path: named, package, other_path: other_path.clone(), other });
+        }
+        Ok(())
     }
 
     /// Three contents decide: the old package's, the new one's, and what the administrator made of it.

@@ -89,14 +89,7 @@ impl Installed {
     /// The database can not be read; the disk can not.
     pub fn owners_at(&self, path: &PkgPath) -> Result<Vec<(PkgPath, PackageName)>> {
         let links = Links::new(self);
-        let folder = path.parent();
-        let names = folder.iter().flat_map(PkgPath::components);
-        let real = match links.walk(None, names, Whose::Anybodys, &mut MOST_LINKS.clone())? {
-            Ok(None) => PkgPath::new(path.file_name()),
-            Ok(Some(folder)) => folder.join(path.file_name()),
-            Err(_) => return Ok(Vec::new()),
-        };
-        let Ok(real) = real else { return Ok(Vec::new()) };
+        let real = links.reached_by_link(path)?.unwrap_or_else(|| path.clone());
         let mut owners = Vec::new();
         let others = links.namesakes(&real)?.into_iter().map(|(named, ..)| named);
         for named in std::iter::once(real.clone()).chain(others) {
@@ -314,14 +307,50 @@ impl<'a> Links<'a> {
         read().during("look up paths", &self.db.conn)
     }
 
+    /// Which of these real paths installed packages have under other names: the path, the name, and an owner's row.
+    pub(crate) fn other_names(&self, places: &HashSet<&PkgPath>) -> Result<Vec<(PkgPath, PkgPath, i64)>> {
+        let names: HashSet<&[u8]> = places.iter().map(|path| path.file_name()).collect();
+        let read = || -> rusqlite::Result<Vec<(PkgPath, i64)>> {
+            let mut statement = self.db.conn.prepare_cached("SELECT path, package FROM paths")?;
+            let mut rows = statement.query([])?;
+            let mut found = Vec::new();
+            while let Some(row) = rows.next()? {
+                let name = row.get_ref(0)?.as_blob()?.rsplit(|&byte| byte == b'/').next();
+                if name.is_some_and(|name| names.contains(name)) {
+                    found.push((path_column(row, 0)?, row.get(1)?));
+                }
+            }
+            Ok(found)
+        };
+        let candidates = read().during("look up paths", &self.db.conn)?;
+        let mut others = Vec::new();
+        for (named, row) in candidates {
+            if let Some(real) = self.reached_by_link(&named)?
+                && places.contains(&real)
+            {
+                others.push((real, named, row));
+            }
+        }
+        Ok(others)
+    }
+
     /// Whether a path, with all links on the way to it followed, is this real one.
     fn is_name_of(&self, named: &PkgPath, path: &PkgPath) -> Result<bool> {
+        Ok(self.reached_by_link(named)?.is_some_and(|real| real == *path))
+    }
+
+    /// The real path to which a path leads through links; `None` where it leads through none.
+    fn reached_by_link(&self, named: &PkgPath) -> Result<Option<PkgPath>> {
         // What is reached without a link, is not there any more, or can not be reached, is nothing else's name.
         if !self.db.root.at(named).is_err_and(|error| error.kind == DiskError::Symlink) {
-            return Ok(false);
+            return Ok(None);
         }
-        let Some(folder) = named.parent() else { return Ok(false) };
-        let real = self.walk(None, folder.components(), Whose::Anybodys, &mut MOST_LINKS.clone())?;
-        Ok(real.is_ok_and(|folder| folder == path.parent()))
+        let Some(folder) = named.parent() else { return Ok(None) };
+        let real = match self.walk(None, folder.components(), Whose::Anybodys, &mut MOST_LINKS.clone())? {
+            Ok(None) => PkgPath::new(named.file_name()),
+            Ok(Some(folder)) => folder.join(named.file_name()),
+            Err(_) => return Ok(None),
+        };
+        Ok(real.ok())
     }
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown, symlink};
 
-use installdb::{Author, ConfigState, Error, Finding, LinkProblem, Notice, Source};
+use installdb::{Author, ConfigState, Error, Finding, LinkProblem, Notice, Source, Unowned};
 use pkgformat::{Limits, Reader};
 use pkgtypes::PackageName;
 
@@ -152,7 +152,7 @@ fn an_owner_is_found_by_every_way_that_leads_there() {
 
 #[test]
 fn one_place_is_not_two_files() {
-    let scene = moved("lib", "usr/lib", "usr/lib");
+    let mut scene = moved("lib", "usr/lib", "usr/lib");
     let a = |spec: &str| pack(spec).file("lib/x", 0o644, "x").build();
     let b = |spec: &str| pack(spec).file("usr/lib/x", 0o644, "x").build();
     let place = |package: &str, other: &str| Finding::SamePlace {
@@ -164,6 +164,15 @@ fn one_place_is_not_two_files() {
     assert_eq!(refused(&scene, &[&a("a 1-1"), &b("b 1-1")]), [place("a", "b")]);
     let both = pack("both 1-1").file("lib/x", 0o644, "x").symlink("usr/lib/x", "../../lib/x").build();
     assert_eq!(refused(&scene, &[&both]), [place("both", "both")]);
+    // Not even if only the other package goes through the link.
+    scene.install(&[&a("a 1-1")]);
+    for unowned in [Unowned::Refuse, Unowned::Adopt, Unowned::Replace] {
+        scene.options.unowned = unowned;
+        assert_eq!(refused(&scene, &[&b("b 1-1")]), [place("a", "b")]);
+    }
+    scene.change(&[&b("b 1-1")], &["a"]).unwrap();
+    assert_eq!(scene.read("usr/lib/x"), "x");
+    scene.remove(&["b"]);
     scene.install(&[&b("b 1-1")]);
     let turned =
         Finding::SamePlace { path: path("usr/lib/x"), package: name("b"), other_path: path("lib/x"), other: name("a") };
