@@ -274,6 +274,7 @@ fn disk_hint(kind: &pkgfs::ErrorKind) -> Option<String> {
         pkgfs::ErrorKind::Quota => "make room or have the quota raised, then say it once more",
         pkgfs::ErrorKind::ReadOnly => "mount it so that it can be written, then say it once more",
         pkgfs::ErrorKind::Denied => "say it as a user who may do that",
+        pkgfs::ErrorKind::Symlink => "put a folder in the place of the link, and mount there what it led to",
         pkgfs::ErrorKind::Other => "look after the disk: the kernel's log (`dmesg`) may say more",
         _ => return None,
     };

@@ -292,6 +292,15 @@ impl<'p> Fix<'_, 'p> {
         obstacles
     }
 
+    /// Finds out whether what can be brought back could be put in its place.
+    ///
+    /// # Errors
+    /// [`Error::Refused`].
+    pub fn rehearse(&self) -> Result<()> {
+        let (layout, pieces) = self.layout();
+        self.check(&layout, &pieces)
+    }
+
     /// Brings back what can be, in one transaction; a process that is killed leaves it undone or done.
     ///
     /// # Errors

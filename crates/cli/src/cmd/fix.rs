@@ -59,6 +59,10 @@ pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
     tell(&repairs, args.manner, voice)?;
     let (possible, left): (Vec<_>, Vec<_>) = repairs.into_iter().partition(|repair| repair.obstacle.is_none());
     let code = if left.is_empty() { exit::DONE } else { exit::DIFFERENT };
+    let cannot = || format!("cannot fix `{}`", args.root.display());
+    if args.manner.dry_run {
+        fix.rehearse().with_context(cannot)?;
+    }
     if possible.is_empty() || args.manner.dry_run {
         return Ok(code);
     }
@@ -67,7 +71,7 @@ pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
         return Ok(code);
     }
     let done = fix.carry_out(&change::author(), &SystemClock, &mut Watch);
-    let done = done.with_context(|| format!("cannot fix `{}`", args.root.display()))?;
+    let done = done.with_context(cannot)?;
     if args.manner.json {
         render::json(&json!({ "reason": "finished", "transaction": done.txn, "restored": possible.len() }))?;
     } else {

@@ -197,6 +197,7 @@ fn what_is_not_this_users_to_change_is_said_beforehand() {
     let mut db = scene.open();
     let mut fix = db.fix(&[], false, &mut ()).unwrap();
     fix.offer(reader(&hello));
+    assert!(matches!(fix.rehearse(), Err(Error::Refused(_))));
     let refused = carry_out(fix).unwrap_err();
     assert_eq!(refused.kind(), installdb::ErrorKind::Refused, "{refused}");
     chmod(&scene, "lib", 0o755);
