@@ -334,6 +334,36 @@ impl<'a> Links<'a> {
         Ok(others)
     }
 
+    /// The real paths of all that packages have behind links, and of the folders that it is in.
+    pub(crate) fn behind(&mut self) -> Result<HashSet<PkgPath>> {
+        let mut found = HashSet::new();
+        for named in self.detoured()? {
+            if let Some(real) = self.reached_by_link(&named)? {
+                found.extend(real.parent());
+                found.insert(real);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Installed paths with a link on the way.
+    fn detoured(&mut self) -> Result<Vec<PkgPath>> {
+        let Self { db, folders, .. } = self;
+        let mut read = || -> rusqlite::Result<Vec<PkgPath>> {
+            let mut statement = db.conn.prepare_cached("SELECT DISTINCT path FROM paths")?;
+            let mut rows = statement.query([])?;
+            let mut found = Vec::new();
+            while let Some(row) = rows.next()? {
+                let path = path_column(row, 0)?;
+                if folders.at(&path).is_err_and(|error| error.kind == DiskError::Symlink) {
+                    found.push(path);
+                }
+            }
+            Ok(found)
+        };
+        read().during("look up paths", &db.conn)
+    }
+
     /// Whether a path, with all links on the way to it followed, is this real one.
     fn is_name_of(&self, named: &PkgPath, path: &PkgPath) -> Result<bool> {
         Ok(self.reached_by_link(named)?.is_some_and(|real| real == *path))

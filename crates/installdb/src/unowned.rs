@@ -5,6 +5,7 @@ use pkgfs::{FileKind, Walk};
 use pkgtypes::{PackageName, PkgPath};
 
 use crate::error::{DbResult as _, Result};
+use crate::links::Links;
 use crate::rows;
 use crate::{Error, Event, Installed, Progress};
 
@@ -47,6 +48,7 @@ impl Installed {
     /// [`Error::NotInstalled`], [`Error::Stopped`]; the database can not be read.
     pub fn unowned(&self, names: &[PackageName], progress: &mut dyn Progress) -> Result<Unowneds> {
         let folders = self.folders_of(names)?;
+        let behind = Links::new(self).behind()?;
         let mut found = Unowneds::default();
         let mut walk = Walk::new(&self.root)?;
         while let Some(entry) = walk.next() {
@@ -60,7 +62,7 @@ impl Installed {
             let is_dir = entry.stat.kind == FileKind::Dir;
             if is_elsewhere(&entry.path) {
                 walk.skip_folder();
-            } else if !self.is_owned(&entry.path)? {
+            } else if !behind.contains(&entry.path) && !self.is_owned(&entry.path)? {
                 walk.skip_folder();
                 // The root's own top belongs to no package.
                 if entry.path.parent().is_some() && !self.is_beside_config(&entry.path)? {

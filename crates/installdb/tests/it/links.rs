@@ -151,6 +151,16 @@ fn an_owner_is_found_by_every_way_that_leads_there() {
 }
 
 #[test]
+fn what_is_owned_behind_a_link_is_not_unowned() {
+    let scene = moved("lib", "usr/lib", "usr/lib");
+    scene.install(&[&pack("so 1-1").file("lib/arch/x.so", 0o644, "x").file("usr/bin/x", 0o755, "x").build()]);
+    scene.write("usr/lib/arch/stray", "mine");
+    scene.write("usr/bin/stray", "mine");
+    let unowned = scene.installed().unowned(&[], &mut ()).unwrap();
+    assert_eq!(unowned.paths, [path("usr/bin/stray"), path("usr/lib/arch/stray")]);
+}
+
+#[test]
 fn one_place_is_not_two_files() {
     let mut scene = moved("lib", "usr/lib", "usr/lib");
     let a = |spec: &str| pack(spec).file("lib/x", 0o644, "x").build();
