@@ -139,6 +139,7 @@ impl<'a> Survey<'a> {
             self.notices.push(Notice::NotKept { bytes: keeping.too_much });
         }
         self.check_rights()?;
+        self.space.makes_room = self.work.incoming.is_empty();
         self.space.add_database(self.root, self.work)?;
         self.space.check(self.root, &mut self.findings)?;
         let layout = Layout {

@@ -12,7 +12,7 @@ use crate::check::digest_of;
 use crate::error::{DbResult as _, Result};
 use crate::regenerate::content;
 use crate::rows::{self, path_column};
-use crate::step::{Step, staged_path};
+use crate::step::{Step, stage_name, staged_path};
 use crate::{Done, Error, Finding, InstallDb, Installed, Notice};
 
 /// A configuration file.
@@ -199,9 +199,10 @@ impl InstallDb {
         // One more name for each, so that the old ones stay until everything is decided.
         let stage = |db: &InstallDb, txn: i64| {
             sources.iter().try_for_each(|(source, target, step)| {
-                let staged = staged_path(&db.stands(target)?, txn, *step);
-                let staged = staged.map_err(|_| Error::NoNewVersion { path: (*target).clone() })?;
-                Ok(db.root.hard_link(source, &staged)?)
+                let stands = db.stands(target)?;
+                let staged =
+                    staged_path(&stands, txn, *step).map_err(|_| Error::NoNewVersion { path: (*target).clone() })?;
+                stage_name(&db.root, source, &stands, &staged)
             })
         };
         let done = amend(self, author, &steps, clock, stage, |_, _, ()| Ok(()))?;

@@ -129,7 +129,7 @@ fn find_room(root: &Root) -> Result<()> {
         folder = path.parent();
     }
     let mut findings = Vec::new();
-    Space::check_need(root, folder, (BLANK_BYTES, BLANK_INODES), &mut findings)?;
+    Space::check_need(root, folder, (BLANK_BYTES, BLANK_INODES), false, &mut findings)?;
     if findings.is_empty() { Ok(()) } else { Err(Error::Refused(findings)) }
 }
 

@@ -17,6 +17,7 @@ use crate::plan::Work;
 use crate::request::Content;
 use crate::rights::{Grant, Rights, plain};
 use crate::stage::{Findings, Script};
+use crate::step::stage_name;
 use crate::tree::{Node, Packages};
 use crate::writer::{Target, Writers, given};
 use crate::{Error, Event, InstallDb, Progress, Unset, package_reader};
@@ -100,7 +101,7 @@ impl<'a> Shape<'a> {
     fn save_changed(&self) -> Result<()> {
         for (index, staging) in self.layout.stagings.iter().enumerate() {
             if let What::Save(path) = &staging.what {
-                self.root.hard_link(path, &staged_path(self.layout, index, path, self.txn))?;
+                stage_name(self.root, path, &staging.target, &staged_path(self.layout, index, path, self.txn))?;
             }
         }
         Ok(())

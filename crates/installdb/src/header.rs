@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 
-use pkgfs::{ErrorKind as DiskError, Root};
+use pkgfs::{ErrorKind as DiskError, FileKind, Root};
 use pkgtypes::PkgPath;
 
 use crate::error::Result;
@@ -18,7 +18,7 @@ const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 /// Whether there is a database.
 ///
 /// # Errors
-/// It is no regular file, no database, or shorter than its header says; only its log is there.
+/// It, or a file beside it, is no regular file; it is no database, or shorter than its header says; only its log is there.
 pub(crate) fn is_there(root: &Root) -> Result<bool> {
     let damaged = |reason: String| Error::Damaged { path: root.path().join(place::database()), reason };
     let path = place::database();
@@ -43,6 +43,7 @@ pub(crate) fn is_there(root: &Root) -> Result<bool> {
     if stat.size == 0 {
         return Err(damaged("it is empty, and no database ever is".to_owned()));
     }
+    [place::log(), place::rollback(), place::memory()].iter().try_for_each(|beside| expect_file(root, beside))?;
     // What is in the logs may be newer than the header.
     let settled = is_empty(root, &place::log())? && is_empty(root, &place::rollback())?;
     let size = expected_size(&file)
@@ -53,6 +54,16 @@ pub(crate) fn is_there(root: &Root) -> Result<bool> {
             Err(damaged(format!("it is cut off: {} bytes of {expected} are there", stat.size)))
         }
         Some(_) => Ok(true),
+    }
+}
+
+/// sqlite would wait at a pipe for somebody who writes.
+fn expect_file(root: &Root, path: &PkgPath) -> Result<()> {
+    match root.stat(path)? {
+        Some(stat) if stat.kind != FileKind::File => {
+            Err(Error::Damaged { path: root.path().join(path), reason: "it is no regular file".to_owned() })
+        }
+        _ => Ok(()),
     }
 }
 

@@ -31,6 +31,11 @@ pub(crate) fn log() -> PkgPath {
     fixed("var/lib/kista/install.db-wal")
 }
 
+/// What sqlite's connections share.
+pub(crate) fn memory() -> PkgPath {
+    fixed("var/lib/kista/install.db-shm")
+}
+
 /// sqlite's rollback journal; only until a database has its write-ahead log.
 pub(crate) fn rollback() -> PkgPath {
     fixed("var/lib/kista/install.db-journal")

@@ -17,6 +17,8 @@ pub(crate) struct Space {
     needs: BTreeMap<u64, Need>,
     current: u64,
     last: Option<Option<PkgPath>>,
+    /// Whether the change makes room in the end, so that it may take what is kept for root meanwhile.
+    pub(crate) makes_room: bool,
 }
 
 #[derive(Debug, Default)]
@@ -87,17 +89,21 @@ impl Space {
         let needs = self.needs.values();
         needs
             .map(|need| (need.folder.clone(), (need.bytes, need.inodes)))
-            .try_for_each(|(folder, need)| Self::check_need(root, folder, need, findings))
+            .try_for_each(|(folder, need)| Self::check_need(root, folder, need, self.makes_room, findings))
     }
 
-    /// Whether the file system of a folder has so many bytes and inodes.
+    /// Whether the file system of a folder has so many bytes and inodes, with what is kept for root or without it.
     pub(crate) fn check_need(
         root: &Root,
         path: Option<PkgPath>,
         (bytes, inodes): (u64, u64),
+        with_reserve: bool,
         findings: &mut Vec<Finding>,
     ) -> Result<()> {
-        let free = root.free_space(path.as_ref())?;
+        let mut free = root.free_space(path.as_ref())?;
+        if with_reserve && rustix::process::geteuid().is_root() {
+            free.bytes = free.bytes.saturating_add(free.reserved);
+        }
         if bytes > free.bytes {
             findings.push(Finding::NoSpace { path: path.clone(), needed: bytes, free: free.bytes });
         }

@@ -101,6 +101,16 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Step> {
     })
 }
 
+/// Stages one more name, which is going to be `target`, for the file at `source`; nothing where that is a name of it already:
+/// a rename of one name of a file to another leaves both.
+pub(crate) fn stage_name(root: &Root, source: &PkgPath, target: &PkgPath, staged: &PkgPath) -> Result<()> {
+    let identity = |path| root.stat(path).map(|stat| stat.map(|stat| (stat.dev, stat.ino)));
+    if identity(source)? != identity(target)? {
+        root.hard_link(source, staged)?;
+    }
+    Ok(())
+}
+
 /// Does all steps that are still to do.
 pub(crate) fn run(root: &Root, txn: i64, steps: &[Step]) -> Result<()> {
     let mut folders = Batch::new(root);

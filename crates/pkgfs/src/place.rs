@@ -6,7 +6,7 @@ use pkgtypes::{Mode, PkgPath, Timestamp};
 use rustix::fs::{AtFlags, FallocateFlags, Gid, OFlags, RenameFlags, StatxAttributes, StatxFlags, Uid};
 use rustix::io::Errno;
 
-use crate::{Error, FileKind, Result, Stat, fd, remove, sys};
+use crate::{Error, ErrorKind, FileKind, Result, Stat, fd, remove, sys};
 
 /// How a rename treats what already has the new name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,7 +142,7 @@ impl Place<'_> {
         let stat = fd::stat(&file).map_err(self.io_error("look at"))?;
         if stat.kind != FileKind::File {
             let errno = if stat.kind == FileKind::Dir { Errno::ISDIR } else { Errno::INVAL };
-            return Err(self.error("read as a regular file")(errno));
+            return Err(self.error("read as a regular file")(errno).with_kind(ErrorKind::WrongType));
         }
         Ok((file, stat))
     }

@@ -75,6 +75,54 @@ fn a_link_that_is_put_into_the_way_meanwhile_is_not_followed() {
     assert_eq!((outside.read("b"), outside.tree().len()), ("precious".into(), 1));
 }
 
+/// Somebody who owns a folder of the root swaps folders in it for links while packages come and go. Whatever that makes of
+/// his own folder, nothing outside is touched, and everything can be put in order afterwards.
+#[test]
+fn links_that_are_swapped_in_and_out_all_the_time_lead_nowhere() {
+    let (scene, outside) = (Scene::new(), Scene::new());
+    outside.write("b/c", "precious");
+    outside.write("large", "precious");
+    let before = outside.tree();
+    let of = |version: &str| {
+        let large = version.repeat(50_000);
+        let p = pack(&format!("p {version}-1")).file("home/a/b/c", 0o644, version).file("home/a/large", 0o644, large);
+        p.config("home/a/conf", version).dir(&format!("home/a/only-{version}"), 0o755).build()
+    };
+    let versions = [of("1"), of("2")];
+    scene.install(&[&versions[0]]);
+    let (folder, aside) = (scene.at("home/a"), scene.at("home/aside"));
+    let is_over = std::sync::atomic::AtomicBool::new(false);
+    let mut ends = [0, 0];
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+                fs::rename(&folder, &aside).unwrap();
+                symlink(outside.root(), &folder).unwrap();
+                std::thread::yield_now();
+                // What was put into the name meanwhile, by way of nothing but the link, would be seen outside.
+                fs::remove_file(&folder).unwrap();
+                fs::rename(&aside, &folder).unwrap();
+                (0..20).for_each(|_| std::thread::yield_now());
+            }
+        });
+        for round in 0..40 {
+            let changed = InstallDb::open(scene.root())
+                .and_then(|mut db| run(&mut db, request(&[&versions[(round + 1) % 2]], &[])));
+            ends[usize::from(changed.is_ok())] += 1;
+        }
+        is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    assert_eq!(outside.tree(), before);
+    drop(scene.open());
+    assert_eq!(outside.tree(), before);
+    scene.install(&[&versions[0]]);
+    let is_damage = |found: &installdb::Difference| found.is_damage();
+    assert_eq!(scene.installed().verify(&[]).unwrap().into_iter().filter(is_damage).collect::<Vec<_>>(), []);
+    scene.remove(&["p"]);
+    assert_eq!(outside.tree(), before);
+    println!("{} changes failed, {} succeeded", ends[0], ends[1]);
+}
+
 /// To most file systems they are different names; to one to which they are the same, the second is somebody else's file.
 #[test]
 fn twins_in_case_or_normalisation_are_names_of_their_own() {

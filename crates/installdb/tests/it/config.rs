@@ -110,6 +110,26 @@ fn what_has_the_name_of_the_copy_is_not_overwritten() {
     assert_eq!((scene.read("etc/hello"), scene.read("etc/hello.new")), ("mine".to_owned(), "two".to_owned()));
 }
 
+/// A rename of one name of a file to another does nothing, and says that it did.
+#[test]
+fn a_copy_that_is_another_name_of_the_file_leaves_nothing_behind() {
+    let saved = arranged();
+    fs::hard_link(saved.at("etc/hello"), saved.at("etc/hello.save")).unwrap();
+    accept(&saved, "etc/hello").unwrap();
+    assert_eq!((saved.read("etc/hello"), saved.read("etc/hello.save")), ("two".to_owned(), "mine".to_owned()));
+    let merged = arranged();
+    fs::remove_file(merged.at("etc/hello.new")).unwrap();
+    fs::hard_link(merged.at("etc/hello"), merged.at("etc/hello.new")).unwrap();
+    accept(&merged, "etc/hello").unwrap();
+    let removed = arranged();
+    fs::hard_link(removed.at("etc/hello"), removed.at("etc/hello.save")).unwrap();
+    removed.remove(&["hello"]);
+    assert_eq!(removed.read("etc/hello.save"), "mine");
+    for scene in [saved, merged, removed] {
+        assert_eq!(scene.tree().keys().find(|path| path.to_string_lossy().contains(".kista.")), None);
+    }
+}
+
 /// What is killed at every moment.
 pub(crate) fn take_new(root: &Path) {
     let mut db = InstallDb::open(root).unwrap();

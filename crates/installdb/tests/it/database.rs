@@ -1,12 +1,16 @@
 //! Opening a root's database, for questions and for changes.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use installdb::{Error, ErrorKind, InstallDb, Installed};
+use nix::sys::signal::{Signal, kill};
 
-use crate::scene::{Scene, name, pack, path};
+use crate::interruption::copy;
+use crate::scene::{Scene, name, pack, path, request};
 
 fn file(root: &Path) -> PathBuf {
     root.join("var/lib/kista/install.db")
@@ -242,4 +246,153 @@ fn questions_need_no_right_to_write() {
     without_the_right_to_write(root.path(), || Installed::open(root.path()).map(drop)).unwrap();
     fs::remove_file(file(root.path()).with_file_name("lock")).unwrap();
     without_the_right_to_write(root.path(), || Installed::open(root.path()).map(drop)).unwrap();
+}
+
+/// Something else in the place of each of our files: it is told, nobody waits for it, and it stays.
+#[test]
+fn what_is_no_file_in_the_place_of_one_of_ours_is_told() {
+    for name in ["install.db", "install.db-wal", "install.db-shm", "install.db-journal", "lock", "kept"] {
+        for kind in ["fifo", "folder", "link", "device"] {
+            let (scene, outside) = (Scene::new(), scratch());
+            scene.install(&[&pack("hello 1-1").file("bin/hello", 0o755, "hej").build()]);
+            let place = file(scene.root()).with_file_name(name);
+            let _ = fs::remove_file(&place);
+            let is_made = match kind {
+                "fifo" => {
+                    use rustix::fs::{CWD, FileType, Mode, mknodat};
+                    mknodat(CWD, &place, FileType::Fifo, Mode::RWXU, 0).is_ok()
+                }
+                "folder" => fs::create_dir(&place).and_then(|()| fs::write(place.join("own"), "x")).is_ok(),
+                "link" => symlink(outside.path().join("nothing"), &place).is_ok(),
+                // Only root makes one.
+                _ => Command::new("mknod")
+                    .arg(&place)
+                    .args(["c", "1", "3"])
+                    .stderr(Stdio::null())
+                    .status()
+                    .unwrap()
+                    .success(),
+            };
+            let context = format!("{name} is a {kind}");
+            if !is_made || (name, kind) == ("kept", "folder") {
+                continue;
+            }
+            let before = fs::symlink_metadata(&place).unwrap();
+            let upgraded = scene.change(&[&pack("hello 2-1").file("bin/hello", 0o755, "hello").build()], &[]);
+            let asked = Installed::open(scene.root()).and_then(|db| db.list(&[]).map(|listed| listed.len()));
+            // The rollback journal and what is kept are nothing that a question needs.
+            assert!(
+                matches!(&asked, Ok(1) | Err(Error::Damaged { .. } | Error::Sqlite { .. })),
+                "{context}: {asked:?}"
+            );
+            match upgraded {
+                Ok(_) => assert_eq!(scene.read("bin/hello"), "hello", "{context}"),
+                Err(error) => {
+                    assert_eq!(scene.read("bin/hello"), "hej", "{context}: {error}");
+                    assert!(error.to_string().contains("var/lib/kista"), "{context}: {error}");
+                }
+            }
+            let after = fs::symlink_metadata(&place).unwrap();
+            assert_eq!((before.ino(), before.file_type()), (after.ino(), after.file_type()), "{context}");
+            assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0, "{context}");
+        }
+    }
+}
+
+#[test]
+fn a_log_whose_shared_memory_is_lost_or_spoilt_is_read_all_the_same() {
+    let scene = Scene::new();
+    scene.install(&[&pack("one 1-1").file("a", 0o644, "a").build()]);
+    // Somebody who reads keeps the last change in the log.
+    let reader = scene.installed();
+    reader.list(&[]).unwrap();
+    let kept = rusqlite::Connection::open(file(scene.root())).unwrap();
+    kept.execute_batch("BEGIN; SELECT * FROM packages").unwrap();
+    scene.install(&[&pack("two 1-1").file("b", 0o644, "b").build()]);
+    let log = file(scene.root()).with_file_name("install.db-wal");
+    assert!(fs::metadata(&log).unwrap().len() > 0);
+    for memory in [None, Some(vec![0x5a; 32 << 10]), Some(vec![0; 100])] {
+        let root = copy(scene.root());
+        let place = file(root.path()).with_file_name("install.db-shm");
+        match &memory {
+            None => fs::remove_file(&place).unwrap(),
+            Some(content) => fs::write(&place, content).unwrap(),
+        }
+        // Without the right to make it anew there is an answer that is right, or none.
+        let asked = without_the_right_to_write(root.path(), || {
+            Installed::open(root.path()).and_then(|db| db.list(&[]).map(|listed| listed.len()))
+        });
+        assert!(matches!(asked, Ok(2) | Err(Error::Sqlite { .. })), "{asked:?}");
+        assert_eq!(Installed::open(root.path()).unwrap().list(&[]).unwrap().len(), 2);
+        drop(InstallDb::open(root.path()).unwrap());
+        assert_eq!(Installed::open(root.path()).unwrap().verify(&[]).unwrap(), []);
+    }
+}
+
+/// As after a power cut on a disk that lost the end of what it was told to keep.
+#[test]
+fn a_log_that_is_cut_off_makes_the_change_undone_or_done() {
+    let scene = Scene::new();
+    let version = |text: &str| {
+        let large = text.repeat(30_000);
+        pack(&format!("p {text}-1")).file("usr/p", 0o644, text).file(&format!("usr/{text}"), 0o644, large).build()
+    };
+    scene.install(&[&version("1")]);
+    let before = scene.tree();
+    let (two, mut db) = (version("2"), scene.open());
+    let packages = [&two];
+    let staged = db.plan(request(&packages, &[])).unwrap().check().unwrap().stage(&mut ()).unwrap();
+    let log = file(scene.root()).with_file_name("install.db-wal");
+    let begun = fs::metadata(&log).unwrap().len();
+    drop(staged.commit().unwrap());
+    drop(db);
+    let whole = fs::metadata(&log).unwrap().len();
+    let mut ends = [0, 0];
+    for length in (begun..=whole).step_by(700).chain([whole - 1, whole]) {
+        let root = copy(scene.root());
+        let log = file(root.path()).with_file_name("install.db-wal");
+        fs::OpenOptions::new().write(true).open(log).unwrap().set_len(length).unwrap();
+        drop(InstallDb::open(root.path()).unwrap());
+        let installed = Installed::open(root.path()).unwrap();
+        let is_new = installed.list(&[]).unwrap()[0].version.to_string() == "2";
+        ends[usize::from(is_new)] += 1;
+        assert_eq!(installed.verify(&[]).unwrap(), [], "{length} of {whole}");
+        assert!(is_new || crate::scene::snapshot(root.path()) == before, "{length} of {whole}");
+        crate::undo::assert_no_litter(root.path());
+    }
+    assert!(ends[0] > 3 && ends[1] > 0, "{ends:?}");
+}
+
+/// Run by the test below.
+#[test]
+#[ignore = "runs inside the test below"]
+fn holds_the_lock() {
+    let Some(root) = std::env::var_os("HELD_ROOT") else { return };
+    let _db = InstallDb::open(PathBuf::from(root)).unwrap();
+    println!("\nheld");
+    std::io::stdin().lines().next();
+}
+
+#[test]
+fn a_writer_that_was_stopped_is_named_and_blocks_no_question() {
+    let scene = Scene::new();
+    scene.install(&[&pack("hello 1-1").file("bin/hello", 0o755, "hej").build()]);
+    let mut writer = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "database::holds_the_lock", "--ignored", "--nocapture"])
+        .env("HELD_ROOT", scene.root())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut told = BufReader::new(writer.stdout.take().unwrap()).lines();
+    assert!(told.any(|line| line.unwrap() == "held"));
+    let process = nix::unistd::Pid::from_raw(i32::try_from(writer.id()).unwrap());
+    kill(process, Signal::SIGSTOP).unwrap();
+    let refused = InstallDb::open(scene.root()).unwrap_err();
+    assert!(matches!(refused, Error::Busy { holder: Some(pid) } if pid == writer.id()), "{refused}");
+    assert_eq!(scene.packages(), ["hello 1-1"]);
+    scene.assert_verified();
+    kill(process, Signal::SIGKILL).unwrap();
+    writer.wait().unwrap();
+    scene.install(&[&pack("two 1-1").file("b", 0o644, "b").build()]);
 }

@@ -461,6 +461,52 @@ fn a_disk_that_takes_nothing_any_more_leaves_what_the_error_says() {
     println!("{told}");
 }
 
+/// A first installation, as `interruption::victim` runs it; what it says.
+pub(crate) fn play_first(root: &Path) -> String {
+    let packages = after();
+    let install = || {
+        let mut db = InstallDb::open(root)?;
+        let mut request = request(&packages.iter().collect::<Vec<_>>(), &[]);
+        request.options.skip_scripts = true;
+        db.plan(request)?.check()?.stage(&mut ())?.commit()?.finish(NOW).map(drop)
+    };
+    install().map_or_else(|error: Error| error.to_string(), |()| "done".to_owned())
+}
+
+/// On a disk that is full, or breaks, from any moment on: nothing is installed or all, and it can be tried again.
+#[test]
+fn a_first_installation_onto_a_disk_that_fails_can_be_tried_again() {
+    let empty = Scene::new();
+    let whole = victim::run_with("first faults", copy(empty.root()).path(), None);
+    assert_eq!(whole.answer, "done");
+    let fail = points(&whole.calls, 50).into_iter().map(|point| Fault::Fail(point, errno(point)));
+    let full = points(&whole.calls, 25).into_iter().map(|point| Fault::Full(point, errno(point)));
+    let faults: Vec<Fault> = fail.chain(full).collect();
+    let ends = Mutex::new([0, 0]);
+    each(&faults, |fault| {
+        let root = copy(empty.root());
+        let run = victim::run_with("first faults", root.path(), Some(fault));
+        let context = format!("{fault:?}: {}", run.answer);
+        drop(InstallDb::open(root.path()).unwrap());
+        let installed = Installed::open(root.path()).unwrap();
+        let packages = installed.list(&[]).unwrap().len();
+        assert_eq!(installed.verify(&[]).unwrap(), [], "{context}");
+        let is_new = packages == 2;
+        assert!(is_new || packages == 0, "{context}");
+        assert!(is_new || run.answer != "done", "{context}");
+        let ours = |path: &&PathBuf| Path::new("var/lib/kista").starts_with(path);
+        assert!(is_new || snapshot(root.path()).keys().all(|path| ours(&path)), "{context}");
+        assert_eq!(InstallDb::open(root.path()).unwrap().recovery(), None, "{context}");
+        if !is_new {
+            assert_eq!(play_first(root.path()), "done", "{context}");
+        }
+        ends.lock().unwrap_or_else(PoisonError::into_inner)[usize::from(is_new)] += 1;
+    });
+    let ends = ends.into_inner().unwrap();
+    println!("{} points: nothing was installed after {}, all after {}", faults.len(), ends[0], ends[1]);
+    assert!(ends[0] > 10 && ends[1] > 3, "{ends:?}");
+}
+
 fn reads(run: &Run, usual: usize) -> Vec<usize> {
     points(&vec![Call::Read; run.reads], usual)
 }

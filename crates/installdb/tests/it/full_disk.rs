@@ -256,3 +256,48 @@ fn fill_up(medium: &Path, left: u64) {
     let size = (stat.f_bavail * stat.f_frsize).saturating_sub(left);
     rustix::fs::fallocate(&filler, rustix::fs::FallocateFlags::empty(), 0, size.max(1)).unwrap();
 }
+
+#[test]
+fn a_full_disk_answers_questions_and_refuses_changes() {
+    with_medium("full_disk::answers_questions", "size=8m");
+}
+
+#[test]
+#[ignore = "runs inside the test above"]
+fn answers_questions() {
+    let Some(root) = medium() else { return };
+    install(&root, &[&small()]).unwrap();
+    let _ = fs::write(root.join("filler"), vec![1; 16 << 20]);
+    assert_eq!(rustix::fs::statvfs(&root).unwrap().f_bavail, 0);
+    let installed = Installed::open(&root).unwrap();
+    assert_eq!((installed.list(&[]).unwrap().len(), installed.verify(&[]).unwrap()), (1, vec![]));
+    assert!(matches!(refused(&root, &fits())[..], [Finding::NoSpace { free: 0, .. }]));
+    // Also when the files beside the database are to be made anew.
+    for name in ["install.db-wal", "install.db-shm"] {
+        fs::remove_file(root.join("var/lib/kista").join(name)).unwrap();
+    }
+    assert_eq!(Installed::open(&root).unwrap().list(&[]).unwrap().len(), 1);
+    fs::remove_file(root.join("filler")).unwrap();
+    install(&root, &[&fits()]).unwrap();
+}
+
+/// What a file system keeps for root is there for what makes room.
+#[test]
+fn root_removes_where_others_have_no_room_left() {
+    with_ext4("full_disk::reserved", 24, "-m10 -Jsize=4");
+}
+
+#[test]
+#[ignore = "runs inside the test above"]
+fn reserved() {
+    let Some(root) = medium() else { return };
+    install(&root, &[&small(), &fits()]).unwrap();
+    fill_up(&root, 0);
+    assert!(matches!(refused(&root, &pack("more 1-1").file("m", 0o644, "m").build())[..], [Finding::NoSpace { .. }]));
+    run(&mut InstallDb::open(&root).unwrap(), request(&[], &["fits"])).unwrap();
+    let mut forgetting = request(&[], &[]);
+    forgetting.forget = true;
+    run(&mut InstallDb::open(&root).unwrap(), forgetting).unwrap();
+    assert!(rustix::fs::statvfs(&root).unwrap().f_bavail > 500, "what it had is free");
+    install(&root, &[&pack("more 1-1").file("m", 0o644, "m").build()]).unwrap();
+}

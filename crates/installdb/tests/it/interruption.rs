@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use installdb::{InstallDb, Installed, Outcome};
 use pkgtypes::Digest;
 
-use crate::scene::{Packed, Scene, pack, request, run, snapshot};
+use crate::scene::{Packed, Scene, pack, request, run, scratch_in_memory, snapshot};
 use crate::victim::{self, Call};
 
 /// What stands before: a package with a bit of everything, and one whose configuration was edited.
@@ -90,6 +89,7 @@ fn victim() {
             "undo" => crate::undo::undo_last(&root),
             "zpkg" => crate::zpkg::change(&root),
             "faults" => return crate::faults::play(&root),
+            "first faults" => return crate::faults::play_first(&root),
             "recover" => drop(InstallDb::open(&root).unwrap()),
             other => panic!("{other} is no scenario"),
         }
@@ -97,10 +97,10 @@ fn victim() {
     });
 }
 
-/// A copy of a root, down to owners, times and names of one file.
+/// A copy of a root, down to owners, times and names of one file. A kill leaves the same on every file system, and where
+/// there is one in memory nobody waits for a disk.
 pub(crate) fn copy(root: &Path) -> tempfile::TempDir {
-    let copy = tempfile::tempdir().unwrap();
-    fs::set_permissions(copy.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let copy = scratch_in_memory();
     let from = root.join(".");
     assert!(Command::new("cp").arg("-a").arg(&from).arg(copy.path()).status().unwrap().success());
     copy

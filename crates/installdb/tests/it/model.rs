@@ -57,7 +57,7 @@ proptest! {
 
     #[test]
     fn the_root_is_the_sum_of_its_packages(steps in prop::collection::vec(step(), 1..8)) {
-        let mut scene = Scene::new();
+        let mut scene = Scene::in_memory();
         scene.options = Options::default();
         drop(scene.open());
         let mut present = BTreeMap::new();
@@ -76,7 +76,7 @@ proptest! {
                 Err(error) => return Err(TestCaseError::fail(error.to_string())),
             }
             // A root into which the same packages are put at once.
-            let fresh = Scene::new();
+            let fresh = Scene::in_memory();
             drop(fresh.open());
             fresh.install(&present.values().collect::<Vec<_>>());
             prop_assert_eq!(scene.tree(), fresh.tree());

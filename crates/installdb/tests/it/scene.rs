@@ -6,6 +6,7 @@ use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use installdb::{Done, Incoming, InstallDb, Installed, Options, Request, Result, Source};
 use pkgformat::{Entry, EntryKind, Limits, Manifest, PackageMeta, PackageRecord, Reader, Use, Writer};
@@ -166,6 +167,30 @@ impl Packed {
     }
 }
 
+/// A folder in memory where there is one, and nobody waits for a disk.
+pub(crate) fn scratch_in_memory() -> tempfile::TempDir {
+    let scratch = match memory() {
+        Some(memory) => tempfile::tempdir_in(memory),
+        None => tempfile::tempdir(),
+    };
+    let scratch = scratch.unwrap();
+    fs::set_permissions(scratch.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    scratch
+}
+
+/// A file system in memory that has extended attributes and runs programs.
+fn memory() -> Option<&'static Path> {
+    static MEMORY: OnceLock<bool> = OnceLock::new();
+    let memory = Path::new("/dev/shm");
+    let can_all = || {
+        let probe = tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o755)).tempfile_in(memory).ok()?;
+        pkgfs::fd::set_xattr(probe.as_file(), b"user.probe", b"1").ok()?;
+        let flags = rustix::fs::statvfs(memory).ok()?.f_flag;
+        (!flags.contains(rustix::fs::StatVfsMountFlags::NOEXEC)).then_some(())
+    };
+    MEMORY.get_or_init(|| can_all().is_some()).then_some(memory)
+}
+
 /// A root.
 pub(crate) struct Scene {
     scratch: tempfile::TempDir,
@@ -177,6 +202,15 @@ impl Scene {
         let scratch = tempfile::tempdir().unwrap();
         fs::set_permissions(scratch.path(), fs::Permissions::from_mode(0o755)).unwrap();
         Self { scratch, options: Options::default() }
+    }
+
+    pub(crate) fn in_memory() -> Self {
+        Self { scratch: scratch_in_memory(), options: Options::default() }
+    }
+
+    /// The same once more, in memory.
+    pub(crate) fn copied(&self) -> Self {
+        Self { scratch: crate::interruption::copy(self.root()), options: self.options }
     }
 
     pub(crate) fn root(&self) -> &Path {
@@ -266,8 +300,7 @@ pub(crate) fn snapshot(root: &Path) -> BTreeMap<PathBuf, String> {
             } else if stat.is_symlink() {
                 format!("-> {}", fs::read_link(&at).unwrap().display())
             } else if stat.is_file() {
-                let content = String::from_utf8_lossy(&fs::read(&at).unwrap()).into_owned();
-                format!("x{} @{} {content}", stat.nlink(), stat.mtime())
+                format!("x{} @{} {}", stat.nlink(), stat.mtime(), content(&fs::read(&at).unwrap()))
             } else {
                 format!("special {}", stat.rdev())
             };
@@ -276,6 +309,14 @@ pub(crate) fn snapshot(root: &Path) -> BTreeMap<PathBuf, String> {
         }
     }
     found
+}
+
+/// A content as it is shown: that of a program, by its digest.
+fn content(bytes: &[u8]) -> String {
+    match bytes.len() {
+        0..65536 => String::from_utf8_lossy(bytes).into_owned(),
+        _ => Digest::of(bytes).to_string(),
+    }
 }
 
 /// The extended attributes of what is there, none where there is none.

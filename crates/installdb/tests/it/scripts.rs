@@ -297,13 +297,14 @@ fn a_kill_at_any_moment_runs_the_scripts_of_what_was_decided_and_no_others() {
         fs::remove_file(scene.at("log")).unwrap();
         scene
     };
-    let counted = arranged();
+    let arranged = arranged();
+    let counted = arranged.copied();
     let calls = victim::run("scripts", counted.root(), None).calls.len();
     let new = ["gone\n", "post-install[tool][2][1][1][1]\n"];
     assert_eq!(counted.read("log"), new.concat());
     let mut ends = [0, 0];
     for kill_at in (1..=calls).step_by(calls.div_ceil(25)).chain(calls - 5..=calls) {
-        let scene = arranged();
+        let scene = arranged.copied();
         victim::run("scripts", scene.root(), Some(kill_at));
         open_after_kill(scene.root());
         let log = fs::read_to_string(scene.at("log")).unwrap_or_default();

@@ -145,13 +145,14 @@ fn a_kill_at_any_moment_runs_the_triggers_of_what_was_decided() {
         told(&scene);
         scene
     };
-    let counted = arranged();
+    let arranged = arranged();
+    let counted = arranged.copied();
     let calls = victim::run("triggers", counted.root(), None).calls.len();
     let whole = "run\n/usr/fonts/x\n/usr/fonts/y\n";
     assert_eq!(told(&counted), whole);
     let mut ends = [0, 0];
     for kill_at in (1..=calls).step_by(calls.div_ceil(20)).chain(calls - 5..=calls) {
-        let scene = arranged();
+        let scene = arranged.copied();
         victim::run("triggers", scene.root(), Some(kill_at));
         open_after_kill(scene.root());
         let is_new = scene.packages() == ["fonts 1-1", "x 2-1"];

@@ -1,0 +1,144 @@
+//! Ctrl-C and its kin at any moment of a change: what was before, or what comes, and nothing left to be done.
+#![expect(clippy::disallowed_methods, reason = "tests arrange trees of their own")]
+#![expect(clippy::unwrap_used, reason = "what a scene is made of must be there")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use e2e::Env;
+use e2e::pack::Pack;
+
+/// System calls before which the signal comes, and how often they are tried at most.
+const CALLS: [&str; 8] = ["openat2", "mkdirat", "linkat", "renameat2", "unlinkat", "pwrite64", "fsync", "syncfs"];
+const TIMES: usize = 5;
+
+/// Where the kernel lets nobody trace, as in some containers, there is nothing to try.
+fn can_trace() -> bool {
+    Command::new("strace")
+        .args(["-o", "/dev/null", "true"])
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|end| end.success())
+}
+
+fn version(env: &Env, version: &str) -> String {
+    let tool = Pack::new("tool", version).file("bin/tool", 0o755, version).hardlink("bin/twin", "bin/tool");
+    let tool = tool.file(&format!("share/{version}/data"), 0o644, &version.repeat(10_000)).config("etc/conf", version);
+    tool.write(env)
+}
+
+fn env() -> Env {
+    let env = Env::new(env!("CARGO_BIN_EXE_pkg-e2e"));
+    env.trusted_root();
+    let one = version(&env, "1");
+    env.pkg(&["install", "--root", "root", "-y", &one]).code(0);
+    env.write("root/etc/conf", "mine");
+    version(&env, "2");
+    env
+}
+
+const UPGRADE: [&str; 5] = ["install", "--root", "copy", "-y", "tool-2.kpkg"];
+
+/// A fresh copy of the root to work on.
+fn copy(env: &Env) {
+    let _ = fs::remove_dir_all(env.path("copy"));
+    let copied = Command::new("cp").arg("-a").args([env.path("root"), env.path("copy")]).status();
+    assert!(copied.unwrap().success());
+}
+
+/// The tree but for our own folder, and what the database says of packages.
+fn state(env: &Env) -> (Vec<(PathBuf, String)>, String) {
+    let ours = env.path("copy/var/lib/kista");
+    let tree = env.snapshot("copy").into_iter().filter(|(path, _)| !path.starts_with(&ours)).collect();
+    (tree, env.pkg(&["list", "--root", "copy"]).code(0).out)
+}
+
+fn strace(env: &Env, arguments: &[&str]) -> Command {
+    let pkg = env.command(&UPGRADE);
+    let mut command = Command::new("strace");
+    command.args(["-qq", "-o"]).arg(env.path("trace")).args(arguments).arg(pkg.get_program()).args(pkg.get_args());
+    command
+        .current_dir(pkg.get_current_dir().unwrap())
+        .env_clear()
+        .envs(pkg.get_envs().map(|(name, value)| (name, value.unwrap())));
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command
+}
+
+/// How often each call is made by the first thread. Others are not looked at: each would get a signal of its own, and the
+/// second one ends the process at once.
+fn counts(env: &Env) -> BTreeMap<&'static str, usize> {
+    copy(env);
+    let traced = strace(env, &["-e", &format!("trace={}", CALLS.join(","))]).output().unwrap();
+    assert!(traced.status.success(), "{}", String::from_utf8_lossy(&traced.stderr));
+    let trace = fs::read_to_string(env.path("trace")).unwrap();
+    let count = |name: &str| trace.lines().filter(|line| line.starts_with(&format!("{name}("))).count();
+    CALLS.iter().map(|name| (*name, count(name))).collect()
+}
+
+#[test]
+fn a_signal_at_any_moment_leaves_the_old_or_the_new_and_nothing_to_do() {
+    if !can_trace() {
+        eprintln!("skipped: nothing can be traced here");
+        return;
+    }
+    let env = env();
+    copy(&env);
+    let old = state(&env);
+    env.pkg(&UPGRADE).code(0);
+    let new = state(&env);
+    assert_ne!(old, new);
+    let signals = [("SIGINT", 2), ("SIGTERM", 15), ("SIGHUP", 1)];
+    let mut ends = [0, 0];
+    let counts = counts(&env);
+    assert!(CALLS.iter().all(|call| counts[call] > 0), "{counts:?}");
+    for (call, count) in counts {
+        let moments = (1..=count).step_by(count.div_ceil(TIMES));
+        for (moment, (name, number)) in moments.zip(signals.iter().cycle().skip(call.len())) {
+            copy(&env);
+            let inject = format!("inject={call}:signal={name}:when={moment}");
+            let ended = strace(&env, &["-e", &format!("trace={call}"), "-e", &inject]).output().unwrap();
+            let context = format!("{inject} of {count}: {}", String::from_utf8_lossy(&ended.stderr));
+            // A thread of another run may make one call less.
+            assert!(ended.status.signal() == Some(*number) || ended.status.success(), "{}: {context}", ended.status);
+            env.pkg(&["recover", "--root", "copy"]).code(0).err_has(&["no transaction was interrupted"]);
+            let found = state(&env);
+            assert!(found == old || found == new, "{context}: {found:?}");
+            ends[usize::from(found == new)] += 1;
+            if found == old {
+                env.pkg(&UPGRADE).code(0);
+                assert_eq!(state(&env), new, "{context}");
+            }
+        }
+    }
+    println!("as before after {}, as it comes after {}", ends[0], ends[1]);
+    assert!(ends[0] > 5 && ends[1] > 5, "{ends:?}");
+}
+
+/// As where the output goes to a program that has ended.
+#[test]
+fn nobody_who_listens_is_no_reason_to_stop_half_way() {
+    let env = env();
+    copy(&env);
+    env.pkg(&UPGRADE).code(0);
+    let new = state(&env);
+    for (out, err) in [(true, false), (false, true), (true, true)] {
+        copy(&env);
+        let gone = || {
+            let (reader, writer) = std::io::pipe().unwrap();
+            drop(reader);
+            Stdio::from(writer)
+        };
+        let open = Stdio::null;
+        let mut command = env.command(&[&UPGRADE[..], &["--json"]].concat());
+        command.stdout(if out { gone() } else { open() }).stderr(if err { gone() } else { open() });
+        let ended = command.status().unwrap();
+        assert!(ended.success(), "{ended}");
+        env.pkg(&["recover", "--root", "copy"]).code(0).err_has(&["no transaction was interrupted"]);
+        let found = state(&env);
+        assert!(found == new || found.1.contains("tool 1"), "{found:?}");
+    }
+}
