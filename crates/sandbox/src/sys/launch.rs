@@ -209,11 +209,14 @@ pub(crate) fn enter(launch: &Launch<'_>) -> Result<Entered, Refused> {
         placed: std::sync::atomic::AtomicU32::new(0),
     };
     let lost = (launch.hop || launch.payload.r#become.is_some()).then(Lost::allow);
-    let started = if launch.hop { by_hop(&shared) } else { directly(&shared) };
+    // Reaped at the end, when it has long ended by itself.
+    let mut hop = Hop(0);
+    let started = if launch.hop { by_hop(&shared, &mut hop) } else { directly(&shared) };
     drop(done_write);
     if started.is_ok() {
         wait_for_end_of(&done_read);
     }
+    drop(hop);
     first_stack.give_back();
     second_stack.give_back();
     drop(lost);
@@ -255,12 +258,24 @@ fn directly(shared: &Shared<'_>) -> Result<(i32, OwnedFd), Refused> {
     Ok((pid, unsafe { OwnedFd::from_raw_fd(pidfd) }))
 }
 
+/// A process that only starts another; reaped when this is dropped.
+struct Hop(i32);
+
+impl Drop for Hop {
+    fn drop(&mut self) {
+        if self.0 > 0 {
+            let _ = raw::wait(self.0);
+        }
+    }
+}
+
 /// Starts the first process by another one that has entered its user namespace; it is a child of the caller all the same.
-fn by_hop(shared: &Shared<'_>) -> Result<(i32, OwnedFd), Refused> {
+fn by_hop(shared: &Shared<'_>, reaped: &mut Hop) -> Result<(i32, OwnedFd), Refused> {
     let stack = Stack::take().map_err(|errno| Refused::Early("making a stack", errno))?;
-    let flags = libc::CLONE_VM | libc::CLONE_VFORK;
+    // It opens and closes nothing: no copy of the descriptors is needed.
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_FILES;
     let mask = raw::set_signal_mask(u64::MAX);
-    // SAFETY: as in `directly`; this process has ended when it is reaped below.
+    // SAFETY: as in `directly`; CLONE_VFORK waits until this process has left its stack.
     let hop = unsafe { libc::clone(hop, stack.top(), flags, (&raw const *shared).cast_mut().cast()) };
     let error = if hop < 0 { std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EINVAL) } else { 0 };
     raw::set_signal_mask(mask);
@@ -268,7 +283,7 @@ fn by_hop(shared: &Shared<'_>) -> Result<(i32, OwnedFd), Refused> {
     if hop < 0 {
         return Err(Refused::Early("starting the set-up", error));
     }
-    let _ = raw::wait(hop);
+    reaped.0 = hop;
     let pid = shared.pid.load(std::sync::atomic::Ordering::SeqCst);
     if pid <= 0 {
         let failure = shared.report.failure().unwrap_or(Failure { step: CLONE, errno: libc::ECHILD });
