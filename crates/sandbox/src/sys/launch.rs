@@ -455,6 +455,7 @@ fn prepare_program(shared: &Shared<'_>, payload: &Payload) -> Result<(), (u32, E
     if let Some(user) = &payload.r#become {
         raw::enter(user.userns, libc::CLONE_NEWUSER).map_err(at(IDS))?;
     }
+    raw::limit_bounding_set(payload.keep_caps).map_err(at(CAPS))?;
     // The kernel takes its time for the filter, and the root may not be there yet.
     raw::no_new_privs().map_err(at(NO_NEW_PRIVS))?;
     if let Some(rules) = payload.landlock {
@@ -494,7 +495,6 @@ fn prepare_program(shared: &Shared<'_>, payload: &Payload) -> Result<(), (u32, E
 }
 
 fn drop_rights(payload: &Payload) -> Sys<()> {
-    raw::limit_bounding_set(payload.keep_caps)?;
     raw::clear_ambient()?;
     raw::set_securebits(payload.securebits)?;
     raw::capset(payload.keep_caps)
