@@ -375,6 +375,12 @@ impl<'a> Survey<'a> {
         let entry = self.entry(node);
         match self.work.tree.nodes[node].before {
             Before::Nobody => self.unowned_file(node, stat),
+            // The administrator's link stands where the old version had a folder.
+            Before::Outgoing(EntryRef { package, entry })
+                if self.packages.outgoing[package].standing.is_link(entry) =>
+            {
+                self.unowned_file(node, stat)
+            }
             Before::Staying { .. } if entry.uses.contains(&Use::Config) || entry.uses.contains(&Use::Mutable) => {
                 Ok(Fate::Stays)
             }

@@ -250,6 +250,20 @@ fn a_link_that_came_with_a_package_is_not_followed_under_whichever_name() {
     assert_eq!(scene.read("etc/passwd"), "mine");
 }
 
+/// What was a folder behind the link is none any more: the link is still nobody's but the administrator's.
+#[test]
+fn a_version_without_the_folder_does_not_take_the_link_away() {
+    let mut scene = moved("opt", "mnt/opt", "mnt/opt");
+    scene.install(&[&app("1-1")]);
+    let turned = pack("app 2-1").symlink("opt", "usr").dir("usr", 0o755).build();
+    assert_eq!(refused(&scene, &[&turned]), [Finding::Unowned { path: path("opt"), package: name("app") }]);
+    scene.options.unowned = Unowned::Replace;
+    scene.install(&[&turned]);
+    assert_eq!(fs::read_link(scene.at("opt")).unwrap().to_str(), Some("usr"));
+    assert_eq!(fs::read_dir(scene.at("mnt/opt")).unwrap().count(), 0);
+    scene.assert_verified();
+}
+
 /// The paths of a transaction are settled when it begins, so a later look at the link changes nothing.
 #[test]
 fn a_link_that_turns_meanwhile_turns_nothing() {
