@@ -13,9 +13,8 @@ pub struct Limits {
     pub silence: Option<Duration>,
     /// Bytes of standard output and error together (through pipes).
     pub log_bytes: Option<u64>,
-    /// Processes and threads at once. The kernel refuses more; where nobody but the kernel's limit of a user counts, a process of
-    /// the set-up may count in the first moment. With a control group the room is ended when it did; without one,
-    /// when it is seen at the bound.
+    /// Processes and threads at once. The kernel refuses more: with a control group exactly, and the room is ended when it did;
+    /// without one it may grant one more to an ordinary caller's room, and the room is ended when it is seen at the bound.
     pub processes: Option<u64>,
     /// Bytes of memory. With a control group of everything together, file systems in memory too (exact); without one, address
     /// space of each process (exact) and resident memory of all together (approximate: looked at four times a second).

@@ -449,11 +449,11 @@ fn candidates(room: &Room, program: &OsStr) -> Result<Vec<CString>, Error> {
 /// The limits of each process; what the group counts is not bounded twice.
 fn rlimits(room: &Room, caller: &Caller, group: Option<&Group>) -> Vec<Rlimit> {
     use rustix::process::{Resource, getrlimit};
-    // The init counts as a process of an ordinary caller's room.
-    let init = u64::from(matches!(caller, Caller::User { .. }));
+    // The init counts as a process of an ordinary caller's room; so does, for a moment, the process that entered it first.
+    let own = if matches!(caller, Caller::User { .. }) { 2 } else { 0 };
     let limits = &room.limits;
     let open = |limit| !group.is_some_and(|group| group.has(limit));
-    let processes = limits.processes.filter(|_| open(Limit::Processes)).map(|count| count.saturating_add(init));
+    let processes = limits.processes.filter(|_| open(Limit::Processes)).map(|count| count.saturating_add(own));
     let memory = limits.memory.filter(|_| open(Limit::Memory));
     let wanted = [
         (Resource::Core, libc::RLIMIT_CORE, Some(0)),
