@@ -348,7 +348,9 @@ impl Child {
         if self.terminal {
             let mask = raw::set_signal_mask(1 << (libc::SIGTTOU - 1));
             // Fails when standard input is no terminal of ours: then there is nothing to take back.
-            let _ = rustix::termios::tcsetpgrp(rustix::stdio::stdin(), rustix::process::getpgrp());
+            if let Some(group) = raw::process_group() {
+                let _ = rustix::termios::tcsetpgrp(rustix::stdio::stdin(), group);
+            }
             raw::set_signal_mask(mask);
         }
     }

@@ -739,6 +739,28 @@ fn on_a_terminal() {
     let _ = room.spawn().unwrap().wait();
 }
 
+/// Makes a room of the caller's session.
+#[test]
+fn keeper() {
+    if !is_probe("keeper") {
+        return;
+    }
+    let base = Base::new();
+    let mut room = base.sh("exit 6");
+    room.session = sandbox::Session::Keep;
+    println!("\nENDED {:?}", run(&room).0.exit);
+}
+
+#[test]
+fn a_caller_whose_process_group_is_in_another_namespace_is_served() {
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--pid", "--fork", "--mount-proc"]);
+    command.arg(std::env::current_exe().unwrap()).args(["--exact", "keeper", "--nocapture"]).env("PROBE", "keeper");
+    let output = command.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(harness::marked(&text, "ENDED "), ["Code(6)"], "{output:?}");
+}
+
 #[test]
 fn no_orphans_when_the_disk_is_full() {
     let (base, small) = (Base::new(), Base::new());

@@ -334,6 +334,13 @@ pub(crate) fn close_on_exec(first: u32, last: u32) -> Sys<()> {
     unsafe { sys!(libc::SYS_close_range, first, last, CLOSE_RANGE_CLOEXEC) }.map(drop)
 }
 
+/// The caller's process group; `None` where that is of another process namespace.
+pub(crate) fn process_group() -> Option<rustix::process::Pid> {
+    // SAFETY: takes a number.
+    let group = unsafe { sys!(libc::SYS_getpgid, 0usize) }.ok()?;
+    rustix::process::Pid::from_raw(group as i32)
+}
+
 pub(crate) fn setsid() -> Sys<()> {
     // SAFETY: no memory is passed.
     unsafe { sys!(libc::SYS_setsid) }.map(drop)
