@@ -8,9 +8,9 @@ use pkgtypes::Digest;
 
 use crate::error::Result;
 use crate::layout::Layout;
-use crate::package_reader::read_whole;
 use crate::plan::Work;
 use crate::request::{Content, Source};
+use crate::stage::read_whole;
 use crate::stage::{Findings, Script, runnable};
 use crate::{Error, Event, InstallDb, Progress};
 

@@ -1,3 +1,8 @@
+mod fill;
+mod flusher;
+mod package_reader;
+mod writer;
+
 use std::collections::HashSet;
 
 use pkgformat::ScriptKind;
@@ -15,9 +20,15 @@ use crate::rights::Rights;
 use crate::script::{Call, PATIENCE};
 use crate::step::Step;
 use crate::{
-    Error, InstallDb, Notice, Operation, Progress, Unset, User, accounts, fill, interpreter, journal, place, recover,
-    run, schedule, step,
+    Error, InstallDb, Notice, Operation, Progress, Unset, User, accounts, interpreter, journal, place, recover, run,
+    schedule, step,
 };
+
+pub use package_reader::readers;
+
+pub(crate) use fill::{PRIVATE, give, initial, make_node};
+pub(crate) use package_reader::read_whole;
+pub(crate) use writer::{Target, given, write_stream};
 
 /// A script that came with a package.
 #[derive(Debug)]

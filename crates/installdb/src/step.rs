@@ -6,7 +6,7 @@ use pkgtypes::{Mode, ParseError, PkgPath};
 use rusqlite::{Connection, Row, Statement, types::Type};
 
 use crate::error::{DbResult as _, Result};
-use crate::writer::given;
+use crate::stage::given;
 
 /// One step. Each can be repeated: after it was done, doing it again changes nothing. That is what makes recovery a
 /// matter of running the list once more from its beginning.

@@ -10,12 +10,12 @@ use pkgtypes::{Digest, Hasher, PkgPath};
 
 use super::{Known, Origin, Piece};
 use crate::error::Result;
-use crate::fill::{PRIVATE, give, initial, make_node};
 use crate::layout::Layout;
 use crate::request::Source;
 use crate::rights::Rights;
+use crate::stage::{PRIVATE, give, initial, make_node};
+use crate::stage::{Target, write_stream};
 use crate::tree::EntryRef;
-use crate::writer::{Target, write_stream};
 use crate::{Error, Event, Progress, Unset};
 
 /// What is read of a content at a time.

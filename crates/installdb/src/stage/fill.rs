@@ -9,18 +9,18 @@ use pkgformat::{Entry, EntryKind};
 use pkgfs::{Batch, FileKind, Place, Root, fd};
 use pkgtypes::{Mode, PkgPath, Timestamp};
 
+use super::package_reader::{self, PackageReader, Targets};
+use super::writer::{Target, Writers, given};
+use super::{Findings, Script};
 use crate::account_file::Attributes;
 use crate::error::Result;
 use crate::layout::{Fate, Layout, MadeContent, What};
-use crate::package_reader::{PackageReader, Targets};
 use crate::plan::Work;
 use crate::request::Content;
 use crate::rights::{Grant, Rights, plain};
-use crate::stage::{Findings, Script};
 use crate::step::stage_name;
 use crate::tree::{Node, Packages};
-use crate::writer::{Target, Writers, given};
-use crate::{Error, Event, InstallDb, Progress, Unset, package_reader};
+use crate::{Error, Event, InstallDb, Progress, Unset};
 
 /// Readings that may wait to be told.
 const TOLD: usize = 64;

@@ -11,8 +11,8 @@ use pkgformat::Entry;
 use pkgfs::{Batch, Place, Root, fd};
 use pkgtypes::{Mode, PkgPath};
 
+use super::flusher::{FlushMeter, Flusher};
 use crate::error::Result;
-use crate::flusher::{FlushMeter, Flusher};
 use crate::rights::{Grant, plain};
 use crate::{Error, Unset};
 

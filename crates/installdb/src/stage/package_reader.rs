@@ -10,12 +10,12 @@ use pkgformat::{BlobReader, EntryKind, Reader, ScriptKind};
 use pkgfs::Root;
 use pkgtypes::{Digest, Hasher};
 
+use super::Script;
+use super::writer::{self, Failed, Feeder, Target};
+use crate::Error;
 use crate::request::{Content, Source};
-use crate::stage::Script;
 use crate::stock::Stock;
 use crate::tree::Packages;
-use crate::writer::{Failed, Feeder, Target};
-use crate::{Error, writer};
 
 /// Contents up to this size are read whole, verified, and then written.
 const WHOLE: u64 = 1 << 20;
