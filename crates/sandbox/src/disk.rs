@@ -236,6 +236,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn where_a_folder_is_shut_the_whole_disk_is_looked_at() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let shut = dir.path().join("shut");
+        rustix::fs::mkdir(&shut, 0o000.into()).unwrap();
+        let mut top = Top::open(dir.path()).unwrap();
+        // As if all of it had been free before.
+        top.free = u64::MAX;
+        let mut disk = Disk { tops: vec![top], most: 1 << 20, before: 0, next: Instant::now() };
+        // Nothing is shut to root.
+        assert_eq!(disk.is_over(None), !rustix::process::geteuid().is_root());
+        rustix::fs::chmod(&shut, 0o700.into()).unwrap();
+        assert!(!disk.is_over(None));
+    }
+
+    #[test]
     fn a_tree_is_counted_however_deep_it_is() {
         let dir = tempfile::TempDir::new().unwrap();
         let top = Top::open(dir.path()).unwrap();

@@ -27,8 +27,8 @@ pub struct Limits {
     /// Bytes by which the folders of the caller that the room can write may grow together: [`Upper::Dir`](crate::Upper::Dir),
     /// [`Root::Dir`](crate::Root::Dir) and binds with [`Access::Rw`](crate::Access::Rw). Every entry counts for 1 KiB besides what
     /// it takes. Looked at four times a second (less often where a look takes long, but every five seconds) and once more at the end: meanwhile a room
-    /// may go beyond it, but it does not end well then. Where the room has shut folders to its caller, all that is written to the
-    /// file system meanwhile counts. File systems in memory have their own bounds.
+    /// may go beyond it, but it does not end well then. Where the room has shut folders to its caller, what its
+    /// file system has less free than before counts instead, whoever took or freed it. File systems in memory have their own bounds.
     #[serde(default)]
     pub disk: Option<u64>,
     /// When the room is to end for want of time or output, or because the caller said stop: how long the processes inside have
