@@ -4,6 +4,7 @@ use pkgformat::Xattr;
 use pkgfs::{Batch, ErrorKind, FileKind, Place, Rename, Root, Stat, fd};
 use pkgtypes::{Mode, ParseError, PkgPath};
 use rusqlite::{Connection, Row, Statement, types::Type};
+use rustix::io::Errno;
 
 use crate::error::{DbResult as _, Result};
 use crate::stage::given;
@@ -161,12 +162,32 @@ fn remove_dir(folders: &mut Batch<'_>, path: &PkgPath) -> Result<()> {
     ignore(folders.at(path).and_then(|place| place.remove_dir()), &stays)
 }
 
+/// What keeps a name from being renamed over, because it is a folder, or no folder where one comes.
+const IN_THE_WAY: [ErrorKind; 2] = [ErrorKind::NotEmpty, ErrorKind::WrongType];
+/// Who puts things into the way faster than this is not waited for; the next recovery goes on.
+const MOST_ASIDE: usize = 100;
+
 /// A staged name that is absent was placed before: names are staged before the commit, and nothing else takes them away.
 fn place(folders: &mut Batch<'_>, path: &PkgPath, staged: &PkgPath) -> Result<()> {
     // One look-up serves both names, since they stand in one folder.
     let from = folders.at(staged)?;
     let to = from.sibling(path).expect("a thing is staged in the folder of its path");
+    for number in 1..=MOST_ASIDE {
+        match from.rename(&to, Rename::Replace) {
+            Err(error) if IN_THE_WAY.contains(&error.kind) => move_aside(&to, path, number)?,
+            renamed => return ignore(renamed, &[ErrorKind::NotFound]),
+        }
+    }
     ignore(from.rename(&to, Rename::Replace), &[ErrorKind::NotFound])
+}
+
+/// Somebody put it there after the decision, which nobody can take back any more. It stays, as `NAME.save.N`.
+fn move_aside(place: &Place<'_>, path: &PkgPath, number: usize) -> Result<()> {
+    let name = [path.file_name(), format!(".save.{number}").as_bytes()].concat();
+    let aside = path.with_file_name(&name);
+    let aside = aside.map_err(|_| pkgfs::Error::new("move aside", place.full_path(), Errno::NAMETOOLONG.into()))?;
+    let aside = place.sibling(&aside).expect("another name in one folder");
+    ignore(place.rename(&aside, Rename::NoReplace), &[ErrorKind::NotFound, ErrorKind::Exists])
 }
 
 /// Owner first, since a change of owner takes capabilities and setid bits away.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use installdb::{Error, ErrorKind, Finding, InstallDb};
+use installdb::{Error, ErrorKind, Finding, InstallDb, Outcome};
 
 use crate::medium::{medium, with_medium};
 use crate::scene::{Packed, Scene, name, pack, path, request, run, snapshot};
@@ -96,12 +96,15 @@ fn links_that_are_swapped_in_and_out_all_the_time_lead_nowhere() {
     std::thread::scope(|scope| {
         scope.spawn(|| {
             while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
-                fs::rename(&folder, &aside).unwrap();
-                symlink(outside.root(), &folder).unwrap();
-                std::thread::yield_now();
-                // What was put into the name meanwhile, by way of nothing but the link, would be seen outside.
-                fs::remove_file(&folder).unwrap();
-                fs::rename(&aside, &folder).unwrap();
+                // Where the folder is away, a change may make a new one: then the old one is given up.
+                if fs::rename(&folder, &aside).is_ok() && symlink(outside.root(), &folder).is_ok() {
+                    std::thread::yield_now();
+                    // A change that was decided moves the link aside.
+                    let _ = fs::remove_file(&folder);
+                }
+                if aside.exists() && fs::rename(&aside, &folder).is_err() {
+                    fs::remove_dir_all(&aside).unwrap();
+                }
                 (0..20).for_each(|_| std::thread::yield_now());
             }
         });
@@ -121,6 +124,29 @@ fn links_that_are_swapped_in_and_out_all_the_time_lead_nowhere() {
     scene.remove(&["p"]);
     assert_eq!(outside.tree(), before);
     println!("{} changes failed, {} succeeded", ends[0], ends[1]);
+}
+
+/// A decision can not be taken back, and what keeps it from being carried out would keep the root between two states.
+#[test]
+fn what_is_put_into_the_way_after_the_decision_is_moved_aside() {
+    let scene = Scene::new();
+    let package = pack("p 1-1").dir("opt/a", 0o755).file("opt/a/b", 0o644, "new").file("opt/c", 0o644, "new").build();
+    scene.write("opt/kept", "");
+    let (packages, mut db) = ([&package], scene.open());
+    let checked = db.plan(request(&packages, &[])).unwrap().check().unwrap();
+    drop(checked.stage(&mut ()).unwrap().commit().unwrap());
+    drop(db);
+    for other in ["opt/a/other", "opt/c/other"] {
+        fs::create_dir_all(scene.at(other).parent().unwrap()).unwrap();
+        scene.write(other, "theirs");
+    }
+    assert_eq!(scene.open().recovery().unwrap().outcome, Outcome::Finished);
+    for (path, content) in
+        [("opt/a/b", "new"), ("opt/c", "new"), ("opt/a.save.1/other", "theirs"), ("opt/c.save.1/other", "theirs")]
+    {
+        assert_eq!(scene.read(path), content, "{path}");
+    }
+    scene.assert_verified();
 }
 
 /// To most file systems they are different names; to one to which they are the same, the second is somebody else's file.
