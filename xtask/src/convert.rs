@@ -41,11 +41,20 @@ pub(crate) fn fetch(folder: &Path, count: usize) -> Result<bool> {
     let listed = Command::new("dpkg-query").args(["-W", "-f", "${Package}\\n"]).output();
     let Ok(listed) = listed else { return Ok(false) };
     let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
-    let names: Vec<&str> = listed.lines().take(count).collect();
+    let mut others = listed.lines();
+    let names: Vec<&str> = others.by_ref().take(count).collect();
     // One name that apt does not know is enough to have it bring none.
     if !download(&folder, &names) {
         let missing = names.iter().filter(|name| !download(&folder, &[name]));
         missing.for_each(|name| println!("apt does not bring `{name}`"));
+    }
+    // Others in the places of those, unless apt brings nothing at all.
+    for name in others {
+        let found = packages(&folder)?.len();
+        if found == 0 || found >= count {
+            break;
+        }
+        download(&folder, &[name]);
     }
     Ok(!packages(&folder)?.is_empty())
 }
