@@ -35,6 +35,8 @@ fn a_changed_file_is_listed_compared_and_decided_about() {
     assert_eq!(config(&["list"]).code(0).out, "");
     config(&["list", "--all"]).code(0).out_has(&["unchanged     hello /etc/hello.conf"]);
     env.write("root/etc/hello.conf", "color = blue\nsize = 1\n");
+    let verified = env.pkg(&["verify", "--root", "root"]).code(0);
+    assert_eq!((&*verified.out, &*verified.err), ("changed  hello /etc/hello.conf content\n", "nothing is damaged\n"));
     let changes = config(&["diff", "--from", "hello-1.kpkg"]).code(0).out;
     assert_eq!(
         changes,

@@ -107,6 +107,38 @@ fn verify_counts_damage_and_nothing_else() {
     assert_eq!(told["unowned"], serde_json::json!(["/bin/stray"]));
 }
 
+/// That this process may open no more says nothing of the packages' files.
+#[test]
+fn a_verify_that_may_open_few_files_says_so_and_finds_no_damage() {
+    let env = env();
+    let deep = "a/b/c/d/e/f/g/h/file";
+    env.install("hello", &[("bin/hello", "hej"), (deep, "x"), ("share/text", "text")]);
+    fs::hard_link(env.path("hello-tree").join(deep), env.path("hello-tree/bin/twin")).unwrap();
+    env.pkg(&["pack", "hello-tree", "-o", "hello.kpkg", "-m", "version=2"]).code(0);
+    env.pkg(&["trust", "sign", "hello.kpkg", "--key", "key"]).code(0);
+    env.pkg(&["install", "--root", "root", "-y", "hello.kpkg"]).code(0);
+    let pkg = env.command(&["verify", "--root", "root"]);
+    let mut refused = 0;
+    for limit in 4..40 {
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", &format!("ulimit -n {limit}; exec \"$@\""), "sh"]).arg(pkg.get_program());
+        let run = command.args(pkg.get_args()).current_dir(env.path("")).output().unwrap();
+        let err = String::from_utf8_lossy(&run.stderr).into_owned();
+        assert_eq!(String::from_utf8_lossy(&run.stdout), "", "{limit}: {err}");
+        match run.status.code() {
+            Some(0) => {}
+            // The loader and sqlite have words of their own.
+            _ if !err.contains("Too many open files") => {}
+            code => {
+                assert_eq!(code, Some(1), "{limit}: {err}");
+                assert!(err.contains("hint: raise the limit on open files"), "{limit}: {err}");
+                refused += 1;
+            }
+        }
+    }
+    assert!(refused > 1);
+}
+
 #[test]
 fn a_fix_brings_back_what_was_damaged_from_a_package_or_the_cache() {
     let env = env();
@@ -115,7 +147,12 @@ fn a_fix_brings_back_what_was_damaged_from_a_package_or_the_cache() {
     fix(&["-n"]).code(0).err_has(&["everything is as its packages say"]);
     fs::write(env.path("root/bin/hello"), "HEJ").unwrap();
     fs::remove_dir_all(env.path("root/share")).unwrap();
-    fix(&["-y"]).code(10).err_has(&["can not fix hello /bin/hello content: its content is nowhere to be had"]);
+    fix(&["-y"]).code(10).err_has(&[
+        "can not fix hello /bin/hello content: its content is nowhere to be had",
+        "hint: `--from FILE` takes contents from a package file",
+    ]);
+    // As a shell writes `--from *.kpkg`.
+    fix(&["-y", "--from", "hello.kpkg", "other.kpkg"]).code(2).err_has(&["`other.kpkg` is a file", "before each"]);
     assert!(env.path("root/share").exists() && !env.path("root/share/text").exists());
     fix(&["-n", "--from", "hello.kpkg"]).code(0).err_has(&["fix   hello /bin/hello content"]);
     env.pack("useless", &[("share/useless", "useless")]);

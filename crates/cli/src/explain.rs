@@ -226,6 +226,9 @@ fn hint(error: &anyhow::Error) -> Option<String> {
             "without `--offline` it would be fetched; `pkg fetch --from-dir DIR` takes it from a folder".to_owned(),
         );
     }
+    if let Some(error) = find::<pkgfs::Error>(error).filter(|error| error.kind == pkgfs::ErrorKind::TooManyFiles) {
+        return disk_hint(&error.kind);
+    }
     match find::<installdb::Error>(error)? {
         installdb::Error::Busy { .. } => Some("wait until the other process is done, then try again".to_owned()),
         installdb::Error::Interrupted { .. } | installdb::Error::InDoubt { .. } => {
@@ -259,6 +262,16 @@ fn hint(error: &anyhow::Error) -> Option<String> {
         installdb::Error::Damaged { .. } => {
             Some("look after the disk, and put the file back from a backup; nothing was written to it".to_owned())
         }
+        installdb::Error::NoDatabase { .. } => {
+            Some("nothing was installed into this root yet; `--root DIR` names another".to_owned())
+        }
+        installdb::Error::Unmet(_) => Some(
+            "give the package files of what is missing, too, or take out what clashes; `--ignore-relations` goes ahead"
+                .to_owned(),
+        ),
+        installdb::Error::Disk(error) if error.operation == "open the tree" => {
+            Some("`--root DIR` names a folder that is there".to_owned())
+        }
         installdb::Error::Disk(error) => disk_hint(&error.kind),
         installdb::Error::Sqlite { .. } => {
             Some("look after free space, the quota and the disk, then say it once more".to_owned())
@@ -275,6 +288,7 @@ fn disk_hint(kind: &pkgfs::ErrorKind) -> Option<String> {
         pkgfs::ErrorKind::ReadOnly => "mount it so that it can be written, then say it once more",
         pkgfs::ErrorKind::Denied => "say it as a user who may do that",
         pkgfs::ErrorKind::Symlink => "put a folder in the place of the link, and mount there what it led to",
+        pkgfs::ErrorKind::TooManyFiles => "raise the limit on open files (`ulimit -n`)",
         pkgfs::ErrorKind::Other => "look after the disk: the kernel's log (`dmesg`) may say more",
         _ => return None,
     };

@@ -77,7 +77,8 @@ impl Installed {
     /// given. Sorted by package, then path.
     ///
     /// # Errors
-    /// [`Error::NotInstalled`]; the database can not be read. What can not be read on the disk is a difference.
+    /// [`Error::NotInstalled`]; the database can not be read; this process may open no more files. What else can not be
+    /// read on the disk is a difference.
     pub fn verify(&self, names: &[PackageName]) -> Result<Vec<Difference>> {
         self.verify_with(names, VerifyOptions::default(), &mut ())
     }
@@ -104,10 +105,13 @@ impl Installed {
             let threads: Vec<_> = (1..count).map(|_| scope.spawn(|| verifier.work(&shares))).collect();
             let own = self.hand_out(&verifier, &shares, rows, stored, progress);
             shares.close(own.is_err());
-            let rest = threads.into_iter().flat_map(|thread| thread.join().expect("a verifier does not panic"));
-            let rest: Vec<Difference> = rest.collect();
+            // All are waited for, whatever one of them says.
+            let rest: Vec<_> =
+                threads.into_iter().map(|thread| thread.join().expect("a verifier does not panic")).collect();
             let mut differences = own?;
-            differences.extend(rest);
+            for found in rest {
+                differences.extend(found?);
+            }
             differences.sort_by(|a, b| (&a.package, &a.path).cmp(&(&b.package, &b.path)));
             Ok(differences)
         })
@@ -147,7 +151,7 @@ impl Installed {
                 shares.add(Subject { record, standing, unset });
             }
             let Some(share) = shares.take_now() else { return Ok(worker.differences) };
-            worker.verify(&share);
+            worker.verify(&share)?;
             let package = &share.package.record.meta().name;
             if progress.report(Event::Verified { package }).is_break() {
                 return Err(Error::Stopped);
@@ -166,12 +170,12 @@ struct Verifier<'a> {
 }
 
 impl Verifier<'_> {
-    fn work(&self, shares: &Shares) -> Vec<Difference> {
+    fn work(&self, shares: &Shares) -> pkgfs::Result<Vec<Difference>> {
         let mut worker = Worker::new(self);
         while let Some(share) = shares.take() {
-            worker.verify(&share);
+            worker.verify(&share)?;
         }
-        worker.differences
+        Ok(worker.differences)
     }
 }
 
@@ -192,7 +196,9 @@ impl<'a> Worker<'a> {
         Self { verifier, folders, buffer: vec![0; BUFFER], differences: Vec::new() }
     }
 
-    fn verify(&mut self, share: &Share) {
+    /// # Errors
+    /// What says nothing of the path but of this process: it may open no more files.
+    fn verify(&mut self, share: &Share) -> pkgfs::Result<()> {
         let Subject { record, standing, unset } = &*share.package;
         for index in share.entries.clone() {
             let entry = &standing.entries(record)[index];
@@ -204,7 +210,10 @@ impl<'a> Worker<'a> {
                 Ok(place) => look(self.verifier, &mut self.buffer, entry, unset, &place),
                 Err(error) => Err(error),
             };
-            let aspects = found.unwrap_or_else(|error| vec![unreachable_aspect(&error)]);
+            let aspects = match found {
+                Err(error) if error.kind == DiskError::TooManyFiles => return Err(error),
+                found => found.unwrap_or_else(|error| vec![unreachable_aspect(&error)]),
+            };
             if !aspects.is_empty() {
                 let path = record.manifest().entries()[index].path.clone();
                 let package = record.meta().name.clone();
@@ -212,6 +221,7 @@ impl<'a> Worker<'a> {
                 self.differences.push(Difference { path, package, aspects, expected });
             }
         }
+        Ok(())
     }
 }
 
@@ -233,17 +243,25 @@ fn look(
     let is_file = matches!(entry.kind, EntryKind::File { .. });
     if is_file
         && !verifier.options.fast
-        && let Ok((file, stat)) = place.open_with_stat()
+        && let Some((file, stat)) = readable(place.open_with_stat())?
     {
-        return Ok(verifier.aspects(buffer, entry, unset, &stat, place, Some(&file)));
+        return verifier.aspects(buffer, entry, unset, &stat, place, Some(&file));
     }
     let Some(stat) = place.stat()? else { return Ok(vec![Aspect::Missing]) };
     if !is_of_type(entry, stat.kind) {
         return Ok(vec![Aspect::Type]);
     }
     let is_needed = is_file && (!entry.xattrs.is_empty() || !verifier.is_believed(entry, &stat));
-    let file = if is_needed { place.open_file().ok() } else { None };
-    Ok(verifier.aspects(buffer, entry, unset, &stat, place, file.as_ref()))
+    let file = if is_needed { readable(place.open_file())? } else { None };
+    verifier.aspects(buffer, entry, unset, &stat, place, file.as_ref())
+}
+
+/// `None` where the path is why it can not be opened; an error where this process may open no more files.
+fn readable<T>(opened: pkgfs::Result<T>) -> pkgfs::Result<Option<T>> {
+    match opened {
+        Err(error) if error.kind == DiskError::TooManyFiles => Err(error),
+        opened => Ok(opened.ok()),
+    }
 }
 
 impl Verifier<'_> {
@@ -262,7 +280,7 @@ impl Verifier<'_> {
         stat: &Stat,
         place: &Place<'_>,
         file: Option<&File>,
-    ) -> Vec<Aspect> {
+    ) -> pkgfs::Result<Vec<Aspect>> {
         let mut aspects = Vec::new();
         match &entry.kind {
             EntryKind::File { .. } if self.is_believed(entry, stat) => {}
@@ -274,10 +292,10 @@ impl Verifier<'_> {
             }
             EntryKind::Hardlink { target } => {
                 let same = |other: Stat| (other.dev, other.ino) == (stat.dev, stat.ino);
-                if !self.root.stat(target).is_ok_and(|other| other.is_some_and(same)) {
+                if !readable(self.root.stat(target))?.flatten().is_some_and(same) {
                     aspects.push(Aspect::Link);
                 }
-                return aspects;
+                return Ok(aspects);
             }
             EntryKind::Char { major, minor, .. } | EntryKind::Block { major, minor, .. }
                 if stat.rdev != (*major, *minor) =>
@@ -293,8 +311,8 @@ impl Verifier<'_> {
         if !unset.contains(Unset::OWNER) && self.rights.owner(entry) != Ok((stat.uid, stat.gid)) {
             aspects.push(Aspect::Owner);
         }
-        aspects.extend(xattr_aspect(entry, unset, place, file).filter(|more| !aspects.contains(more)));
-        aspects
+        aspects.extend(xattr_aspect(entry, unset, place, file)?.filter(|more| !aspects.contains(more)));
+        Ok(aspects)
     }
 
     fn content_aspect(
@@ -369,28 +387,28 @@ const CAPABILITY: &[u8] = b"security.capability";
 
 /// Holds the attributes that the package sets against the disk's. Without any, a file is looked at only where it is open:
 /// it may have got capabilities.
-fn xattr_aspect(entry: &Entry, unset: Unset, place: &Place<'_>, file: Option<&File>) -> Option<Aspect> {
+fn xattr_aspect(entry: &Entry, unset: Unset, place: &Place<'_>, file: Option<&File>) -> pkgfs::Result<Option<Aspect>> {
     if unset.contains(Unset::XATTRS) {
-        return None;
+        return Ok(None);
     }
     if entry.xattrs.is_empty() {
-        return file.and_then(|file| fd::xattr(file, CAPABILITY).ok()?).map(|_| Aspect::Xattrs);
+        return Ok(file.and_then(|file| fd::xattr(file, CAPABILITY).ok()?).map(|_| Aspect::Xattrs));
     }
     let folder = match entry.kind {
-        EntryKind::Dir { .. } => place.open_dir().ok(),
+        EntryKind::Dir { .. } => readable(place.open_dir())?,
         _ => None,
     };
-    let Some(file) = folder.as_ref().or(file) else { return Some(Aspect::Unreadable) };
+    let Some(file) = folder.as_ref().or(file) else { return Ok(Some(Aspect::Unreadable)) };
     let is_set = |name: &[u8]| entry.xattrs.iter().any(|xattr| *xattr.name == *name);
     if !is_set(CAPABILITY) && matches!(fd::xattr(file, CAPABILITY), Ok(Some(_))) {
-        return Some(Aspect::Xattrs);
+        return Ok(Some(Aspect::Xattrs));
     }
     for xattr in &entry.xattrs {
         match fd::xattr(file, &xattr.name) {
             Ok(Some(value)) if *value == *xattr.value => {}
-            Ok(_) => return Some(Aspect::Xattrs),
-            Err(_) => return Some(Aspect::Unreadable),
+            Ok(_) => return Ok(Some(Aspect::Xattrs)),
+            Err(_) => return Ok(Some(Aspect::Unreadable)),
         }
     }
-    None
+    Ok(None)
 }

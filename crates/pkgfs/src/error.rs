@@ -55,6 +55,8 @@ pub enum ErrorKind {
         /// Process id of the holder.
         holder: Option<u32>,
     },
+    /// This process, or the machine, has no more open files to give.
+    TooManyFiles,
     /// A signal came while waiting.
     Interrupted,
     /// The kernel lacks `openat2`, without which paths can not be kept inside a tree.
@@ -98,6 +100,7 @@ impl ErrorKind {
             Some(Errno::BUSY) => Self::InUse,
             Some(Errno::XDEV) => Self::Elsewhere,
             Some(Errno::NOSYS | Errno::OPNOTSUPP) => Self::Unsupported,
+            Some(Errno::MFILE | Errno::NFILE) => Self::TooManyFiles,
             Some(Errno::INTR) => Self::Interrupted,
             _ => Self::Other,
         }

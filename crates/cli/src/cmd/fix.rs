@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use installdb::{Fix, Installed, Repair, Source};
+use installdb::{Fix, Installed, Obstacle, Repair, Source};
 use pkgformat::{Limits, Reader};
 use serde_json::{Value, json};
 use trust::SystemClock;
 
 use super::verify::word;
 use crate::change::{self, Manner};
+use crate::failure::Failure;
 use crate::render::{self, Voice};
 use crate::signals::Watch;
 use crate::{cached, exit, packages, patterns, places};
@@ -45,6 +46,7 @@ pub struct Args {
 /// # Errors
 /// A package that is not installed, a package file that can not be read; a root that may not be changed.
 pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
+    refuse_files(&args.patterns)?;
     let names = patterns::names(&Installed::open(&args.root)?, &args.patterns)?;
     let mut db = change::open(&args.root, args.manner)?;
     change::tell_recovery(&db, args.manner, voice)?;
@@ -59,6 +61,9 @@ pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
     tell(&repairs, args.manner, voice)?;
     let (possible, left): (Vec<_>, Vec<_>) = repairs.into_iter().partition(|repair| repair.obstacle.is_none());
     let code = if left.is_empty() { exit::DONE } else { exit::DIFFERENT };
+    if left.iter().any(|repair| repair.obstacle == Some(Obstacle::NoContent)) {
+        voice.hint("`--from FILE` takes contents from a package file");
+    }
     let cannot = || format!("cannot fix `{}`", args.root.display());
     if args.manner.dry_run {
         fix.rehearse().with_context(cannot)?;
@@ -79,6 +84,16 @@ pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
         voice.status(format_args!("transaction {} done: {paths} brought back", done.txn));
     }
     Ok(code)
+}
+
+/// Patterns of a shell after `--from` leave all files but the first among the names.
+fn refuse_files(patterns: &[String]) -> anyhow::Result<()> {
+    match patterns.iter().find(|pattern| pattern.contains('/') || pattern.contains(".kpkg")) {
+        Some(file) => Err(Failure::new(exit::USAGE, format!("`{file}` is a file, and names of packages are expected"))
+            .hint("`--from` takes one file: say it before each")
+            .into()),
+        None => Ok(()),
+    }
 }
 
 /// Whether the file has something that is needed.

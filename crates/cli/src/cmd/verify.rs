@@ -12,7 +12,7 @@ use crate::{exit, patterns};
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "A line begins with `differs` (damage), `changed` (configuration, and what may change after an \
-    installation) or `unowned`. Exit code 10: damage; 1: nothing is damaged, and something could not be read; else 0."
+    installation), `unread` (you may not look) or `unowned`. Exit code 10: damage; 1: nothing is damaged, and something could not be read; else 0."
 )]
 pub struct Args {
     /// Patterns that names of installed packages fit (`*`, `?`, `[..]`); without one, all packages.
@@ -44,18 +44,39 @@ pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
         let document = json!({ "format_version": 1, "differences": list, "unowned": unowned });
         render::json(&document)?;
     } else {
-        let (changed, differs): (Vec<_>, Vec<_>) = differences.iter().partition(|difference| difference.expected);
-        differs.into_iter().try_for_each(|difference| line("differs ", difference))?;
-        changed.into_iter().try_for_each(|difference| line("changed ", difference))?;
+        let mut marked: Vec<_> = differences.iter().map(|difference| (mark(difference), difference)).collect();
+        marked.sort_by_key(|(mark, _)| *mark);
+        marked.into_iter().try_for_each(|(mark, difference)| line(mark, difference))?;
         unowned.paths.iter().try_for_each(|path| render::data(format_args!("unowned  /{path}")))?;
     }
     unowned.unread.iter().for_each(|error| voice.warning(error));
     Ok(conclude(&differences, voice))
 }
 
-fn line(mark: &str, difference: &Difference) -> anyhow::Result<()> {
+/// What a difference is, the worst first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Mark {
+    Differs,
+    Unread,
+    Changed,
+}
+
+fn mark(difference: &Difference) -> Mark {
+    match (difference.is_damage(), difference.expected) {
+        (true, _) => Mark::Differs,
+        (false, true) => Mark::Changed,
+        (false, false) => Mark::Unread,
+    }
+}
+
+fn line(mark: Mark, difference: &Difference) -> anyhow::Result<()> {
     let words: Vec<&str> = difference.aspects.iter().map(|aspect| word(*aspect)).collect();
-    render::data(format_args!("{mark} {} /{} {}", difference.package, difference.path, words.join(",")))
+    let mark = match mark {
+        Mark::Differs => "differs",
+        Mark::Unread => "unread ",
+        Mark::Changed => "changed",
+    };
+    render::data(format_args!("{mark}  {} /{} {}", difference.package, difference.path, words.join(",")))
 }
 
 fn conclude(differences: &[Difference], voice: &Voice) -> u8 {
@@ -64,7 +85,11 @@ fn conclude(differences: &[Difference], voice: &Voice) -> u8 {
     }
     match differences.iter().filter(|difference| !difference.expected).count() {
         0 => {
-            voice.status("everything is as its packages say");
+            voice.status(if differences.is_empty() {
+                "everything is as its packages say"
+            } else {
+                "nothing is damaged"
+            });
             exit::DONE
         }
         unreadable => {
@@ -101,4 +126,22 @@ fn describe(difference: &Difference) -> Value {
         "expected": difference.expected,
         "damage": difference.is_damage(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_not_be_read_is_not_called_different() {
+        let difference = |aspects: &[Aspect], expected| Difference {
+            path: pkgtypes::PkgPath::new(*b"etc/shadow").expect("it is a path"),
+            package: "base".parse().expect("it is a name"),
+            aspects: aspects.to_vec(),
+            expected,
+        };
+        assert_eq!(mark(&difference(&[Aspect::Unreadable], false)), Mark::Unread);
+        assert_eq!(mark(&difference(&[Aspect::Mode, Aspect::Unreadable], false)), Mark::Differs);
+        assert_eq!(mark(&difference(&[Aspect::Content], true)), Mark::Changed);
+    }
 }
