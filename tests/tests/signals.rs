@@ -58,8 +58,14 @@ fn state(env: &Env) -> (Vec<(PathBuf, String)>, String) {
 
 fn strace(env: &Env, arguments: &[&str]) -> Command {
     let pkg = env.command(&UPGRADE);
-    let mut command = Command::new("strace");
-    command.args(["-qq", "-o"]).arg(env.path("trace")).args(arguments).arg(pkg.get_program()).args(pkg.get_args());
+    // Whoever runs the tests in the background may have signals ignored.
+    let mut command = Command::new("env");
+    command
+        .args(["--default-signal", "strace", "-qq", "-o"])
+        .arg(env.path("trace"))
+        .args(arguments)
+        .arg(pkg.get_program())
+        .args(pkg.get_args());
     command
         .current_dir(pkg.get_current_dir().unwrap())
         .env_clear()
@@ -116,6 +122,61 @@ fn a_signal_at_any_moment_leaves_the_old_or_the_new_and_nothing_to_do() {
     }
     println!("as before after {}, as it comes after {}", ends[0], ends[1]);
     assert!(ends[0] > 5 && ends[1] > 5, "{ends:?}");
+}
+
+/// As `nohup` has it, and a shell for what it runs in the background.
+#[test]
+fn a_signal_that_the_caller_ignores_stops_nothing() {
+    if !can_trace() {
+        eprintln!("skipped: nothing can be traced here");
+        return;
+    }
+    let env = env();
+    for signal in ["SIGHUP", "SIGINT"] {
+        copy(&env);
+        let traced = strace(&env, &["-e", "trace=mkdirat", "-e", &format!("inject=mkdirat:signal={signal}:when=1")]);
+        let mut command = Command::new("env");
+        command.arg(format!("--ignore-signal={signal}")).args(traced.get_args().skip(1)).env_clear();
+        command.envs(traced.get_envs().map(|(name, value)| (name, value.unwrap())));
+        let ended = command.current_dir(env.path("")).stdin(Stdio::null()).output().unwrap();
+        let trace = fs::read_to_string(env.path("trace")).unwrap();
+        assert!(trace.contains(&format!("--- {signal}")), "{trace}");
+        assert!(ended.status.success(), "{}: {}", ended.status, String::from_utf8_lossy(&ended.stderr));
+        env.pkg(&["list", "--root", "copy"]).code(0).out_has(&["tool 2"]);
+    }
+}
+
+/// As `ulimit -f` has it.
+#[test]
+fn a_limit_on_the_size_of_files_is_an_error_and_no_end_in_the_middle() {
+    let env = env();
+    copy(&env);
+    let old = state(&env);
+    let pkg = env.command(&UPGRADE);
+    let mut refused = 0;
+    for limit in [0, 1, 4, 16, 64, 128, 256, 512, 4096] {
+        copy(&env);
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("ulimit -f {limit}; exec \"$@\""), "sh"]).arg(pkg.get_program());
+        let run = command.args(pkg.get_args()).current_dir(env.path("")).output().unwrap();
+        let said = String::from_utf8_lossy(&run.stderr).into_owned();
+        // Where not even giving up can be written down, that was said.
+        let recovered = env.command(&["recover", "--root", "copy"]).output().unwrap().status.code();
+        assert!(
+            recovered == Some(0) || recovered == Some(8) && said.contains("`pkg recover`"),
+            "{recovered:?}: {said}"
+        );
+        match run.status.code() {
+            Some(0) => assert_ne!(state(&env), old),
+            code => {
+                assert_eq!(code, Some(1), "{limit}: {}: {said}", run.status);
+                assert!(said.contains("hint: "), "{said}");
+                assert_eq!(state(&env), old, "{limit}: {said}");
+                refused += 1;
+            }
+        }
+    }
+    assert!(refused > 1);
 }
 
 /// As where the output goes to a program that has ended.

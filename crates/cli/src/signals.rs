@@ -8,7 +8,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use codec::ReadAt;
 use signal_hook::SigId;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGXFSZ};
 
 use crate::failure::Interrupted;
 
@@ -22,9 +22,16 @@ fn caught() -> &'static Arc<AtomicUsize> {
 }
 
 /// Notes SIGINT, SIGTERM and SIGHUP from now on; a second one ends the process at once, since recovery runs at the
-/// next start.
+/// next start. One that the caller wants to be ignored, as `nohup` does, stays so. A file that grows beyond the limit is
+/// an error like a full disk, and no reason to be killed.
 pub fn watch() {
+    // It can be caught, so this is not refused.
+    let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
+    let ignored = ignored();
     for signal in [SIGINT, SIGTERM, SIGHUP] {
+        if ignored >> (signal - 1) & 1 == 1 {
+            continue;
+        }
         let number = usize::try_from(signal).expect("signal numbers are positive");
         let first = Arc::clone(caught());
         // Both are refused only for signals that can not be caught, and these can.
@@ -38,6 +45,13 @@ pub fn watch() {
             AT_INTERRUPT.lock().unwrap_or_else(PoisonError::into_inner).extend(made.into_iter().flatten());
         }
     }
+}
+
+/// The signals that were ignored when the process began, a bit for each.
+fn ignored() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
 }
 
 /// Leaves what is typed at the terminal (Ctrl-C, Ctrl-\) to a program that shares it: from now on both do nothing here.
