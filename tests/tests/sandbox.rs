@@ -126,7 +126,11 @@ fn codes_are_the_commands_and_125_says_what_to_do() {
     env.pkg(&["sandbox", "--ro-bind", "/", "/", "sh", "-c", "kill -9 $$"]).code(137);
     env.pkg(&words("-- /bin/sh")).code(125).err_has(&["error:", "/bin/sh"]);
     env.pkg(&words("--root missing -- /bin/sh")).code(125).err_has(&["opening the root missing", "No such file"]);
-    env.pkg(&words("--ro-bind / / --chdir /no/such -- true")).code(125).err_has(&["entering the working directory"]);
+    env.pkg(&words("--ro-bind / / --chdir /no/such -- true"))
+        .code(125)
+        .err_has(&["entering the working directory /no/such: No such file"]);
+    env.write("file", "");
+    env.pkg(&words("--ro-bind / / --bind file /mnt -- true")).code(125).err_has(&["mounting /mnt", "of a file only"]);
     env.pkg(&words("--ro-bind / / --tmpfs /a/../b -- true")).code(125).err_has(&["must not contain '..'"]);
     env.pkg(&words("--ro-bind / / --root / -- true")).code(2).err_has(&["more than one root"]);
     env.pkg(&words("--ro-bind / / --memory 100K -- true")).code(125).err_has(&["is less than the"]);

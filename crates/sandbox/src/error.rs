@@ -180,6 +180,9 @@ fn hint(step: &str, errno: i32) -> String {
             "overlayfs with lowerdir+ needs Linux 6.8; for an ordinary user nothing may be mounted inside a layer; an upper directory must \
              not lie on an overlay or on NFS"
         }
+        libc::EINVAL if step.starts_with("mounting /") && step != STEP_PROC => {
+            "a file can be shown in the place of a file only, and a folder in that of a folder"
+        }
         libc::ELOOP if step == STEP_OVERLAY => "a layer is named twice, or lies inside another",
         libc::EMFILE => "every layer and mount takes an open file: raise the limit (ulimit -n), or name fewer of them",
         libc::EINVAL if step == STEP_PIVOT => "the root of this machine is an initramfs, which cannot be left",

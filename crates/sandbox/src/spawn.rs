@@ -20,7 +20,7 @@ use crate::cgroup::Group;
 use crate::child::Output as ChildOutput;
 use crate::disk::Disk;
 use crate::plan::{Caller, Plan, c_string, check, plan};
-use crate::sys::launch::{Become, EXEC, FIRST_STAGE, JOIN, Launch, Payload, Refused, Rlimit, enter, stage_name};
+use crate::sys::launch::{Become, CWD, EXEC, FIRST_STAGE, JOIN, Launch, Payload, Refused, Rlimit, enter, stage_name};
 use crate::sys::userns::{self, Extent};
 use crate::sys::{init, raw};
 use crate::{Child, Error, Ids, Input, Limit, Mount, Output, Owner, Profile, Program, Room, Root, SetId, range};
@@ -101,6 +101,9 @@ pub(crate) fn enter_blank(
     }
     let entered = entered.map_err(|refused| match refused {
         Refused::Setup(failure, _) if failure.step == EXEC => exec_error(room, failure.errno),
+        Refused::Setup(failure, _) if failure.step == CWD => {
+            Error::start(format!("{} {}", stage_name(CWD), room.cwd.display()), failure.errno)
+        }
         other => explain(&steps.names, other),
     })?;
     Ok(Child::new(entered, io.child, alive, status, room, begin, made).counted_by(group).looked_at_on(disk))

@@ -1,5 +1,6 @@
 //! `pkg sandbox -- CMD..`: the clean room by itself.
 
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -115,14 +116,11 @@ pub struct Args {
     /// Give the command a terminal of its own, on which nobody types; what it writes there comes out as it is.
     #[arg(long, conflicts_with = "shell")]
     pty: bool,
-    /// Taken for bubblewrap's sake; what they ask for is always so.
-    #[command(flatten)]
-    always: Always,
     /// End the room after this many seconds.
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
     timeout: Option<Duration>,
     /// At --timeout or Ctrl-C ask everything inside to end (SIGTERM) and give it so many seconds to.
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
     grace: Option<Duration>,
     /// End the room when it uses more memory (K, M, G, T are powers of 1024).
     #[arg(long, value_name = "SIZE", value_parser = size)]
@@ -148,6 +146,10 @@ pub struct Args {
     /// The command and its arguments.
     #[arg(trailing_var_arg = true, value_name = "CMD", required_unless_present = "shell")]
     command: Vec<OsString>,
+    /// Taken for bubblewrap's sake; what they ask for is always so. The last ones, since their heading is for all that
+    /// comes after it.
+    #[command(flatten)]
+    always: Always,
 }
 
 /// Options of bubblewrap that say what a room is anyway.
@@ -274,7 +276,7 @@ fn room(args: &Args) -> anyhow::Result<Room> {
     let program = words.next().cloned().unwrap_or_else(|| SHELL.into());
     let mut room = Room::new(root, program);
     room.args(words.cloned()).cwd(&args.chdir).env("PATH", PATH);
-    room.mounts = mounts(args, binds);
+    room.mounts = mounts(args, binds)?;
     for pair in args.setenv.chunks_exact(2) {
         room.env(&pair[0], &pair[1]);
     }
@@ -338,8 +340,8 @@ fn root(args: &Args) -> anyhow::Result<(Root, Vec<(&Path, &Path)>)> {
     Ok((root, binds))
 }
 
-/// Parents before what lies in them, otherwise in the order given.
-fn mounts(args: &Args, binds: Vec<(&Path, &Path)>) -> Vec<Mount> {
+/// Parents before what lies in them. Of two at one place it is not known here which was named last, so there are none.
+fn mounts(args: &Args, binds: Vec<(&Path, &Path)>) -> anyhow::Result<Vec<Mount>> {
     let bind = |source: &Path, target: &Path, access, owner| Mount::Bind {
         source: source.to_owned(),
         target: target.to_owned(),
@@ -356,13 +358,18 @@ fn mounts(args: &Args, binds: Vec<(&Path, &Path)>) -> Vec<Mount> {
         let there = pairs.chunks_exact(2).filter(|pair| pair[0].exists());
         mounts.extend(there.map(|pair| bind(&pair[0], &pair[1], access, owner)));
     }
+    let mut taken = HashSet::new();
+    if let Some(twice) = mounts.iter().map(Mount::target).find(|target| !taken.insert(*target)) {
+        let what = format!("two things are to be mounted at {}", twice.display());
+        return Err(Failure::new(exit::USAGE, what).hint("name one of them").into());
+    }
     // As in bwrap, a place without its first slash is meant from the root.
     let from_root = |target: &Path| Path::new("/").join(target);
     mounts.extend(args.dir.iter().map(|target| Mount::Folder { target: from_root(target) }));
     let links = args.symlink.chunks_exact(2);
     mounts.extend(links.map(|pair| Mount::Link { to: pair[0].clone(), target: from_root(&pair[1]) }));
     mounts.sort_by_key(|mount| mount.target().components().count());
-    mounts
+    Ok(mounts)
 }
 
 fn status_file(fd: i32) -> anyhow::Result<std::fs::File> {
@@ -396,8 +403,8 @@ fn status_line(result: &Result<Outcome, Error>) -> Value {
 
 /// Seconds, with a fraction.
 fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text.parse().map_err(|_| format!("'{text}' is not a number of seconds"))?;
-    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    seconds.ok_or_else(|| format!("'{text}' is not a number of seconds"))
 }
 
 /// Bytes, with a suffix that is a power of 1024.
@@ -521,6 +528,39 @@ mod tests {
     }
 
     #[test]
+    fn two_mounts_at_one_place_are_refused() {
+        let refused = |words: &[&str]| {
+            let line = Line::try_parse_from(std::iter::once("sandbox").chain(words.iter().copied())).unwrap();
+            room(&line.args).is_err()
+        };
+        assert!(refused(&["--bind", "/a", "/mnt", "--ro-bind", "/b", "/mnt/", "--", "true"]));
+        assert!(refused(&["--tmpfs", "/mnt", "--bind-try", "/usr", "/mnt", "--", "true"]));
+        // A folder made for a mount is none.
+        assert!(!refused(&[
+            "--dir",
+            "/mnt",
+            "--bind",
+            "/a",
+            "/mnt",
+            "--ro-bind-try",
+            "/no/such",
+            "/mnt",
+            "--",
+            "true"
+        ]));
+    }
+
+    #[test]
+    fn the_heading_of_what_is_always_on_stands_over_nothing_else() {
+        use clap::CommandFactory;
+        let command = Line::command();
+        let headed = |arg: &&clap::Arg| arg.get_help_heading().is_some();
+        let headed: Vec<_> = command.get_arguments().filter(headed).map(|arg| arg.get_id().as_str()).collect();
+        assert!(headed.contains(&"unshare_all"));
+        assert!(["timeout", "memory", "shell", "command"].iter().all(|name| !headed.contains(name)), "{headed:?}");
+    }
+
+    #[test]
     fn limits_are_read_with_their_units() {
         let line = "--timeout 1.5 --memory 2G --pids 9 --ulimit-file 10k --ulimit-nofile 7 --disk 1M -- true";
         let room = parse(&line.split(' ').collect::<Vec<_>>());
@@ -529,6 +569,9 @@ mod tests {
         assert_eq!(room.limits.memory, Some(2 << 30));
         assert_eq!(room.limits.processes, Some(9));
         assert_eq!(room.limits.file_size, Some(10 << 10));
+        assert!(
+            ["-1", "abc", "1e400", "nan"].iter().all(|text| seconds(text).unwrap_err().ends_with("number of seconds"))
+        );
         assert!(size("99999999999T").is_err() && size("").is_err() && size("é").is_err());
     }
 }
