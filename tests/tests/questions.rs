@@ -45,6 +45,12 @@ fn why_a_package_is_there_and_which_one_a_word_means() {
     assert_eq!(env.pkg(&["search", "d*L?nes", "--root", "root"]).code(0).out, "libx 1.0-1  Draws lines\n");
     env.pkg(&["search", "circles", "--root", "root"]).code(5).err_has(&["`circles`"]);
     env.pkg(&["list", "none*", "--root", "root"]).code(5).err_has(&["`none*`"]);
+    // One that nothing fits is told beside those that something does.
+    for at in [&[][..], &["--at", "1"]] {
+        let some = env.pkg(&[&["list", "a*", "none*", "--root", "root"], at].concat()).code(5);
+        assert_eq!(some.out.lines().count(), 2);
+        assert_eq!(some.err, "error: no package has a name like `none*`\n");
+    }
 }
 
 #[test]
@@ -80,6 +86,17 @@ fn names_paths_and_capabilities_may_be_patterns() {
     assert_eq!(ask(&["what-provides", "so:lib*"]).code(0).out, "libx\n");
     assert_eq!(ask(&["what-requires", "so:lib[a-z].so.?"]).code(0).out, "app\n");
     ask(&["what-requires", "cmd:*"]).code(5);
+}
+
+#[test]
+fn a_root_without_packages_is_told_with_what_to_do() {
+    let env = env();
+    env.pkg(&["list", "--root", "elsewhere"]).code(1).err_has(&["elsewhere", "hint: `--root DIR` names a folder"]);
+    env.write("empty/file", "");
+    env.pkg(&["list", "--root", "empty"]).code(5).err_has(&["no install database", "hint: nothing was installed"]);
+    let owners = env.pkg(&["owner", "/", "--root", "root", "--json"]).code(5);
+    assert_eq!(owners.json()["owners"][0], serde_json::json!({ "path": "/", "packages": [] }));
+    owners.err_has(&["no package owns `/`"]);
 }
 
 /// A lock as a running installation holds it, for which nothing is recovered yet either.

@@ -304,7 +304,8 @@ fn full(version: &PackageVersion) -> String {
 
 /// An operation as one line.
 pub fn line(operation: &Operation) -> String {
-    let versions: Vec<String> = [&operation.old, &operation.new].into_iter().flatten().map(full).collect();
+    let mut versions: Vec<String> = [&operation.old, &operation.new].into_iter().flatten().map(full).collect();
+    versions.dedup();
     format!("{:<9} {} {}", verb(operation.kind()), operation.name, versions.join(" -> "))
 }
 

@@ -382,6 +382,7 @@ fn unsigned(subject: &Subject, archive: &SigArchive) -> Problem {
     let others = archive.rows_named(&subject.name).len();
     let cause = match others {
         0 => "no statement on it is at hand".to_owned(),
+        1 => format!("there is a statement on another build of {}, but none on this one", subject.name),
         _ => format!("there are {others} statements on other builds of {}, but none on this one", subject.name),
     };
     let cure = "get its signatures (PACKAGE.sigs beside the package), or sign it: `pkg trust sign PACKAGE`";

@@ -20,7 +20,7 @@ pub struct Args {
     asked: Asked,
 }
 
-/// Lists installed packages; exit code 5 when no name fits the patterns.
+/// Lists installed packages; exit code 5 when no name fits one of the patterns.
 ///
 /// # Errors
 /// No database, or one that can not be read.
@@ -28,21 +28,26 @@ pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
     let patterns: Vec<&str> = args.patterns.iter().map(String::as_str).collect();
     let db = Installed::open(&args.asked.root)?;
     if let Some(txn) = args.at {
-        return list_past(&db.packages_at(txn, &patterns)?, args, voice);
+        list_past(&db.packages_at(txn, &patterns)?, args)?;
+        return conclude(&patterns, |pattern| Ok(db.packages_at(txn, &[pattern])?.is_empty()), voice);
     }
-    let packages = db.list(&patterns)?;
+    list_present(&db.list(&patterns)?, args)?;
+    conclude(&patterns, |pattern| Ok(db.list(&[pattern])?.is_empty()), voice)
+}
+
+fn list_present(packages: &[Package], args: &Args) -> anyhow::Result<()> {
     if args.asked.json {
         let list: Vec<Value> = packages.iter().map(describe).collect();
         render::json(&json!({ "format_version": 1, "packages": list }))?;
     } else {
-        for package in &packages {
+        for package in packages {
             render::data(format_args!("{} {}-{} {}", package.name, package.version, package.release, package.arch))?;
         }
     }
-    Ok(code(packages.is_empty(), args, voice))
+    Ok(())
 }
 
-fn list_past(packages: &[PastPackage], args: &Args, voice: &Voice) -> anyhow::Result<u8> {
+fn list_past(packages: &[PastPackage], args: &Args) -> anyhow::Result<()> {
     if args.asked.json {
         let list: Vec<Value> = packages.iter().map(describe_past).collect();
         render::json(&json!({ "format_version": 1, "at": args.at, "packages": list }))?;
@@ -51,15 +56,22 @@ fn list_past(packages: &[PastPackage], args: &Args, voice: &Voice) -> anyhow::Re
             render::data(format_args!("{name} {version}-{release} {arch}"))?;
         }
     }
-    Ok(code(packages.is_empty(), args, voice))
+    Ok(())
 }
 
-fn code(is_empty: bool, args: &Args, voice: &Voice) -> u8 {
-    if is_empty && !args.patterns.is_empty() {
-        voice.error(format_args!("no package has a name like `{}`", args.patterns.join("` or `")));
-        return exit::UNKNOWN;
+/// Says which patterns no name fits.
+fn conclude(patterns: &[&str], fits_none: impl Fn(&str) -> anyhow::Result<bool>, voice: &Voice) -> anyhow::Result<u8> {
+    let mut unknown = Vec::new();
+    for pattern in patterns {
+        if fits_none(pattern)? {
+            unknown.push(*pattern);
+        }
     }
-    exit::DONE
+    if unknown.is_empty() {
+        return Ok(exit::DONE);
+    }
+    voice.error(format_args!("no package has a name like `{}`", unknown.join("` or `")));
+    Ok(exit::UNKNOWN)
 }
 
 fn describe_past(package: &PastPackage) -> Value {

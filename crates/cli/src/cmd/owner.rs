@@ -31,7 +31,13 @@ pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
     let mut documents = Vec::new();
     let mut code = exit::DONE;
     for path in &args.paths {
-        let inside = inside(&args.asked.root, path)?;
+        let Some(inside) = within(&args.asked.root, path)? else {
+            // The root's top comes with no package.
+            code = exit::UNKNOWN;
+            voice.error("no package owns `/`");
+            documents.extend(args.asked.json.then(|| json!({ "path": "/", "packages": [] })));
+            continue;
+        };
         let owned = owned(&db, &inside)?;
         if owned.is_empty() {
             code = exit::UNKNOWN;
@@ -66,11 +72,19 @@ fn owned(db: &Installed, path: &PkgPath) -> anyhow::Result<Vec<(PkgPath, Package
 
 /// A path inside the root, however it was written.
 pub(super) fn inside(root: &Path, path: &Path) -> anyhow::Result<PkgPath> {
+    within(root, path)?.ok_or_else(|| Failure::new(exit::USAGE, "`/` is the root itself, no path in it").into())
+}
+
+/// The same; `None` for the root itself.
+fn within(root: &Path, path: &Path) -> anyhow::Result<Option<PkgPath>> {
     let root = places::absolute(root)?;
     let relative = match places::absolute(path)?.strip_prefix(&root) {
         Ok(relative) => relative.to_owned(),
         Err(_) => path.strip_prefix("/").unwrap_or(path).to_owned(),
     };
     let plain: PathBuf = relative.components().filter(|part| !matches!(part, std::path::Component::CurDir)).collect();
-    PkgPath::from_os(plain).map_err(|error| Failure::new(exit::USAGE, error.to_string()).into())
+    if plain.as_os_str().is_empty() {
+        return Ok(None);
+    }
+    PkgPath::from_os(plain).map(Some).map_err(|error| Failure::new(exit::USAGE, error.to_string()).into())
 }

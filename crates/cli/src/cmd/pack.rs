@@ -205,7 +205,7 @@ fn report(args: &Args, packed: &Packed, voice: &Voice) -> anyhow::Result<()> {
     }
     voice.status(format_args!(
         "packed {}, {}, to {}: {} {}-{}",
-        render::count(packed.summary.files, "file"),
+        render::count(packed.summary.files, "path"),
         render::size(packed.summary.bytes),
         if args.output.as_os_str() == "-" { "standard output".to_owned() } else { packages::shown(&args.output) },
         meta.name,

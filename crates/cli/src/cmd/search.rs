@@ -30,10 +30,8 @@ pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
         render::json(&json!({ "format_version": 1, "packages": list }))?;
     } else {
         for package in &packages {
-            render::data(format_args!(
-                "{} {}-{}  {}",
-                package.name, package.version, package.release, package.summary
-            ))?;
+            let line = format!("{} {}-{}  {}", package.name, package.version, package.release, package.summary);
+            render::data(line.trim_end())?;
         }
     }
     if packages.is_empty() {

@@ -229,6 +229,10 @@ fn key_add(args: &AddArgs, voice: &Voice) -> anyhow::Result<u8> {
                 .hint("say whose key it is with `--owner NAME`")
         })?,
     };
+    if !args.root.is_dir() {
+        let what = format!("there is no root `{}`", args.root.display());
+        return Err(Failure::new(exit::FAILED, what).hint("make the folder first").into());
+    }
     let path = Store::add_key(&args.root, &key, args.tier, &owner, now()?)?;
     voice.status(format_args!("{}: {} of {owner} is {}", path.display(), key.fingerprint(), args.tier));
     Ok(exit::DONE)

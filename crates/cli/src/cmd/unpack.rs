@@ -129,8 +129,8 @@ fn report(args: &Args, unpacked: &Unpacked, voice: &Voice) -> anyhow::Result<()>
     }
     let summary = &unpacked.summary;
     voice.status(format_args!(
-        "unpacked {} files, {}, into `{}`",
-        summary.files,
+        "unpacked {}, {}, into `{}`",
+        render::count(summary.files, "path"),
         render::size(summary.bytes),
         args.directory.display()
     ));
