@@ -139,6 +139,21 @@ fn codes_are_the_commands_and_125_says_what_to_do() {
 }
 
 #[test]
+fn a_reader_that_has_gone_is_told_by_the_code_alone() {
+    let env = env();
+    for options in ["--ro-bind / / -- yes", "--pty --ro-bind / / -- yes"] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = env.command(&words(options));
+        let ended = command.stdout(writer).output().unwrap();
+        assert_eq!((ended.status.code(), &*ended.stderr), (Some(141), &b""[..]), "{options}");
+    }
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let ended = env.command(&words("--pty --ro-bind / / -- yes")).stdout(full).output().unwrap();
+    assert_eq!(ended.status.code(), Some(1));
+}
+
+#[test]
 fn a_limit_that_ends_a_room_is_named() {
     let env = env();
     let out = env.path("out");

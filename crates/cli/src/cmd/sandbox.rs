@@ -26,6 +26,9 @@ const PATH: &str = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin";
 /// The signal that Ctrl-C sends.
 const INTERRUPT: u8 = signal_hook::consts::SIGINT as u8;
 
+/// The exit code of a command that wrote to nobody, as a shell has it.
+const BROKEN_PIPE: u8 = 128 + signal_hook::consts::SIGPIPE as u8;
+
 /// Bytes of a `--tmpfs` and of an overlay's changes.
 const TMPFS: u64 = 1 << 30;
 
@@ -59,7 +62,7 @@ pub struct Args {
     /// Show SRC read-only at DST; `/ /` makes the host's tree the root.
     #[arg(long, num_args = 2, value_names = ["SRC", "DST"], action = clap::ArgAction::Append)]
     ro_bind: Vec<PathBuf>,
-    /// Show SRC writable at DST.
+    /// Show SRC writable at DST; at `/` it is the root.
     #[arg(long, num_args = 2, value_names = ["SRC", "DST"], action = clap::ArgAction::Append)]
     bind: Vec<PathBuf>,
     /// The same as --ro-bind where SRC exists.
@@ -241,9 +244,21 @@ pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
             Ok(outcome.exit.code())
         }
         Err(error) => {
-            voice.error(&error);
-            Ok(exit::SANDBOX)
+            let code = code_of(&error);
+            if code != BROKEN_PIPE {
+                voice.error(&error);
+            }
+            Ok(code)
         }
+    }
+}
+
+/// The exit code where there is none of the command's: the room could not start, or nobody took what it wrote.
+fn code_of(error: &Error) -> u8 {
+    match error {
+        Error::Sink(source) if source.kind() == std::io::ErrorKind::BrokenPipe => BROKEN_PIPE,
+        Error::Sink(_) => exit::FAILED,
+        _ => exit::SANDBOX,
     }
 }
 
@@ -271,12 +286,12 @@ fn shell(kept: &Kept) -> Result<Outcome, Error> {
 }
 
 fn room(args: &Args) -> anyhow::Result<Room> {
-    let (root, binds) = root(args)?;
+    let root = root(args)?;
     let mut words = args.command.iter();
     let program = words.next().cloned().unwrap_or_else(|| SHELL.into());
     let mut room = Room::new(root, program);
     room.args(words.cloned()).cwd(&args.chdir).env("PATH", PATH);
-    room.mounts = mounts(args, binds)?;
+    room.mounts = mounts(args)?;
     for pair in args.setenv.chunks_exact(2) {
         room.env(&pair[0], &pair[1]);
     }
@@ -316,55 +331,82 @@ fn room(args: &Args) -> anyhow::Result<Room> {
     Ok(room)
 }
 
-/// The root, and the read-only binds that are not it.
-fn root(args: &Args) -> anyhow::Result<(Root, Vec<(&Path, &Path)>)> {
-    let pairs = args.ro_bind.chunks_exact(2).map(|pair| (pair[0].as_path(), pair[1].as_path()));
-    let (roots, binds): (Vec<_>, Vec<_>) = pairs.partition(|(_, target)| *target == Path::new("/"));
-    let root = match (roots.as_slice(), &args.root, args.overlay.as_slice()) {
-        ([], None, []) => Root::Empty,
-        ([], None, layers) => {
-            let upper = if args.ro { Upper::None } else { Upper::Tmpfs { size: TMPFS } };
-            Root::Overlay { layers: layers.to_vec(), upper }
-        }
-        ([], Some(path), _) => {
-            let access = if args.ro { Access::Ro } else { Access::Rw };
-            Root::dir(path, access)
-        }
-        ([(source, _)], None, []) => Root::Dir { path: (*source).to_owned(), access: Access::Ro, owner: Owner::Host },
-        _ => {
-            return Err(Failure::new(exit::USAGE, "the room has more than one root")
-                .hint("give one of --root, --overlay and --ro-bind DIR /")
-                .into());
-        }
-    };
-    Ok((root, binds))
+/// A folder or file of the host's that is shown in the room.
+struct Shown<'a> {
+    source: &'a Path,
+    target: &'a Path,
+    access: Access,
+}
+
+impl Shown<'_> {
+    fn is_root(&self) -> bool {
+        self.target == Path::new("/")
+    }
+
+    /// As root, what only root may read stays unreadable unless it is handed over for writing.
+    fn owner(&self) -> Owner {
+        if self.access == Access::Ro { Owner::Host } else { Owner::Caller }
+    }
+}
+
+/// All that is to be bound, and is there where it was only to be tried.
+fn shown(args: &Args) -> impl Iterator<Item = Shown<'_>> {
+    let kinds = [
+        (&args.ro_bind, Access::Ro, false),
+        (&args.bind, Access::Rw, false),
+        (&args.ro_bind_try, Access::Ro, true),
+        (&args.bind_try, Access::Rw, true),
+    ];
+    kinds.into_iter().flat_map(|(pairs, access, tried)| {
+        let pairs = pairs.chunks_exact(2).filter(move |pair| !tried || pair[0].exists());
+        pairs.map(move |pair| Shown { source: &pair[0], target: &pair[1], access })
+    })
+}
+
+fn root(args: &Args) -> anyhow::Result<Root> {
+    let mut roots = Vec::new();
+    if let Some(path) = &args.root {
+        roots.push(Root::dir(path, if args.ro { Access::Ro } else { Access::Rw }));
+    }
+    if !args.overlay.is_empty() {
+        let upper = if args.ro { Upper::None } else { Upper::Tmpfs { size: TMPFS } };
+        roots.push(Root::Overlay { layers: args.overlay.clone(), upper });
+    }
+    for shown in shown(args).filter(Shown::is_root) {
+        let access = if args.ro { Access::Ro } else { shown.access };
+        roots.push(Root::Dir { path: shown.source.to_owned(), access, owner: shown.owner() });
+    }
+    if roots.len() > 1 {
+        return Err(Failure::new(exit::USAGE, "the room has more than one root")
+            .hint("give one of --root, --overlay, --bind DIR / and --ro-bind DIR /")
+            .into());
+    }
+    Ok(roots.pop().unwrap_or(Root::Empty))
 }
 
 /// Parents before what lies in them. Of two at one place it is not known here which was named last, so there are none.
-fn mounts(args: &Args, binds: Vec<(&Path, &Path)>) -> anyhow::Result<Vec<Mount>> {
-    let bind = |source: &Path, target: &Path, access, owner| Mount::Bind {
-        source: source.to_owned(),
-        target: target.to_owned(),
-        access,
-        owner,
-    };
-    let mut mounts: Vec<_> =
-        args.tmpfs.iter().map(|target| Mount::Tmpfs { target: target.clone(), size: TMPFS, mode: 0o755 }).collect();
-    // As root, what only root may read stays unreadable unless it is handed over for writing.
-    mounts.extend(binds.into_iter().map(|(source, target)| bind(source, target, Access::Ro, Owner::Host)));
-    mounts.extend(args.bind.chunks_exact(2).map(|pair| bind(&pair[0], &pair[1], Access::Rw, Owner::Caller)));
-    let tried = [(&args.ro_bind_try, Access::Ro, Owner::Host), (&args.bind_try, Access::Rw, Owner::Caller)];
-    for (pairs, access, owner) in tried {
-        let there = pairs.chunks_exact(2).filter(|pair| pair[0].exists());
-        mounts.extend(there.map(|pair| bind(&pair[0], &pair[1], access, owner)));
+fn mounts(args: &Args) -> anyhow::Result<Vec<Mount>> {
+    if args.tmpfs.iter().any(|target| target == Path::new("/")) {
+        let what = "the root can not be a --tmpfs: without a root the room is empty, and read-only";
+        return Err(Failure::new(exit::USAGE, what)
+            .hint("leave it out, and give what is to be written to its own")
+            .into());
     }
+    // As in bwrap, a place without its first slash is meant from the root.
+    let from_root = |target: &Path| Path::new("/").join(target);
+    let tmpfs = |target: &PathBuf| Mount::Tmpfs { target: from_root(target), size: TMPFS, mode: 0o755 };
+    let mut mounts: Vec<_> = args.tmpfs.iter().map(tmpfs).collect();
+    mounts.extend(shown(args).filter(|shown| !shown.is_root()).map(|shown| Mount::Bind {
+        source: shown.source.to_owned(),
+        target: from_root(shown.target),
+        access: shown.access,
+        owner: shown.owner(),
+    }));
     let mut taken = HashSet::new();
     if let Some(twice) = mounts.iter().map(Mount::target).find(|target| !taken.insert(*target)) {
         let what = format!("two things are to be mounted at {}", twice.display());
         return Err(Failure::new(exit::USAGE, what).hint("name one of them").into());
     }
-    // As in bwrap, a place without its first slash is meant from the root.
-    let from_root = |target: &Path| Path::new("/").join(target);
     mounts.extend(args.dir.iter().map(|target| Mount::Folder { target: from_root(target) }));
     let links = args.symlink.chunks_exact(2);
     mounts.extend(links.map(|pair| Mount::Link { to: pair[0].clone(), target: from_root(&pair[1]) }));
@@ -393,7 +435,7 @@ fn status_line(result: &Result<Outcome, Error>) -> Value {
         }),
         Err(error) => json!({
             "format_version": 1,
-            "exit_code": exit::SANDBOX,
+            "exit_code": code_of(error),
             "error": error.to_string(),
             "step": error.step(),
             "errno": error.errno(),
@@ -451,6 +493,7 @@ mod tests {
         assert_eq!(room.root, Root::Dir { path: "/".into(), access: Access::Ro, owner: Owner::Host });
         let targets: Vec<_> = room.mounts.iter().map(|mount| mount.target().to_owned()).collect();
         assert_eq!(targets, [Path::new("/x"), Path::new("/x/y")]);
+        assert_eq!(parse(&["--bind", "/b", "x", "--", "true"]).mounts[0].target(), Path::new("/x"));
     }
 
     #[test]
@@ -522,8 +565,21 @@ mod tests {
 
     #[test]
     fn two_roots_are_refused() {
-        let words = ["sandbox", "--root", "/a", "--ro-bind", "/", "/", "--", "true"];
-        let line = Line::try_parse_from(words).unwrap();
+        for second in [["--ro-bind", "/", "/"], ["--bind-try", "/usr", "/"]] {
+            let words = ["sandbox", "--root", "/a", "--", "true"];
+            let line = Line::try_parse_from([&words[..3], &second, &words[3..]].concat()).unwrap();
+            assert!(room(&line.args).is_err());
+        }
+    }
+
+    #[test]
+    fn any_bind_on_the_root_is_the_root() {
+        let of = |words: &[&str]| parse(&[words, &["--", "true"]].concat()).root;
+        assert_eq!(of(&["--bind", "/usr", "/"]), of(&["--root", "/usr"]));
+        assert_eq!(of(&["--bind-try", "/usr", "/", "--ro"]), of(&["--root", "/usr", "--ro"]));
+        assert_eq!(of(&["--ro-bind-try", "/usr", "/"]), of(&["--ro-bind", "/usr", "/"]));
+        assert_eq!(of(&["--bind-try", "/no/such", "/"]), Root::Empty);
+        let line = Line::try_parse_from(["sandbox", "--tmpfs", "/", "--", "true"]).unwrap();
         assert!(room(&line.args).is_err());
     }
 
