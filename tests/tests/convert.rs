@@ -37,6 +37,15 @@ fn a_package_survives_every_container() {
 }
 
 #[test]
+fn a_foreign_package_is_not_installed_but_said_to_be_one() {
+    let env = env();
+    env.write("x.deb", "!<arch>\ndebian-binary   ");
+    env.write("empty/x", "");
+    env.pkg(&["install", "x.deb", "--root", "empty"]).code(4).err_has(&["hint: `pkg convert FILE"]);
+    env.pkg(&["inspect", "x.deb"]).code(4).err_has(&["hint: `pkg convert FILE"]);
+}
+
+#[test]
 fn what_goes_wrong_leaves_nothing() {
     let env = env();
     archive(&env);

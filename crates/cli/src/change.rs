@@ -423,8 +423,8 @@ pub fn script_run(run: &ScriptRun) -> serde_json::Value {
 
 fn notice(notice: &Notice) -> String {
     match notice {
-        Notice::NewBeside { path, new } => format!("`{path}` was changed by you and stays; the package's is `{new}`"),
-        Notice::Saved { path, saved } => format!("`{path}` was changed by you and is kept as `{saved}`"),
+        Notice::NewBeside { path, new } => format!("`/{path}` was changed by you and stays; the package's is `/{new}`"),
+        Notice::Saved { path, saved } => format!("`/{path}` was changed by you and is kept as `/{saved}`"),
         Notice::ScriptFailed { package, stage, command, failure, stays } => {
             let again = if *stays { "; `pkg recover` runs it again" } else { "" };
             format!("{} of `{package}` failed ({failure}){again}", program(stage, command.as_deref()))
@@ -438,7 +438,7 @@ fn notice(notice: &Notice) -> String {
             format!("{size} that went are not kept, so an undo may need package files (`pkg gc` says how much is kept)")
         }
         Notice::LeftAlone { path } => {
-            format!("`{path}` is no longer what the package had put there, and was left alone")
+            format!("`/{path}` is no longer what the package had put there, and was left alone")
         }
         _ => "something was done that this program has no words for".to_owned(),
     }

@@ -226,6 +226,9 @@ fn hint(error: &anyhow::Error) -> Option<String> {
             "without `--offline` it would be fetched; `pkg fetch --from-dir DIR` takes it from a folder".to_owned(),
         );
     }
+    if find::<pkgformat::Error>(error).is_some_and(is_foreign) {
+        return Some("`pkg convert FILE -o NAME.kpkg` makes a package of one of another kind".to_owned());
+    }
     if let Some(error) = find::<pkgfs::Error>(error).filter(|error| error.kind == pkgfs::ErrorKind::TooManyFiles) {
         return disk_hint(&error.kind);
     }
@@ -278,6 +281,12 @@ fn hint(error: &anyhow::Error) -> Option<String> {
         }
         _ => None,
     }
+}
+
+/// Whether what stands in a package's place begins as a package of another program does, or as one in a sqlite file.
+fn is_foreign(error: &pkgformat::Error) -> bool {
+    let pkgformat::Error::Read { problem: pkgformat::Problem::Magic { found }, .. } = error else { return false };
+    matches!(found, b"!<ar" | [0xed, 0xab, 0xee, 0xdb] | b".PKG" | b".BUI" | b".MTR" | b".SIG" | b"SQLi")
 }
 
 /// What can be done about a disk that does not play along.

@@ -1,9 +1,12 @@
 //! What a person sees: data on standard output, everything else on standard error.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 
+use pkgtypes::PkgPath;
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::failure::Interrupted;
 
@@ -137,6 +140,19 @@ pub fn json(value: &impl Serialize) -> anyhow::Result<()> {
     data(serde_json::to_string(value)?)
 }
 
+/// A package's path for programs: as it is, where it is text. Otherwise as people read it.
+pub fn path(path: &PkgPath) -> Cow<'_, str> {
+    std::str::from_utf8(path.as_bytes()).map_or_else(|_| path.to_string().into(), Cow::Borrowed)
+}
+
+/// Puts a path into a JSON object, after `lead`; one that is no text has its bytes in `path_hex`.
+pub fn put_path(object: &mut Value, lead: &str, path: &PkgPath) {
+    object["path"] = format!("{lead}{}", self::path(path)).into();
+    if std::str::from_utf8(path.as_bytes()).is_err() {
+        object["path_hex"] = path.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect::<String>().into();
+    }
+}
+
 /// Bytes as people read them: `5.3 MiB`.
 pub fn size(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
@@ -164,6 +180,17 @@ mod tests {
     #[test]
     fn no_escape_sequence_reaches_the_terminal() {
         assert_eq!(escape_controls("a\x1b]0;x\x07b\n"), "a\\u{1b}]0;x\\u{7}b\n");
+    }
+
+    #[test]
+    fn a_path_in_json_is_the_path() {
+        let put = |bytes: &[u8]| {
+            let mut object = serde_json::json!({});
+            put_path(&mut object, "/", &PkgPath::new(bytes).unwrap());
+            object
+        };
+        assert_eq!(put(b"a\nb\\c"), serde_json::json!({ "path": "/a\nb\\c" }));
+        assert_eq!(put(b"a\xff\\"), serde_json::json!({ "path": "/a\\xff\\\\", "path_hex": "61ff5c" }));
     }
 
     #[test]

@@ -124,14 +124,15 @@ fn marks(config: &ConfigFile) -> Vec<&'static str> {
 }
 
 fn describe(config: &ConfigFile) -> Value {
-    json!({
-        "path": format!("/{}", config.path),
+    let mut value = json!({
         "package": config.package.as_ref().map(AsRef::<str>::as_ref),
         "state": state(config),
-        "new": config.new.as_ref().map(|new| format!("/{}", new.path)),
+        "new": config.new.as_ref().map(|new| format!("/{}", render::path(&new.path))),
         "merged": config.new.as_ref().map(|new| new.merged),
-        "saved": config.saved.as_ref().map(|saved| format!("/{saved}")),
-    })
+        "saved": config.saved.as_ref().map(|saved| format!("/{}", render::path(saved))),
+    });
+    render::put_path(&mut value, "/", &config.path);
+    value
 }
 
 /// Two versions of a file, and what is said of each.
@@ -159,8 +160,9 @@ fn run_diff(diff: &Diff, voice: &Voice) -> anyhow::Result<u8> {
         };
         let text = unified(&pair);
         if diff.asked.json {
-            documents
-                .push(json!({ "path": format!("/{}", pair.path), "old": pair.old.0, "new": pair.new.0, "diff": text }));
+            let mut document = json!({ "old": pair.old.0, "new": pair.new.0, "diff": text });
+            render::put_path(&mut document, "/", &pair.path);
+            documents.push(document);
         } else {
             render::raw(text.as_bytes())?;
         }
@@ -315,8 +317,9 @@ fn tell(done: &Done, paths: &[PkgPath], decision: Decision, json: bool, voice: &
         _ => None,
     });
     if json {
-        let saved: Vec<String> = saved.map(|(_, saved)| format!("/{saved}")).collect();
-        let paths: Vec<String> = paths.iter().map(|path| format!("/{path}")).collect();
+        let slashed = |path: &PkgPath| format!("/{}", render::path(path));
+        let saved: Vec<String> = saved.map(|(_, saved)| slashed(saved)).collect();
+        let paths: Vec<String> = paths.iter().map(slashed).collect();
         let event = json!({ "reason": "finished", "transaction": done.txn, "files": paths, "saved": saved });
         return render::json(&event);
     }

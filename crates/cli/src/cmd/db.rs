@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use codec::{Encoder, Format};
 use installdb::zpkg::{Blob, LoosePath, PathType, Zpkg, ZpkgEdit};
-use pkgformat::{PackageMeta, PackageRecord, Principal, Summary, Use};
+use pkgformat::{Entry, PackageMeta, PackageRecord, Principal, Summary, Use};
 use pkgfs::{Durability, Root, TempFile};
 use pkgtypes::{Arch, Digest, Mode, PackageId, PkgPath, Timestamp};
 use serde_json::{Value, json};
@@ -653,16 +653,19 @@ fn package_json(record: &PackageRecord, paths: bool) -> Value {
     });
     if paths {
         let entries = record.manifest().entries().iter();
-        value["paths"] =
-            entries.map(|entry| json!({ "path": entry.path.to_string(), "type": entry.kind.name() })).collect();
+        let path = |entry: &Entry| {
+            let mut value = json!({ "type": entry.kind.name() });
+            render::put_path(&mut value, "", &entry.path);
+            value
+        };
+        value["paths"] = entries.map(path).collect();
     }
     value
 }
 
 fn loose_json(loose: &LoosePath) -> Value {
-    json!({
-        "path": loose.path.to_string(),
-        "type": loose.kind.to_string(),
-        "blob": loose.content.map(|digest| digest.to_string()),
-    })
+    let blob = loose.content.map(|digest| digest.to_string());
+    let mut value = json!({ "type": loose.kind.to_string(), "blob": blob });
+    render::put_path(&mut value, "", &loose.path);
+    value
 }

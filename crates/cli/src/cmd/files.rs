@@ -32,9 +32,9 @@ pub fn run(args: &Args, _: &Voice) -> anyhow::Result<u8> {
         let record = db.record(&name)?;
         for entry in record.manifest().entries() {
             if args.asked.json {
-                listed.push(
-                    json!({ "package": name.as_str(), "path": format!("/{}", entry.path), "type": entry.kind.name() }),
-                );
+                let mut file = json!({ "package": name.as_str(), "type": entry.kind.name() });
+                render::put_path(&mut file, "/", &entry.path);
+                listed.push(file);
             } else if args.null {
                 bytes.extend([b"/", entry.path.as_bytes(), b"\0"].concat());
             } else {

@@ -133,10 +133,11 @@ fn tell(repairs: &[Repair], manner: Manner, voice: &Voice) -> anyhow::Result<()>
 
 fn describe(repair: &Repair) -> Value {
     let words: Vec<&str> = repair.aspects.iter().map(|aspect| word(*aspect)).collect();
-    json!({
+    let mut value = json!({
         "package": repair.package.as_str(),
-        "path": format!("/{}", repair.path),
         "differs": words,
         "obstacle": repair.obstacle.map(|obstacle| obstacle.to_string()),
-    })
+    });
+    render::put_path(&mut value, "/", &repair.path);
+    value
 }

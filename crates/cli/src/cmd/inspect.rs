@@ -113,15 +113,12 @@ fn document(record: &PackageRecord, files: bool) -> anyhow::Result<Value> {
 /// One entry; a path that is no text has its bytes escaped, and `path_hex` beside it.
 fn file(entry: &Entry) -> Value {
     let mut value = json!({
-        "path": entry.path.to_string(),
         "type": entry.kind.name(),
         "owner": entry.owner.as_str(),
         "group": entry.group.as_str(),
         "mtime": entry.mtime.to_string(),
     });
-    if std::str::from_utf8(entry.path.as_bytes()).is_err() {
-        value["path_hex"] = entry.path.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect::<String>().into();
-    }
+    render::put_path(&mut value, "", &entry.path);
     if let Some(mode) = entry.kind.mode() {
         value["mode"] = mode.to_string().into();
     }
@@ -137,7 +134,7 @@ fn file(entry: &Entry) -> Value {
             value["digest"] = digest.to_string().into();
         }
         EntryKind::Symlink { target } => value["target"] = String::from_utf8_lossy(target).into(),
-        EntryKind::Hardlink { target } => value["target"] = target.to_string().into(),
+        EntryKind::Hardlink { target } => value["target"] = render::path(target).into(),
         EntryKind::Char { major, minor, .. } | EntryKind::Block { major, minor, .. } => {
             value["device"] = format!("{major}:{minor}").into();
         }

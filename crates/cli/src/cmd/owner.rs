@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use installdb::Installed;
 use pkgtypes::{PackageName, PkgPath};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::failure::Failure;
 use crate::options::Asked;
@@ -44,11 +44,8 @@ pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
             voice.error(format_args!("no package owns `/{inside}`"));
         }
         if args.asked.json {
-            let nobody = owned.is_empty().then(|| json!({ "path": format!("/{inside}"), "packages": [] }));
-            let same_path = owned.chunk_by(|a, b| a.0 == b.0).map(|owners| {
-                let names: Vec<&str> = owners.iter().map(|(_, name)| name.as_str()).collect();
-                json!({ "path": format!("/{}", owners[0].0), "packages": names })
-            });
+            let nobody = owned.is_empty().then(|| describe(&inside, &[]));
+            let same_path = owned.chunk_by(|a, b| a.0 == b.0).map(|owners| describe(&owners[0].0, owners));
             documents.extend(same_path.chain(nobody));
         } else {
             owned.iter().try_for_each(|(path, owner)| render::data(format_args!("{owner} /{path}")))?;
@@ -58,6 +55,13 @@ pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
         render::json(&json!({ "format_version": 1, "owners": documents }))?;
     }
     Ok(code)
+}
+
+fn describe(path: &PkgPath, owners: &[(PkgPath, PackageName)]) -> Value {
+    let names: Vec<&str> = owners.iter().map(|(_, name)| name.as_str()).collect();
+    let mut value = json!({ "packages": names });
+    render::put_path(&mut value, "/", path);
+    value
 }
 
 /// The owners of the path, or else of those that fit it as a pattern, or else of what it leads to.

@@ -40,7 +40,7 @@ pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
     let unowned = if args.unowned { db.unowned(&names, &mut Watch)? } else { Unowneds::default() };
     if args.asked.json {
         let list: Vec<Value> = differences.iter().map(describe).collect();
-        let unowned: Vec<String> = unowned.paths.iter().map(|path| format!("/{path}")).collect();
+        let unowned: Vec<String> = unowned.paths.iter().map(|path| format!("/{}", render::path(path))).collect();
         let document = json!({ "format_version": 1, "differences": list, "unowned": unowned });
         render::json(&document)?;
     } else {
@@ -119,13 +119,14 @@ pub(super) fn word(aspect: Aspect) -> &'static str {
 
 fn describe(difference: &Difference) -> Value {
     let words: Vec<&str> = difference.aspects.iter().map(|aspect| word(*aspect)).collect();
-    json!({
+    let mut value = json!({
         "package": difference.package.as_str(),
-        "path": format!("/{}", difference.path),
         "differs": words,
         "expected": difference.expected,
         "damage": difference.is_damage(),
-    })
+    });
+    render::put_path(&mut value, "/", &difference.path);
+    value
 }
 
 #[cfg(test)]
