@@ -4,6 +4,7 @@
 use std::fs;
 
 use e2e::Env;
+use e2e::pack::Pack;
 
 fn env() -> Env {
     let env = Env::new(env!("CARGO_BIN_EXE_pkg-e2e"));
@@ -278,4 +279,32 @@ fn recover_has_nothing_to_do_after_a_good_run() {
     env.pkg(&["recover", "--root", "root"]).code(5);
     env.install("hello", &[("bin/hello", "hej")]);
     env.pkg(&["recover", "--root", "root"]).code(0);
+}
+
+/// Somebody puts something into the way between a decision and the recovery that carries it out.
+#[test]
+fn what_was_moved_aside_is_told_at_once_and_afterwards() {
+    let env = env();
+    let tool = Pack::new("tool", "1").file("bin/tool", 0o755, "1").write(&env);
+    env.write("root/bin/kept", "");
+    env.pkg(&["install", "--root", "root", "-y", &tool]).code(0);
+    env.pkg(&["remove", "--root", "root", "-y", "tool"]).code(0);
+    let now = pkgtypes::Timestamp::from_seconds(1_800_000_000);
+    let mut db = installdb::InstallDb::open(env.path("root")).unwrap();
+    let id = db.history().unwrap()[0].changes[0].new.as_ref().unwrap().id;
+    let mut request = installdb::Request::new(now);
+    request.install = vec![db.past_package(id).unwrap().unwrap()];
+    drop(db.plan(request).unwrap().check().unwrap().stage(&mut ()).unwrap().commit().unwrap());
+    drop(db);
+    env.write("root/bin/tool/theirs", "");
+
+    let json = env.pkg(&["recover", "--root", "root", "--json"]).code(0).json();
+    assert_eq!((&json["outcome"], json["notices"].as_array().unwrap().len()), (&"finished".into(), 1));
+    assert!(json["notices"][0].as_str().unwrap().contains("it is `bin/tool.save.1` now"), "{json}");
+    env.pkg(&["history", "3", "--root", "root"]).code(0).out_has(&["`bin/tool.save.1`"]);
+    env.pkg(&["verify", "--root", "root"]).code(0).out_has(&["aside    /bin/tool.save.1 transaction 3"]);
+    let json = env.pkg(&["verify", "--root", "root", "--json", "tool"]).code(0).json();
+    assert_eq!(json["aside"][0]["before"], "/bin/tool");
+    fs::remove_dir_all(env.path("root/bin/tool.save.1")).unwrap();
+    assert_eq!(env.pkg(&["verify", "--root", "root"]).code(0).out, "");
 }

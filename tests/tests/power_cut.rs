@@ -227,7 +227,7 @@ impl Scene {
             String::from_utf8_lossy(&recovered.stderr)
         );
         let found = self.look();
-        let again = InstallDb::open(self.at("")).unwrap().recovery().copied();
+        let again = InstallDb::open(self.at("")).unwrap().recovery().cloned();
         assert_eq!((again, self.look()), (None, found.clone()), "a second recovery, after {moment} events");
 
         // What was said to be done is durable.

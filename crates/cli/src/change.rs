@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use installdb::{
-    Author, Checked, Done, Incoming, InstallDb, Installed, Notice, Operation, OperationKind, Options, Outcome,
-    PackageVersion, Request, ScriptRun, Source,
+    Author, Checked, Done, Incoming, InstallDb, Installed, Interference, Notice, Operation, OperationKind, Options,
+    Outcome, PackageVersion, Request, ScriptRun, Source,
 };
 use pkgformat::Reader;
 use pkgtypes::PackageName;
@@ -249,9 +249,12 @@ pub fn tell_recovery(db: &InstallDb, manner: Manner, voice: &Voice) -> anyhow::R
         Outcome::Finished => "finished",
     };
     if manner.json {
-        render::json(&json!({ "reason": "recovered", "transaction": recovery.txn, "outcome": what }))?;
+        let notices: Vec<String> = recovery.interferences.iter().map(interference).collect();
+        let told = json!({ "reason": "recovered", "transaction": recovery.txn, "outcome": what, "notices": notices });
+        render::json(&told)?;
     } else {
         voice.warning(format_args!("transaction {} had been interrupted and was {what}", recovery.txn));
+        recovery.interferences.iter().for_each(|met| voice.warning(interference(met)));
     }
     Ok(Some(recovery.outcome))
 }
@@ -440,6 +443,19 @@ fn notice(notice: &Notice) -> String {
         Notice::LeftAlone { path } => {
             format!("`/{path}` is no longer what the package had put there, and was left alone")
         }
+        Notice::Interference(met) => interference(met),
         _ => "something was done that this program has no words for".to_owned(),
+    }
+}
+
+/// What somebody else did, for people.
+pub fn interference(met: &Interference) -> String {
+    match met {
+        Interference::MovedAside { path, aside } => {
+            format!("somebody put something into the way of the change at `{path}`; it is `{aside}` now")
+        }
+        Interference::FolderGone { path } => {
+            format!("the folder `{path}` was taken away meanwhile; `pkg fix` brings back what belongs there")
+        }
     }
 }

@@ -234,6 +234,10 @@ fn hint(error: &anyhow::Error) -> Option<String> {
     }
     match find::<installdb::Error>(error)? {
         installdb::Error::Busy { .. } => Some("wait until the other process is done, then try again".to_owned()),
+        installdb::Error::Displaced { .. } => Some(DISPLACED.to_owned()),
+        installdb::Error::Interrupted { source, .. } if matches!(**source, installdb::Error::Displaced { .. }) => {
+            Some(DISPLACED.to_owned())
+        }
         installdb::Error::Interrupted { .. } | installdb::Error::InDoubt { .. } => {
             Some("`pkg recover` goes on once the cause is gone".to_owned())
         }
@@ -288,6 +292,9 @@ fn is_foreign(error: &pkgformat::Error) -> bool {
     let pkgformat::Error::Read { problem: pkgformat::Problem::Magic { found }, .. } = error else { return false };
     matches!(found, b"!<ar" | [0xed, 0xab, 0xee, 0xdb] | b".PKG" | b".BUI" | b".MTR" | b".SIG" | b"SQLi")
 }
+
+const DISPLACED: &str = "put the folder back, or mount what belongs there, then say `pkg recover`; where it is really \
+    gone, make an empty one, and `pkg fix` fills it";
 
 /// What can be done about a disk that does not play along.
 fn disk_hint(kind: &pkgfs::ErrorKind) -> Option<String> {

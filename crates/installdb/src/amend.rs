@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::journal::Ending;
 use crate::stage::{Guard, ending};
 use crate::step::Step;
-use crate::{Done, Error, InstallDb, User, recover};
+use crate::{Done, Error, InstallDb, Notice, User, recover};
 
 /// Who changes something, when and how, for the history.
 #[derive(Debug, Clone)]
@@ -51,6 +51,8 @@ pub(crate) fn amend<T>(
     let db = guard.decide(steps, false, |conn| write(conn, txn, &staged))?;
     let ending = || Ending::Done(clock.now().map(|now| (now, elapsed(*time, now))));
     let finished = recover::finish(db.installed_mut(), txn, ending);
-    finished.map_err(|source| Error::Interrupted { txn, source: Box::new(source) })?;
-    Ok(Done { txn, operations: Vec::new(), notices: Vec::new(), scripts: Vec::new() })
+    let met = finished.and_then(|()| db.interferences(txn));
+    let met = met.map_err(|source| Error::Interrupted { txn, source: Box::new(source) })?;
+    let notices = met.into_iter().map(Notice::Interference).collect();
+    Ok(Done { txn, operations: Vec::new(), notices, scripts: Vec::new() })
 }

@@ -205,8 +205,9 @@ impl<'db> Committed<'db> {
             let PendingScript { package, stage, command, failure, .. } = script;
             Notice::ScriptFailed { package, stage, command, failure: failure.unwrap_or_default(), stays }
         });
+        let met = db.interferences(txn).map_err(interrupted)?.into_iter().map(Notice::Interference);
         let scripts = db.script_runs(txn).map_err(interrupted)?;
-        Ok(Done { txn, operations, notices: notices.into_iter().chain(failed).collect(), scripts })
+        Ok(Done { txn, operations, notices: notices.into_iter().chain(met).chain(failed).collect(), scripts })
     }
 }
 

@@ -3,6 +3,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use pkgfs::FileKind;
 use pkgtypes::{Digest, PackageName, PkgPath};
 use rusqlite::{Connection, OpenFlags};
 
@@ -219,6 +220,21 @@ pub enum Error {
         /// What went wrong.
         source: Box<Error>,
     },
+    /// Where a decided transaction has a folder, something else is or nothing, and nobody but the administrator can have
+    /// done that.
+    #[error("/{path} was a folder when this was decided, and is {} now", there(*found))]
+    Displaced {
+        /// The folder's path.
+        path: PkgPath,
+        /// What is there.
+        found: Option<FileKind>,
+    },
+    /// Somebody puts things into the way of a decided transaction all the time.
+    #[error("somebody keeps putting things into the way of /{path}")]
+    Obstructed {
+        /// What is to be placed.
+        path: PkgPath,
+    },
     /// The database could not record the outcome; the next one that opens it for writing finds out and recovers.
     #[error(
         "the outcome of transaction {txn} could not be recorded; recover brings the root to its old or new state: {source}"
@@ -335,6 +351,14 @@ impl<T> DbResult<T> for rusqlite::Result<T> {
 
 fn held_by(pid: Option<u32>) -> String {
     pid.map_or_else(String::new, |pid| format!(" by process {pid}"))
+}
+
+fn there(found: Option<FileKind>) -> &'static str {
+    match found {
+        None => "gone",
+        Some(FileKind::Symlink) => "a symbolic link",
+        Some(_) => "none",
+    }
 }
 
 /// The first few of many, and how many more there are.

@@ -1,5 +1,6 @@
 use pkgtypes::{ParseError, PkgPath};
 
+use crate::Interference;
 use crate::account_file::Attributes;
 use crate::kept::Keeping;
 use crate::step::{Step, staged_path};
@@ -142,4 +143,6 @@ pub enum Notice {
         /// The path.
         path: PkgPath,
     },
+    /// Somebody else changed the root between the decision and the end.
+    Interference(Interference),
 }

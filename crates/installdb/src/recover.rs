@@ -5,16 +5,19 @@ use pkgtypes::PkgPath;
 
 use crate::error::Result;
 use crate::journal::{self, Ending, State};
-use crate::step::{self, Step};
-use crate::{Error, Installed, accounts, kept, place};
+use crate::step::{self, GONE, Step};
+use crate::{Installed, Interference, accounts, kept, place};
 
 /// What was done about an interrupted transaction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Recovery {
     /// The transaction.
     pub txn: i64,
     /// How it ended.
     pub outcome: Outcome,
+    /// What others did between its decision and its end.
+    pub interferences: Vec<Interference>,
 }
 
 /// How an interrupted transaction ended.
@@ -43,7 +46,7 @@ pub(crate) fn recover(db: &mut Installed) -> Result<Option<Recovery>> {
             Outcome::RolledBack
         }
     };
-    Ok(Some(Recovery { txn, outcome }))
+    Ok(Some(Recovery { txn, outcome, interferences: db.interferences(txn)? }))
 }
 
 /// Brings what stands in the database's log to the disk.
@@ -62,7 +65,7 @@ fn sync_log(root: &Root) -> Result<()> {
 /// no harm, since the steps can be repeated.
 pub(crate) fn finish(db: &mut Installed, txn: i64, ending: impl FnOnce() -> Ending) -> Result<()> {
     let steps = step::load(&db.conn)?;
-    step::run(&db.root, txn, &steps)?;
+    step::run(&db.root, &db.conn, txn, &steps)?;
     sync_filesystems(&db.root, &steps, false)?;
     journal::end(&mut db.conn, txn, ending())?;
     journal::checkpoint(&db.conn);
@@ -111,28 +114,28 @@ pub(crate) fn sync_written(root: &Root) -> Result<()> {
 /// Syncs the file system of the folder, or of the nearest one above that exists, unless it is in the list.
 fn sync_once(folders: &mut Batch<'_>, folder: Option<PkgPath>, synced: &mut Vec<u64>) -> Result<()> {
     let mut folder = folder;
-    let device = loop {
-        let Some(path) = &folder else { break top_device(folders.root())? };
-        match folders.at(path).and_then(|place| place.stat()) {
-            Ok(Some(stat)) if stat.kind == FileKind::Dir => break stat.dev,
-            Ok(_) => folder = path.parent(),
-            Err(error) if matches!(error.kind, DiskError::NotFound | DiskError::WrongType | DiskError::Symlink) => {
-                folder = path.parent();
-            }
-            Err(error) => return Err(error.into()),
+    while let Some(path) = folder {
+        match sync_folder(folders, &path, synced) {
+            Err(error) if GONE.contains(&error.kind) => folder = path.parent(),
+            answer => return Ok(answer?),
         }
-    };
-    if synced.contains(&device) {
-        return Ok(());
     }
-    match &folder {
-        None => folders.root().syncfs()?,
-        Some(path) => folders.root().sub(path)?.syncfs()?,
+    let device = folders.root().stat_top()?.dev;
+    if !synced.contains(&device) {
+        folders.root().syncfs()?;
+        synced.push(device);
     }
-    synced.push(device);
     Ok(())
 }
 
-fn top_device(root: &Root) -> Result<u64> {
-    root.stat_top().map(|stat| stat.dev).map_err(Error::from)
+fn sync_folder(folders: &mut Batch<'_>, path: &PkgPath, synced: &mut Vec<u64>) -> pkgfs::Result<()> {
+    let there = folders.at(path)?.stat()?.filter(|stat| stat.kind == FileKind::Dir);
+    let folder = match there {
+        Some(stat) if synced.contains(&stat.dev) => return Ok(()),
+        // What is no folder answers as what it is.
+        _ => folders.root().sub(path)?,
+    };
+    folder.syncfs()?;
+    synced.push(folder.stat_top()?.dev);
+    Ok(())
 }

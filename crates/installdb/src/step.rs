@@ -1,12 +1,12 @@
 //! What a transaction does to the tree, as it stands in the journal.
 
 use pkgformat::Xattr;
-use pkgfs::{Batch, ErrorKind, FileKind, Place, Rename, Root, Stat, fd};
+use pkgfs::{Batch, ErrorKind, FileKind, Place, Root, Stat, fd};
 use pkgtypes::{Mode, ParseError, PkgPath};
 use rusqlite::{Connection, Row, Statement, types::Type};
-use rustix::io::Errno;
 
 use crate::error::{DbResult as _, Result};
+use crate::placing::Placing;
 use crate::stage::given;
 
 /// One step. Each can be repeated: after it was done, doing it again changes nothing. That is what makes recovery a
@@ -113,13 +113,13 @@ pub(crate) fn stage_name(root: &Root, source: &PkgPath, target: &PkgPath, staged
 }
 
 /// Does all steps that are still to do.
-pub(crate) fn run(root: &Root, txn: i64, steps: &[Step]) -> Result<()> {
-    let mut folders = Batch::new(root);
+pub(crate) fn run(root: &Root, conn: &Connection, txn: i64, steps: &[Step]) -> Result<()> {
+    let (mut folders, placing) = (Batch::new(root), Placing::new(root, conn, txn));
     for (n, step) in steps.iter().enumerate() {
         match step {
             Step::Remove(path) => remove(&mut folders, path)?,
             Step::RemoveDir(path) => remove_dir(&mut folders, path)?,
-            Step::Place(path) => place(&mut folders, path, &checked_staged_path(path, txn, n))?,
+            Step::Place(path) => placing.place(&mut folders, path, &checked_staged_path(path, txn, n))?,
             Step::Attributes { path, mode, owner, xattrs } => attributes(&mut folders, path, *mode, *owner, xattrs)?,
         }
     }
@@ -140,9 +140,9 @@ pub(crate) fn discard(root: &Root, txn: i64, steps: &[Step]) -> Result<()> {
     Ok(())
 }
 
-/// What says that a path to be removed is not there (any more): it is absent, something on the way to it is no folder
+/// What says that a path is not there (any more): it is absent, something on the way to it is no folder
 /// or a link, or what has its name is of another type.
-const GONE: [ErrorKind; 3] = [ErrorKind::NotFound, ErrorKind::WrongType, ErrorKind::Symlink];
+pub(crate) const GONE: [ErrorKind; 3] = [ErrorKind::NotFound, ErrorKind::WrongType, ErrorKind::Symlink];
 
 fn ignore(answer: pkgfs::Result<()>, kinds: &[ErrorKind]) -> Result<()> {
     match answer {
@@ -160,34 +160,6 @@ fn remove_dir(folders: &mut Batch<'_>, path: &PkgPath) -> Result<()> {
     // Something may be mounted on it.
     let stays = [absent, type_, link, ErrorKind::NotEmpty, ErrorKind::InUse];
     ignore(folders.at(path).and_then(|place| place.remove_dir()), &stays)
-}
-
-/// What keeps a name from being renamed over, because it is a folder, or no folder where one comes.
-const IN_THE_WAY: [ErrorKind; 2] = [ErrorKind::NotEmpty, ErrorKind::WrongType];
-/// Who puts things into the way faster than this is not waited for; the next recovery goes on.
-const MOST_ASIDE: usize = 100;
-
-/// A staged name that is absent was placed before: names are staged before the commit, and nothing else takes them away.
-fn place(folders: &mut Batch<'_>, path: &PkgPath, staged: &PkgPath) -> Result<()> {
-    // One look-up serves both names, since they stand in one folder.
-    let from = folders.at(staged)?;
-    let to = from.sibling(path).expect("a thing is staged in the folder of its path");
-    for number in 1..=MOST_ASIDE {
-        match from.rename(&to, Rename::Replace) {
-            Err(error) if IN_THE_WAY.contains(&error.kind) => move_aside(&to, path, number)?,
-            renamed => return ignore(renamed, &[ErrorKind::NotFound]),
-        }
-    }
-    ignore(from.rename(&to, Rename::Replace), &[ErrorKind::NotFound])
-}
-
-/// Somebody put it there after the decision, which nobody can take back any more. It stays, as `NAME.save.N`.
-fn move_aside(place: &Place<'_>, path: &PkgPath, number: usize) -> Result<()> {
-    let name = [path.file_name(), format!(".save.{number}").as_bytes()].concat();
-    let aside = path.with_file_name(&name);
-    let aside = aside.map_err(|_| pkgfs::Error::new("move aside", place.full_path(), Errno::NAMETOOLONG.into()))?;
-    let aside = place.sibling(&aside).expect("another name in one folder");
-    ignore(place.rename(&aside, Rename::NoReplace), &[ErrorKind::NotFound, ErrorKind::Exists])
 }
 
 /// Owner first, since a change of owner takes capabilities and setid bits away.

@@ -46,7 +46,7 @@ pub fn run(args: &Args, _: &Voice) -> anyhow::Result<u8> {
     let db = Installed::open(&args.root)?;
     match (&args.what, args.id) {
         (Some(What::Diff { from, to }), _) => diff(&db, *from, *to, args.json)?,
-        (None, Some(id)) => show(&db.transaction(id)?, &db.script_runs(id)?, args.json)?,
+        (None, Some(id)) => show(&db, id, args.json)?,
         (None, None) => list(&db, args.json)?,
     }
     Ok(exit::DONE)
@@ -69,14 +69,17 @@ fn line(transaction: &Transaction) -> String {
     format!("{id:>4} {time} {user:<8} {result:<11} {packages:<11} {}", command(argv))
 }
 
-fn show(transaction: &Transaction, scripts: &[ScriptRun], json: bool) -> anyhow::Result<()> {
+fn show(db: &Installed, id: i64, json: bool) -> anyhow::Result<()> {
+    let (transaction, scripts) = (db.transaction(id)?, db.script_runs(id)?);
+    let met: Vec<String> = db.interferences(id)?.iter().map(change::interference).collect();
     if json {
-        let mut document = describe(transaction);
+        let mut document = describe(&transaction);
         document["format_version"] = 1.into();
+        document["notices"] = met.into();
         document["scripts"] = scripts.iter().map(change::script_run).collect();
         return render::json(&document);
     }
-    let Transaction { id, started, duration, user, result, reason, changes, wishes, argv, .. } = transaction;
+    let Transaction { id, started, duration, user, result, reason, changes, wishes, argv, .. } = &transaction;
     let line = |label: &str, value: &str| match value {
         "" => Ok(()),
         value => render::data(format_args!("{label:<12} {value}")),
@@ -91,6 +94,7 @@ fn show(transaction: &Transaction, scripts: &[ScriptRun], json: bool) -> anyhow:
     changes.iter().try_for_each(|operation| line("change", &change::line(operation)))?;
     let wish = |wish: &Wish| format!("{} {}", if wish.wanted { "asked for" } else { "no longer" }, wish.name);
     wishes.iter().try_for_each(|known| line("wanted", &wish(known)))?;
+    met.iter().try_for_each(|met| line("note", met))?;
     scripts.iter().try_for_each(|run| {
         let ScriptRun { package, stage, command, failure, took, .. } = run;
         let how = if failure.is_some() { "failed" } else { "succeeded" };

@@ -39,7 +39,8 @@ pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
         Some(Outcome::RolledBack) => exit::ROLLED_BACK,
         Some(Outcome::Finished) => exit::DONE,
         None if args.json => {
-            render::json(&json!({ "reason": "recovered", "transaction": null, "outcome": "nothing to do" }))?;
+            let told = json!({ "reason": "recovered", "transaction": null, "outcome": "nothing to do", "notices": [] });
+            render::json(&told)?;
             exit::DONE
         }
         None => {

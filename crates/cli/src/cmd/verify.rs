@@ -1,6 +1,7 @@
 //! `pkg verify [GLOB..]`.
 
 use installdb::{Aspect, Difference, Installed, Unowneds, VerifyOptions};
+use pkgtypes::PkgPath;
 use serde_json::{Value, json};
 
 use crate::options::Asked;
@@ -12,7 +13,8 @@ use crate::{exit, patterns};
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "A line begins with `differs` (damage), `changed` (configuration, and what may change after an \
-    installation), `unread` (you may not look) or `unowned`. Exit code 10: damage; 1: nothing is damaged, and something could not be read; else 0."
+    installation), `unread` (you may not look), `unowned`, or `aside` (what somebody had put into a change's way, under \
+    the name that it got). Exit code 10: damage; 1: nothing is damaged, and something could not be read; else 0."
 )]
 pub struct Args {
     /// Patterns that names of installed packages fit (`*`, `?`, `[..]`); without one, all packages.
@@ -38,16 +40,19 @@ pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
     let names = patterns::names(&db, &args.patterns)?;
     let differences = db.verify_with(&names, VerifyOptions { fast: args.fast }, &mut Watch)?;
     let unowned = if args.unowned { db.unowned(&names, &mut Watch)? } else { Unowneds::default() };
+    let aside = db.moved_aside(&names)?;
     if args.asked.json {
         let list: Vec<Value> = differences.iter().map(describe).collect();
         let unowned: Vec<String> = unowned.paths.iter().map(|path| format!("/{}", render::path(path))).collect();
-        let document = json!({ "format_version": 1, "differences": list, "unowned": unowned });
+        let aside: Vec<Value> = aside.iter().map(describe_aside).collect();
+        let document = json!({ "format_version": 1, "differences": list, "unowned": unowned, "aside": aside });
         render::json(&document)?;
     } else {
         let mut marked: Vec<_> = differences.iter().map(|difference| (mark(difference), difference)).collect();
         marked.sort_by_key(|(mark, _)| *mark);
         marked.into_iter().try_for_each(|(mark, difference)| line(mark, difference))?;
         unowned.paths.iter().try_for_each(|path| render::data(format_args!("unowned  /{path}")))?;
+        aside.iter().try_for_each(|(txn, _, path)| render::data(format_args!("aside    /{path} transaction {txn}")))?;
     }
     unowned.unread.iter().for_each(|error| voice.warning(error));
     Ok(conclude(&differences, voice))
@@ -117,6 +122,12 @@ pub(super) fn word(aspect: Aspect) -> &'static str {
     }
 }
 
+fn describe_aside((txn, before, path): &(i64, PkgPath, PkgPath)) -> Value {
+    let mut value = json!({ "before": format!("/{}", render::path(before)), "transaction": txn });
+    render::put_path(&mut value, "/", path);
+    value
+}
+
 fn describe(difference: &Difference) -> Value {
     let words: Vec<&str> = difference.aspects.iter().map(|aspect| word(*aspect)).collect();
     let mut value = json!({
@@ -136,7 +147,7 @@ mod tests {
     #[test]
     fn what_could_not_be_read_is_not_called_different() {
         let difference = |aspects: &[Aspect], expected| Difference {
-            path: pkgtypes::PkgPath::new(*b"etc/shadow").expect("it is a path"),
+            path: PkgPath::new(*b"etc/shadow").expect("it is a path"),
             package: "base".parse().expect("it is a name"),
             aspects: aspects.to_vec(),
             expected,

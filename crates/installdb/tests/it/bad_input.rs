@@ -1,9 +1,10 @@
 //! Packages that are made to attack, and trees of unreasonable shapes.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 
-use installdb::{Error, ErrorKind, Finding, InstallDb, Outcome};
+use installdb::{Error, ErrorKind, Finding, InstallDb, Installed, Interference, Outcome};
+use pkgfs::FileKind;
 
 use crate::medium::{medium, with_medium};
 use crate::scene::{Packed, Scene, name, pack, path, request, run, snapshot};
@@ -75,8 +76,9 @@ fn a_link_that_is_put_into_the_way_meanwhile_is_not_followed() {
     assert_eq!((outside.read("b"), outside.tree().len()), ("precious".into(), 1));
 }
 
-/// Somebody who owns a folder of the root swaps folders in it for links while packages come and go. Whatever that makes of
-/// his own folder, nothing outside is touched, and everything can be put in order afterwards.
+/// Somebody who may write in a folder of the root swaps folders in it for links while packages come and go. Whatever that
+/// makes of the folder, nothing outside is touched, no link holds a decision up, and everything can be put in order
+/// afterwards.
 #[test]
 fn links_that_are_swapped_in_and_out_all_the_time_lead_nowhere() {
     let (scene, outside) = (Scene::new(), Scene::new());
@@ -85,14 +87,20 @@ fn links_that_are_swapped_in_and_out_all_the_time_lead_nowhere() {
     let before = outside.tree();
     let of = |version: &str| {
         let large = version.repeat(50_000);
-        let p = pack(&format!("p {version}-1")).file("home/a/b/c", 0o644, version).file("home/a/large", 0o644, large);
+        let p = pack(&format!("p {version}-1")).dir("home", 0o777).file("home/a/b/c", 0o644, version);
+        let p = p.file("home/a/large", 0o644, large);
         p.config("home/a/conf", version).dir(&format!("home/a/only-{version}"), 0o755).build()
     };
     let versions = [of("1"), of("2")];
     scene.install(&[&versions[0]]);
     let (folder, aside) = (scene.at("home/a"), scene.at("home/aside"));
     let is_over = std::sync::atomic::AtomicBool::new(false);
-    let mut ends = [0, 0];
+    let (mut ends, mut held_up) = ([0, 0], Vec::new());
+    // Before a decision a link is a reason to give up; after it there is none.
+    let is_taken_back = |error: &Error| {
+        matches!(error, Error::Refused(_) | Error::Disk(_))
+            && Installed::open(scene.root()).is_ok_and(|db| is_settled(&db))
+    };
     std::thread::scope(|scope| {
         scope.spawn(|| {
             while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
@@ -109,14 +117,15 @@ fn links_that_are_swapped_in_and_out_all_the_time_lead_nowhere() {
             }
         });
         for round in 0..40 {
+            // Judged when the other thread is over, which waits for this one.
             let changed = InstallDb::open(scene.root())
                 .and_then(|mut db| run(&mut db, request(&[&versions[(round + 1) % 2]], &[])));
             ends[usize::from(changed.is_ok())] += 1;
+            held_up.extend(changed.err().filter(|error| !is_taken_back(error)));
         }
         is_over.store(true, std::sync::atomic::Ordering::Relaxed);
     });
-    assert_eq!(outside.tree(), before);
-    drop(scene.open());
+    assert!(held_up.is_empty(), "{held_up:?}");
     assert_eq!(outside.tree(), before);
     scene.install(&[&versions[0]]);
     let is_damage = |found: &installdb::Difference| found.is_damage();
@@ -126,27 +135,139 @@ fn links_that_are_swapped_in_and_out_all_the_time_lead_nowhere() {
     println!("{} changes failed, {} succeeded", ends[0], ends[1]);
 }
 
+/// Whether no transaction is under way.
+fn is_settled(db: &Installed) -> bool {
+    db.history().unwrap().iter().all(|transaction| transaction.result != "running")
+}
+
 /// A decision can not be taken back, and what keeps it from being carried out would keep the root between two states.
 #[test]
 fn what_is_put_into_the_way_after_the_decision_is_moved_aside() {
     let scene = Scene::new();
     let package = pack("p 1-1").dir("opt/a", 0o755).file("opt/a/b", 0o644, "new").file("opt/c", 0o644, "new").build();
     scene.write("opt/kept", "");
-    let (packages, mut db) = ([&package], scene.open());
-    let checked = db.plan(request(&packages, &[])).unwrap().check().unwrap();
-    drop(checked.stage(&mut ()).unwrap().commit().unwrap());
-    drop(db);
+    decide(&scene, &package);
     for other in ["opt/a/other", "opt/c/other"] {
         fs::create_dir_all(scene.at(other).parent().unwrap()).unwrap();
         scene.write(other, "theirs");
     }
-    assert_eq!(scene.open().recovery().unwrap().outcome, Outcome::Finished);
+    let recovery = scene.open().recovery().unwrap().clone();
+    let moved = [aside("opt/a", "opt/a.save.1"), aside("opt/c", "opt/c.save.1")];
+    assert_eq!((recovery.outcome, &recovery.interferences[..]), (Outcome::Finished, &moved[..]));
     for (path, content) in
         [("opt/a/b", "new"), ("opt/c", "new"), ("opt/a.save.1/other", "theirs"), ("opt/c.save.1/other", "theirs")]
     {
         assert_eq!(scene.read(path), content, "{path}");
     }
     scene.assert_verified();
+    assert_eq!(scene.installed().interferences(recovery.txn).unwrap(), moved);
+    // As long as it is there.
+    let told = |names: &[&str]| {
+        let names: Vec<_> = names.iter().map(|text| name(text)).collect();
+        let found = scene.installed().moved_aside(&names).unwrap();
+        found.into_iter().map(|(_, _, path)| path.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!((told(&[]).len(), told(&["p"]).len(), told(&["other"]).len()), (2, 2, 0));
+    fs::remove_dir_all(scene.at("opt/a.save.1")).unwrap();
+    assert_eq!(told(&[]), ["opt/c.save.1"]);
+}
+
+/// Decides on the installation of a package, and leaves it so.
+fn decide(scene: &Scene, package: &Packed) {
+    let (packages, mut db) = ([package], scene.open());
+    let checked = db.plan(request(&packages, &[])).unwrap().check().unwrap();
+    drop(checked.stage(&mut ()).unwrap().commit().unwrap());
+}
+
+fn aside(before: &str, now: &str) -> Interference {
+    Interference::MovedAside { path: path(before), aside: path(now) }
+}
+
+/// A root in which `home`, or only what is above it, may be changed by others; and a package with a file in a folder there
+/// that is decided on. `opt/x` is another one of its files.
+fn decided_in(mode: u32) -> (Scene, Packed) {
+    let scene = Scene::new();
+    fs::create_dir_all(scene.at("home/a/b")).unwrap();
+    fs::create_dir_all(scene.at("opt")).unwrap();
+    fs::set_permissions(scene.at("home"), fs::Permissions::from_mode(mode)).unwrap();
+    let package = pack("p 1-1").dir("home", mode).file("home/a/b/c", 0o644, "new").file("opt/x", 0o644, "new").build();
+    decide(&scene, &package);
+    fs::rename(scene.at("home/a"), scene.at("home/away")).unwrap();
+    (scene, package)
+}
+
+#[test]
+fn what_others_put_into_a_folders_place_after_the_decision_does_not_hold_it_up() {
+    let outside = Scene::new();
+    outside.write("b/c", "precious");
+    let before = outside.tree();
+    let link = |scene: &Scene| symlink(outside.root(), scene.at("home/a")).unwrap();
+    let file = |scene: &Scene| scene.write("home/a", "theirs");
+    let deep_link = |scene: &Scene| {
+        fs::create_dir(scene.at("home/a")).unwrap();
+        symlink(outside.root().join("b"), scene.at("home/a/b")).unwrap();
+    };
+    let nothing = |_: &Scene| {};
+    let gone = |at: &str| Interference::FolderGone { path: path(at) };
+    type Case<'a> = (&'a dyn Fn(&Scene), Vec<Interference>);
+    let cases: [Case<'_>; 4] = [
+        (&link, vec![gone("home/a"), aside("home/a", "home/a.save.1")]),
+        (&file, vec![gone("home/a"), aside("home/a", "home/a.save.1")]),
+        (&deep_link, vec![gone("home/a/b"), aside("home/a/b", "home/a/b.save.1")]),
+        (&nothing, vec![gone("home/a")]),
+    ];
+    for (meddle, expected) in cases {
+        let (scene, package) = decided_in(0o777);
+        meddle(&scene);
+        let recovery = scene.open().recovery().unwrap().clone();
+        assert_eq!((recovery.outcome, recovery.interferences), (Outcome::Finished, expected));
+        assert_eq!((scene.read("opt/x"), outside.tree()), ("new".into(), before.clone()));
+        // What is missing is seen, and comes back.
+        let missing = scene.installed().verify(&[]).unwrap();
+        assert!(missing.iter().any(|found| found.path == path("home/a/b/c") && found.is_damage()), "{missing:?}");
+        scene.install(&[&package]);
+        scene.assert_verified();
+        assert_eq!(outside.tree(), before);
+    }
+}
+
+/// He may have moved a folder to another disk, or not mounted it yet.
+#[test]
+fn what_only_the_administrator_can_have_done_to_a_folder_is_waited_for() {
+    let elsewhere = Scene::new();
+    for found in [Some(FileKind::Symlink), Some(FileKind::File), None] {
+        let (scene, _) = decided_in(0o755);
+        match found {
+            Some(FileKind::Symlink) => symlink(elsewhere.root(), scene.at("home/a")).unwrap(),
+            Some(_) => scene.write("home/a", "his"),
+            None => {}
+        }
+        for _ in 0..2 {
+            let error = InstallDb::open(scene.root()).unwrap_err();
+            assert!(matches!(&error, Error::Displaced { path: at, found: f } if (at, *f) == (&path("home/a"), found)));
+        }
+        if found.is_some() {
+            fs::remove_file(scene.at("home/a")).unwrap();
+        }
+        fs::rename(scene.at("home/away"), scene.at("home/a")).unwrap();
+        assert_eq!(scene.open().recovery().unwrap().interferences, []);
+        assert_eq!(scene.read("home/a/b/c"), "new");
+        scene.assert_verified();
+        assert!(elsewhere.tree().is_empty());
+    }
+}
+
+/// Whoever takes the names beforehand that things are moved aside to does not keep them where they are.
+#[test]
+fn names_that_are_taken_do_not_keep_things_in_the_way() {
+    let scene = Scene::new();
+    scene.write("opt/kept", "");
+    decide(&scene, &pack("p 1-1").file("opt/c", 0o644, "new").build());
+    (0..150).for_each(|number| scene.write(&format!("opt/c.save.{number}"), "theirs"));
+    scene.write("opt/c/other", "theirs");
+    let recovery = scene.open().recovery().unwrap().clone();
+    let [Interference::MovedAside { aside, .. }] = &recovery.interferences[..] else { panic!("{recovery:?}") };
+    assert_eq!((scene.read("opt/c"), scene.read(&format!("{aside}/other"))), ("new".into(), "theirs".into()));
 }
 
 /// To most file systems they are different names; to one to which they are the same, the second is somebody else's file.

@@ -147,7 +147,7 @@ pub(crate) fn kill_everywhere(scenario: &str, root: &Path, again: impl Fn(&Path)
         let run = victim::run(scenario, root.path(), Some(moment));
         // Two runs differ a little, since threads do.
         assert!(run.killed || moment + 8 > calls, "{moment} of {calls}");
-        let recovery = InstallDb::open(root.path()).unwrap().recovery().copied();
+        let recovery = InstallDb::open(root.path()).unwrap().recovery().cloned();
         let found = state(root.path());
         let place = format!("killed at {moment} of {calls}, right before {:?}: {recovery:?}", run.calls.last());
         assert!(found == old || found == new, "{place}: {found:#?}");
