@@ -38,6 +38,10 @@ impl Installed {
             Err(error @ Error::Sqlite { .. }) if header::is_empty(&root, &place::log())? => {
                 Self::open_still(root, &file, error)
             }
+            Err(error) if is_disk_error(&error) => {
+                let conn = open_with(&file, READ_ONLY_MEMORY).map_err(|_| error)?;
+                Ok(Self { root, conn, _still: None })
+            }
             conn => Ok(Self { root, conn: conn?, _still: None }),
         }
     }
@@ -50,11 +54,7 @@ impl Installed {
             Err(error) if matches!(error.kind, DiskError::NotFound | DiskError::ReadOnly | DiskError::Denied) => None,
             Err(_) => return Err(why),
         };
-        let uri = format!("file:{}?immutable=1", percent_encoded(file));
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
-        let conn = Connection::open_with_flags(uri, flags)
-            .map_err(|source| Error::sqlite("open the file", file.to_owned(), source))?;
-        expect_tables(&conn).map_err(|_| why)?;
+        let conn = open_with(file, "immutable=1").map_err(|_| why)?;
         Ok(Self { root, conn, _still: still })
     }
 
@@ -77,6 +77,27 @@ pub(crate) fn database_file(root: &Root) -> Result<PathBuf> {
 pub(crate) fn full_path(root: &Root, path: &PkgPath) -> Result<PathBuf> {
     let top = root.path().canonicalize().map_err(|error| pkgfs::Error::new("open the tree", root.path(), error))?;
     Ok(top.join(path))
+}
+
+/// Whoever may write the shared memory makes it anew when nobody uses it. On a full disk he can not; but he can read the log
+/// as those do who may not write.
+const READ_ONLY_MEMORY: &str = "readonly_shm=1";
+
+fn is_disk_error(error: &Error) -> bool {
+    let Error::Sqlite { source, .. } = error else { return false };
+    source.sqlite_error_code() == Some(rusqlite::ErrorCode::SystemIoFailure)
+}
+
+/// Opens the file with a parameter of sqlite's.
+fn open_with(file: &Path, parameter: &str) -> Result<Connection> {
+    let uri = format!("file:{}?{parameter}", percent_encoded(file));
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    let conn = Connection::open_with_flags(uri, flags)
+        .map_err(|source| Error::sqlite("open the file", file.to_owned(), source))?;
+    conn.busy_timeout(PATIENCE).during("open the file", &conn)?;
+    keep_log(&conn)?;
+    expect_tables(&conn)?;
+    Ok(conn)
 }
 
 fn open_shared(file: &Path) -> Result<Connection> {

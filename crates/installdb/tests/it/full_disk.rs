@@ -1,9 +1,12 @@
 //! Disks without space: found beforehand, with what is needed and what is there, and survived where it was not.
 
 use std::fs;
-use std::io::{self, Read};
+use std::io::{self, Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 
 use installdb::{Error, Finding, InstallDb, Installed, Request};
 
@@ -62,6 +65,38 @@ fn too_little_space() {
     let fits = pack("fits 1-1").file("opt/b", 0o644, content(3 << 20)).file("usr/b", 0o644, content(1 << 19)).build();
     install(&root, &[&fits]).unwrap();
     assert_eq!(Installed::open(&root).unwrap().verify(&[]).unwrap(), []);
+}
+
+#[test]
+fn a_full_disk_answers_questions() {
+    with_medium("full_disk::questions", "size=2m");
+}
+
+#[test]
+#[ignore = "runs inside the test above"]
+fn questions() {
+    let Some(root) = medium() else { return };
+    install(&root, &[&pack("p 1-1").file("a", 0o644, "a").build()]).unwrap();
+    let at = |name: &str| root.join("var/lib/kista").join(name);
+    // How scripts ended stays in the log when the transaction is over.
+    let conn = Connection::open(at("install.db")).unwrap();
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).unwrap();
+    conn.execute("UPDATE transactions SET reason = 'as in the log'", []).unwrap();
+    drop(conn);
+    assert!(fs::metadata(at("install.db-wal")).unwrap().len() > 0);
+    // As one leaves it who could not make it anew; in memory, it would get its own pages back.
+    fs::write(at("install.db-shm"), "123").unwrap();
+    let mut fill = fs::File::create(root.join("fill")).unwrap();
+    while fill.write_all(&[0; 4096]).is_ok() {}
+    for _ in 0..2 {
+        let installed = Installed::open(&root).unwrap();
+        assert_eq!(installed.list(&["p"]).unwrap().len(), 1);
+        assert_eq!(installed.history().unwrap()[0].reason.as_deref(), Some("as in the log"));
+    }
+    drop(fill);
+    fs::remove_file(root.join("fill")).unwrap();
+    install(&root, &[&pack("q 1-1").file("b", 0o644, "b").build()]).unwrap();
+    assert_eq!(Installed::open(&root).unwrap().list(&[]).unwrap().len(), 2);
 }
 
 #[test]
