@@ -1,7 +1,7 @@
 //! Installs a package file into a root, on the user's own word: `install ROOT FILE.kpkg`.
 
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufReader, Write as _};
 use std::time::SystemTime;
 
 use installdb::{Incoming, InstallDb, Request, Source};
@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let mut out = std::io::stdout().lock();
     for operation in done.operations {
-        std::io::Write::write_fmt(&mut out, format_args!("{:?} {}\n", operation.kind(), operation.name))?;
+        writeln!(out, "{:?} {}", operation.kind(), operation.name)?;
     }
     Ok(())
 }

@@ -320,9 +320,14 @@ impl<'a> Survey<'a> {
     fn file_over_folder(&mut self, node: usize) -> Result<Fate> {
         let path = &self.entry(node).path;
         let package = self.package(node);
-        if !matches!(self.work.tree.nodes[node].before, Before::Outgoing(_)) {
-            self.findings.push(Finding::Unowned { path: path.clone(), package });
-            return Ok(Fate::Absent);
+        match self.work.tree.nodes[node].before {
+            Before::Outgoing(_) => {}
+            // That its owner and this package do not agree was found when they were compared.
+            Before::Staying { .. } => return Ok(Fate::Absent),
+            Before::Nobody => {
+                self.findings.push(Finding::UnownedFolder { path: path.clone(), package });
+                return Ok(Fate::Absent);
+            }
         }
         let range = self.orphans_within(path);
         let mut gone: BTreeMap<&PkgPath, usize> = BTreeMap::new();

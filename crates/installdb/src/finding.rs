@@ -24,6 +24,13 @@ pub enum Finding {
         /// The package.
         package: PackageName,
     },
+    /// A folder that no package owns stands where a package puts something else. It is never replaced.
+    UnownedFolder {
+        /// The path.
+        path: PkgPath,
+        /// The package.
+        package: PackageName,
+    },
     /// A folder is needed where something else stands.
     NotAFolder {
         /// The path.
@@ -261,6 +268,9 @@ impl fmt::Display for Finding {
             }
             Self::Unowned { path, package } => {
                 write!(f, "/{path} of `{package}` exists, and no package owns it")
+            }
+            Self::UnownedFolder { path, package } => {
+                write!(f, "/{path} of `{package}` is a folder that no package owns, and stays: move it away")
             }
             Self::NotAFolder { path, package } => {
                 write!(f, "`{package}` needs a folder at /{path}, where something else stands")

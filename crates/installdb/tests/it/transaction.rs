@@ -135,6 +135,23 @@ fn unowned_files_are_never_lost_by_surprise() {
 }
 
 #[test]
+fn a_folder_in_a_files_place_is_called_what_it_is() {
+    let mut scene = Scene::new();
+    let link = pack("link 1-1").symlink("opt/x", "y").build();
+    scene.write("opt/x/mine", "mine");
+    for unowned in [Unowned::Refuse, Unowned::Adopt, Unowned::Replace] {
+        scene.options.unowned = unowned;
+        let refused = findings(&scene, &[&link], &[]);
+        assert_eq!(refused, [Finding::UnownedFolder { path: path("opt/x"), package: name("link") }]);
+    }
+    // One that a package owns is no folder that nobody owns.
+    scene.install(&[&pack("folder 1-1").dir("opt/x", 0o755).build()]);
+    let (first, second, difference) = (name("folder"), name("link"), "type");
+    let refused = findings(&scene, &[&link], &[]);
+    assert_eq!(refused, [Finding::Conflict { path: path("opt/x"), first, second, difference }]);
+}
+
+#[test]
 fn what_is_identical_already_is_taken_over() {
     let scene = Scene::new();
     scene.write("usr/bin/hello", "one");
