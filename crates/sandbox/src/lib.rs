@@ -33,8 +33,10 @@
 //!   whatever signal; the thread that spawned it does not matter. When `wait` returns nothing is left: no process, no mount
 //!   (with a [`Stock`] the mounts go a moment later).
 //!   A room from [`spawn_keeping`](Room::spawn_keeping) stays, for a shell in it, until its [`Kept`] is dropped.
-//! - **The truth**: an [`Error`] means that the program never ran, and says which step the kernel refused and what to do;
-//!   an [`Outcome`] is exactly how the program ended, with the [`Limit`] that ended it if one did.
+//! - **The truth**: an [`Error`] of [`Room::spawn`] means that the program never ran, and says which step the kernel refused
+//!   and what to do; one of [`Child::wait`], that the room was ended because it could not be watched ([`Error::Watch`]) or
+//!   nobody took its output ([`Error::Sink`]). An [`Outcome`] is exactly how the program ended, with the [`Limit`] that ended
+//!   it if one did.
 //! - **Same numbers**: files of the caller show as [`Ids`] inside, for root by id-mapped mounts, and what is written inside
 //!   belongs to the caller outside. Files of all others show as 65534.
 //! - **Threads**: everything is allocated before the first process of a room exists. Its set-up shares the caller's memory with
