@@ -15,6 +15,13 @@ use crate::{cmd, exit, explain, signals};
 #[command(after_help = "Exit codes: 0 done, 1 failed, 2 bad command line, 3 no solution, 4 not trusted or malformed, \
     5 unknown name, 6 fetch failed, 7 refused beforehand, 8 rolled back, 9 busy, 10 differences, 70 bug, 125 sandbox.")]
 struct Pkg {
+    #[command(flatten)]
+    manner: Manner,
+}
+
+/// How things are said.
+#[derive(Debug, clap::Args)]
+struct Manner {
     /// Say less: no status lines.
     #[arg(short, long, global = true)]
     quiet: bool,
@@ -26,6 +33,27 @@ struct Pkg {
     color: Color,
 }
 
+impl Manner {
+    /// Runs what a command line asks for, with signals watched and errors told.
+    fn run(&self, verb: impl FnOnce(&Voice) -> anyhow::Result<u8>) -> ExitCode {
+        let voice = Voice::new(self.quiet, self.verbose, self.color);
+        signals::watch();
+        let code = verb(&voice).unwrap_or_else(|error| explain::failure(&error, &voice));
+        signals::raise_again();
+        ExitCode::from(code)
+    }
+}
+
+/// A verb as a program of its own.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
+struct Alone<A: clap::Args> {
+    #[command(flatten)]
+    manner: Manner,
+    #[command(flatten)]
+    args: A,
+}
+
 // What the derive of `Subcommand` would make, but for this: only the verb that is called is described. Describing all of them
 // took longer than most questions take to answer.
 macro_rules! verbs {
@@ -33,6 +61,14 @@ macro_rules! verbs {
         #[derive(Debug)]
         enum Verb {
             $($(#[doc = $about])+ $variant($args),)*
+        }
+
+        /// What the named verb does.
+        fn about(name: &str) -> &'static str {
+            match name {
+                $($name => concat!($($about),+).trim().trim_end_matches('.'),)*
+                name => unreachable!("{name} is no verb"),
+            }
         }
 
         impl Verb {
@@ -43,7 +79,7 @@ macro_rules! verbs {
             /// Adds every verb, or the named one alone.
             fn describe(mut command: Command, only: Option<&str>) -> Command {
                 $(if only.is_none_or(|only| only == $name) {
-                    command = command.subcommand(verb::<$args>($name, concat!($($about),+)));
+                    command = command.subcommand(verb::<$args>($name));
                 })*
                 command
             }
@@ -65,8 +101,8 @@ macro_rules! verbs {
     };
 }
 
-fn verb<A: clap::Args>(name: &'static str, about: &'static str) -> Command {
-    Command::new(name).about(about.trim().trim_end_matches('.')).defer(|command| {
+fn verb<A: clap::Args>(name: &'static str) -> Command {
+    Command::new(name).about(about(name)).defer(|command| {
         let about = command.get_about().cloned().unwrap_or_default();
         A::augment_args(command).about(about).long_about(None)
     })
@@ -143,21 +179,24 @@ verbs! {
     "doctor" Doctor(cmd::doctor::Args) => cmd::doctor::run,
 }
 
-/// Runs a command: the words after the program's name, with `verb` put before them.
-pub fn main(verb: Option<&str>) -> ExitCode {
-    let mut words: Vec<OsString> = std::env::args_os().collect();
-    if let Some(verb) = verb {
-        words.insert(words.len().min(1), verb.into());
+/// Runs `pkg` with the words of this process.
+pub fn main() -> ExitCode {
+    let words: Vec<OsString> = std::env::args_os().collect();
+    match parse(&words) {
+        Ok((pkg, verb)) => pkg.manner.run(|voice| run(&verb, voice)),
+        Err(error) => usage(&error),
     }
-    let (manner, verb) = match parse(&words) {
-        Ok(parsed) => parsed,
-        Err(error) => return usage(&error),
-    };
-    let voice = Voice::new(manner.quiet, manner.verbose, manner.color);
-    signals::watch();
-    let code = run(&verb, &voice).unwrap_or_else(|error| explain::failure(&error, &voice));
-    signals::raise_again();
-    ExitCode::from(code)
+}
+
+/// Runs one verb with the words of this process: the program `pkg-VERB`, which holds and loads nothing of the others.
+pub fn alone<A: clap::Args>(verb: &str, run: fn(&A, &Voice) -> anyhow::Result<u8>) -> ExitCode {
+    let name = format!("pkg-{verb}");
+    let mut command = Alone::<A>::command().name(&name).bin_name(name).about(about(verb)).long_about(None);
+    let matches = command.try_get_matches_from_mut(std::env::args_os());
+    match matches.and_then(|mut matches| Alone::<A>::from_arg_matches_mut(&mut matches)) {
+        Ok(line) => line.manner.run(|voice| run(&line.args, voice)),
+        Err(error) => usage(&error.format(&mut command)),
+    }
 }
 
 fn parse(words: &[OsString]) -> Result<(Pkg, Verb), clap::Error> {

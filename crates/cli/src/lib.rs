@@ -1,7 +1,9 @@
-//! The commands `pkg`, `pkg-build` and `pkg-install`: argument types, rendering, exit codes.
+//! The commands `pkg`, `pkg-build`, `pkg-install` and `pkg-sandbox`: argument types, rendering, exit codes.
 //!
 //! ```no_run
-//! std::process::exit(0); // `cli::main(None)` is all that a binary holds
+//! fn main() -> std::process::ExitCode {
+//!     cli::main()
+//! }
 //! ```
 //!
 //! Nothing is decided here: every verb parses its arguments, calls one library, and shows what it answered.
@@ -28,4 +30,4 @@ pub mod render;
 pub mod reversal;
 pub mod signals;
 
-pub use app::{command, main};
+pub use app::{alone, command, main};

@@ -3,13 +3,8 @@
 //! It is a handful of namespaces without a process. The mount namespace holds an empty root, or for rooms on the host's own `/` a
 //! copy of that, with `/dev`, `/sys` and `/tmp` on it, all of them the room's own; the network namespace is new and its loopback is up. Nothing in a blank has ever been used.
 
-use std::fs::File;
-use std::ops::Range;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::error::{STEP_MAPS, STEP_NAMESPACES, STEP_PIVOT, STEP_RANGE};
 use crate::plan::{Caller, c_string, is_whole};
@@ -17,7 +12,7 @@ use crate::range;
 use crate::spawn::explain;
 use crate::steps::Steps;
 use crate::sys::dumpable;
-use crate::sys::namespaces::Making;
+use crate::sys::namespaces::{Aside, Making};
 use crate::sys::raw::{MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY};
 use crate::sys::step::{MountPoint, Ownership, Slot, Step};
 use crate::sys::userns::{Extent, userns, write_maps};
@@ -71,8 +66,13 @@ impl Kind {
     }
 
     /// Whether it has a copy of the caller's mounts.
-    fn copies_mounts(&self) -> bool {
+    pub(crate) fn copies_mounts(&self) -> bool {
         !self.root || self.whole
+    }
+
+    /// Whether its network is made in a namespace of users of its own, at the same time as its mounts.
+    fn user_comes_with_network(&self) -> bool {
+        !self.root && self.range.is_none() && self.net != Net::Host && !self.mounts_need_network()
     }
 
     /// The kinds of namespaces in which its mounts are made.
@@ -104,34 +104,6 @@ impl Kind {
     }
 }
 
-/// The mounts of the caller as they were when a copy of them was made.
-#[derive(Debug)]
-struct Seen {
-    table: File,
-    place: Place,
-}
-
-/// The mount namespace and the root of the calling thread, by device and inode.
-type Place = [(u64, u64); 2];
-
-impl Seen {
-    fn now() -> Option<Self> {
-        Some(Self { table: File::open("/proc/thread-self/mounts").ok()?, place: Self::place()? })
-    }
-
-    fn place() -> Option<Place> {
-        let identity = |path: &str| std::fs::metadata(path).ok().map(|found| (found.dev(), found.ino()));
-        Some([identity("/proc/thread-self/ns/mnt")?, identity("/")?])
-    }
-
-    fn still(&self) -> bool {
-        // The kernel tells by "priority" that the table has changed since it was opened.
-        let mut fds = [PollFd::new(&self.table, PollFlags::PRI)];
-        let unchanged = poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })) == Ok(0);
-        unchanged && Self::place() == Some(self.place)
-    }
-}
-
 /// A blank room.
 #[derive(Debug)]
 pub(crate) struct Blank {
@@ -142,7 +114,6 @@ pub(crate) struct Blank {
     pub net: Option<OwnedFd>,
     /// A copy of the caller's mounts over which the room has power, where the caller has none over his own.
     pub host: Option<OwnedFd>,
-    seen: Option<Seen>,
     /// The other end of the room's terminal, where it has one.
     pub pty: Option<OwnedFd>,
     /// The room's mounts.
@@ -152,15 +123,14 @@ pub(crate) struct Blank {
 impl Blank {
     /// Makes a blank of this kind; `maps` are those of the program for a caller who is root.
     pub(crate) fn make(kind: &Kind, maps: &Maps) -> Result<Self, Error> {
-        // Before the copy: a mount made meanwhile makes it stale.
-        let seen = if kind.copies_mounts() { Seen::now() } else { None };
         let range = (!kind.root && kind.range.is_some()).then(|| userns(|pid| range::write(pid, maps))).transpose()?;
         let range = range.map(|(range, _)| range);
         let planner = Planner { kind, range: range.as_ref(), steps: Steps::default(), names: None, pty: None };
         let plan = planner.whole()?;
-        // With a range it is in the namespace that has it that the others are made.
-        let kinds = if range.is_some() { 0 } else { kind.namespaces() };
-        let lost = range.is_some().then(dumpable::Lost::allow);
+        // Where the namespace of users is made by somebody else, the others are made in that.
+        let joins = range.is_some() || kind.user_comes_with_network();
+        let kinds = if joins { 0 } else { kind.namespaces() };
+        let lost = joins.then(dumpable::Lost::allow);
         let explained = |refused| explain(&plan.steps.names, refused);
         let making = Making::begin(kinds, &plan.steps.steps, plan.aside, plan.steps.slots).map_err(explained)?;
         let program = kind.root.then(|| userns(|pid| write_maps(pid, maps)));
@@ -175,12 +145,7 @@ impl Blank {
         let (user, net, host, pty) = (take(plan.user), take(plan.net), take(plan.host), take(plan.pty));
         let mounts = take(Some(plan.mounts)).ok_or_else(missing)?;
         let user = program.or(user).ok_or_else(missing)?;
-        Ok(Self { kind: kind.clone(), user, net, host, seen, pty, mounts })
-    }
-
-    /// Whether the copy of the caller's mounts still is one.
-    pub(crate) fn is_fresh(&self) -> bool {
-        !self.kind.copies_mounts() || self.seen.as_ref().is_some_and(Seen::still)
+        Ok(Self { kind: kind.clone(), user, net, host, pty, mounts })
     }
 
     /// The namespaces to enter before the room's processes exist, in this order.
@@ -205,8 +170,7 @@ pub(crate) struct Maps {
 /// The steps, and the slots of what comes out of them.
 struct Plan {
     steps: Steps,
-    /// Those that may be done at the same time as what follows them.
-    aside: Range<usize>,
+    aside: Aside,
     user: Option<Slot>,
     net: Option<Slot>,
     host: Option<Slot>,
@@ -226,20 +190,31 @@ struct Planner<'a> {
 
 impl Planner<'_> {
     fn whole(mut self) -> Result<Plan, Error> {
+        let with_network = self.kind.user_comes_with_network();
+        let inner = self.kind.namespaces() & !libc::CLONE_NEWUSER;
         if let Some(range) = self.range {
-            let (namespace, kinds) = (range.as_raw_fd(), self.kind.namespaces() & !libc::CLONE_NEWUSER);
+            let namespace = range.as_raw_fd();
             self.steps.push(STEP_RANGE, Step::Enter { namespace, kind: libc::CLONE_NEWUSER });
-            self.steps.push(STEP_NAMESPACES, Step::Unshare { kinds });
+            self.steps.push(STEP_NAMESPACES, Step::Unshare { kinds: inner });
         } else if !self.kind.root {
             self.map_user();
         }
-        let before = self.steps.steps.len();
+        let early_user = with_network.then(|| self.namespace(c"/proc/self/ns/user"));
+        let mapped = self.steps.steps.len();
         let net = (self.kind.net != Net::Host).then(|| self.network());
-        let aside = if self.kind.mounts_need_network() { before..before } else { before..self.steps.steps.len() };
+        let aside = match (with_network, self.steps.steps.len()) {
+            (true, end) => Aside { steps: 0..end, kinds: libc::CLONE_NEWUSER, ready: mapped },
+            (false, _) if self.kind.mounts_need_network() => Aside { steps: mapped..mapped, kinds: 0, ready: mapped },
+            (false, end) => Aside { steps: mapped..end, kinds: 0, ready: mapped },
+        };
+        if let Some(slot) = early_user {
+            self.steps.push(STEP_NAMESPACES, Step::Join { slot, kind: libc::CLONE_NEWUSER });
+            self.steps.push(STEP_NAMESPACES, Step::Unshare { kinds: inner });
+        }
         let names = self.steps.slot();
         self.names = Some(names);
         self.steps.push(OPENING, Step::Open { slot: names, dir: None, path: c"/proc/self/ns".to_owned() });
-        let user = (!self.kind.root).then(|| self.namespace(c"user"));
+        let user = early_user.or_else(|| (!self.kind.root).then(|| self.namespace(c"user")));
         let host = (!self.kind.root).then(|| {
             // What the caller unmounts later must not be held by the copy.
             self.steps.push(KEEPING, Step::Propagate { kind: libc::MS_SLAVE });
@@ -260,11 +235,10 @@ impl Planner<'_> {
         if self.kind.net == Net::Loopback {
             self.steps.push("bringing the loopback up", Step::LoopbackUp);
         }
-        let (slot, name) = (self.steps.slot(), c"/proc/self/ns/net".to_owned());
-        self.steps.push(OPENING, Step::File { slot, dir: None, name, flags: libc::O_RDONLY });
-        slot
+        self.namespace(c"/proc/self/ns/net")
     }
 
+    /// Opens one of the namespaces of the process that does it.
     fn namespace(&mut self, name: &std::ffi::CStr) -> Slot {
         let slot = self.steps.slot();
         let (dir, name) = (self.names, name.to_owned());

@@ -4,7 +4,6 @@
 //! room or widens the kernel's attack surface: mounts, nested namespaces, keyrings, io_uring, bpf, modules, clocks, swap,
 //! quota, handles, socket families beyond UNIX, INET, INET6 and NETLINK, and putting characters into a terminal's input.
 
-use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use crate::SetId;
@@ -175,11 +174,40 @@ const ARM: Table = Table {
 const ON_X86_64: [&Table; 2] = [&X86_64, &I386];
 const ON_AARCH64: [&Table; 2] = [&AARCH64, &ARM];
 
-/// Instructions that judge one call and always return. Their jumps stay inside.
+/// Instructions that always return; their jumps stay inside.
 type Block = Vec<Instruction>;
 
-/// The first number of a range that ends where the next begins, and the block that judges it.
-type Range = (u32, Block);
+/// What becomes of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Judgement {
+    Allow,
+    Fail(i32),
+    /// Fails when one of the bits is set in an argument.
+    Bits {
+        argument: u32,
+        bits: u32,
+        errno: i32,
+    },
+    /// Fails when an argument is one of these values.
+    Among {
+        argument: u32,
+        values: &'static [u32],
+        errno: i32,
+    },
+    /// Fails when an argument is none of these values.
+    NotAmong {
+        argument: u32,
+        values: &'static [u32],
+        errno: i32,
+    },
+    /// Refuses a mode with setid bits where the flags in this argument say that a mode follows.
+    ModeOfOpen {
+        flags: u32,
+    },
+}
+
+/// The first number of a range that ends where the next begins, and what becomes of its calls.
+type Range = (u32, Judgement);
 
 fn load(offset: u32) -> Instruction {
     instruction(LOAD, 0, 0, offset)
@@ -193,12 +221,7 @@ fn fail(errno: i32) -> Instruction {
     ret(ERRNO | errno as u32)
 }
 
-/// Returns `errno` when one of `bits` is set in an argument, else allows the call.
-fn deny_bits(index: u32, bits: u32, errno: i32) -> Block {
-    vec![load(argument(index)), instruction(JUMP_SET, 0, 1, bits), fail(errno), ret(ALLOW)]
-}
-
-/// Returns `yes` when an argument is one of `values`, else `no`.
+/// Jumps to `yes` when an argument is one of `values`, else to `no`.
 fn among(index: u32, values: &[u32], yes: Instruction, no: Instruction) -> Block {
     let mut block = vec![load(argument(index))];
     for (place, value) in values.iter().enumerate() {
@@ -208,50 +231,73 @@ fn among(index: u32, values: &[u32], yes: Instruction, no: Instruction) -> Block
     block
 }
 
-/// Refuses a mode with setid bits where the flags say that there is one.
-fn deny_modes_of_open(flags: u32) -> Block {
-    vec![
-        load(argument(flags)),
-        instruction(JUMP_SET, 0, 3, MAKES_FILE),
-        load(argument(flags + 1)),
-        instruction(JUMP_SET, 0, 1, SETID),
-        fail(libc::EPERM),
-        ret(ALLOW),
-    ]
+impl Judgement {
+    fn block(self) -> Block {
+        match self {
+            Self::Allow => vec![ret(ALLOW)],
+            Self::Fail(errno) => vec![fail(errno)],
+            Self::Bits { argument: index, bits, errno } => {
+                vec![load(argument(index)), instruction(JUMP_SET, 0, 1, bits), fail(errno), ret(ALLOW)]
+            }
+            Self::Among { argument, values, errno } => among(argument, values, fail(errno), ret(ALLOW)),
+            Self::NotAmong { argument, values, errno } => among(argument, values, ret(ALLOW), fail(errno)),
+            Self::ModeOfOpen { flags } => vec![
+                load(argument(flags)),
+                instruction(JUMP_SET, 0, 3, MAKES_FILE),
+                load(argument(flags + 1)),
+                instruction(JUMP_SET, 0, 1, SETID),
+                fail(libc::EPERM),
+                ret(ALLOW),
+            ],
+        }
+    }
+}
+
+/// The rules of one table, in no order. Every launch of a program of its own pays for this: nothing is allocated for a rule.
+fn rules(table: &Table, setid: SetId) -> Vec<Range> {
+    use Judgement::{Among, Bits, Fail, ModeOfOpen, NotAmong};
+    const FAMILIES: &[u32] =
+        &[libc::AF_UNIX as u32, libc::AF_INET as u32, libc::AF_INET6 as u32, libc::AF_NETLINK as u32];
+    const INPUT: &[u32] = &[TIOCSTI, TIOCLINUX];
+    const INPUT_AND_FLAGS: &[u32] = &[TIOCSTI, TIOCLINUX, FS_IOC_SETFLAGS, FS_IOC32_SETFLAGS, FS_IOC_FSSETXATTR];
+    let bits = |argument, bits| Bits { argument, bits, errno: libc::EPERM };
+    let mut rules = Vec::with_capacity(128);
+    rules.extend(table.absent.iter().map(|number| (*number, Fail(libc::ENOSYS))));
+    rules.extend(table.forbidden.iter().map(|number| (*number, Fail(libc::EPERM))));
+    rules.push((table.clone, bits(0, NEW_NAMESPACES)));
+    rules.push((table.unshare, bits(0, NEW_NAMESPACES | NEW_TIME)));
+    rules.push((table.socket, NotAmong { argument: 0, values: FAMILIES, errno: libc::EAFNOSUPPORT }));
+    // Its family is behind a pointer that a filter cannot follow: only call 1, `socket`, is refused.
+    let socketcall = Among { argument: 0, values: &[1], errno: libc::ENOSYS };
+    rules.extend(table.socketcall.map(|number| (number, socketcall)));
+    let requests = if setid == SetId::Ban { INPUT_AND_FLAGS } else { INPUT };
+    rules.push((table.ioctl, Among { argument: 1, values: requests, errno: libc::EPERM }));
+    if setid == SetId::Ban {
+        rules.extend(HIDE_MODES.map(|number| (number, Fail(libc::ENOSYS))));
+        rules.extend(table.modes.iter().map(|(number, argument)| (*number, bits(*argument, SETID))));
+        rules.extend(table.opens.iter().map(|(number, flags)| (*number, ModeOfOpen { flags: *flags })));
+        rules.extend(table.attributes.iter().map(|number| (*number, Fail(libc::ENOTSUP))));
+    }
+    rules
 }
 
 /// The ranges of numbers of one table, those allowed and those of no table included.
 fn ranges(table: &Table, setid: SetId) -> Vec<Range> {
-    let mut rules: Vec<(u32, Block)> = Vec::new();
-    rules.extend(table.absent.iter().map(|number| (*number, vec![fail(libc::ENOSYS)])));
-    rules.extend(table.forbidden.iter().map(|number| (*number, vec![fail(libc::EPERM)])));
-    rules.push((table.clone, deny_bits(0, NEW_NAMESPACES, libc::EPERM)));
-    rules.push((table.unshare, deny_bits(0, NEW_NAMESPACES | NEW_TIME, libc::EPERM)));
-    let families = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK].map(|family| family as u32);
-    rules.push((table.socket, among(0, &families, ret(ALLOW), fail(libc::EAFNOSUPPORT))));
-    if let Some(socketcall) = table.socketcall {
-        // Its family is behind a pointer that a filter cannot follow: only call 1, `socket`, is refused.
-        rules.push((socketcall, among(0, &[1], fail(libc::ENOSYS), ret(ALLOW))));
+    let mut rules = rules(table, setid);
+    rules.sort_unstable_by_key(|(number, _)| *number);
+    let mut ranges: Vec<Range> = Vec::with_capacity(2 * rules.len() + 2);
+    let mut next = 0;
+    for (number, judgement) in rules {
+        if number > next {
+            ranges.push((next, Judgement::Allow));
+        }
+        ranges.push((number, judgement));
+        next = number + 1;
     }
-    let mut requests = vec![TIOCSTI, TIOCLINUX];
-    if setid == SetId::Ban {
-        requests.extend([FS_IOC_SETFLAGS, FS_IOC32_SETFLAGS, FS_IOC_FSSETXATTR]);
-        rules.extend(HIDE_MODES.map(|number| (number, vec![fail(libc::ENOSYS)])));
-        rules.extend(table.modes.iter().map(|(number, index)| (*number, deny_bits(*index, SETID, libc::EPERM))));
-        rules.extend(table.opens.iter().map(|(number, flags)| (*number, deny_modes_of_open(*flags))));
-        rules.extend(table.attributes.iter().map(|number| (*number, vec![fail(libc::ENOTSUP)])));
-    }
-    rules.push((table.ioctl, among(1, &requests, fail(libc::EPERM), ret(ALLOW))));
-    rules.sort_by_key(|(number, _)| *number);
-    let mut edges = BTreeMap::from([(0, vec![ret(ALLOW)])]);
-    for (number, block) in rules {
-        edges.insert(number, block);
-        edges.insert(number + 1, vec![ret(ALLOW)]);
-    }
+    ranges.push((next, Judgement::Allow));
     if table.end != u32::MAX {
-        edges.insert(table.end, vec![fail(libc::ENOSYS)]);
+        ranges.push((table.end, Judgement::Fail(libc::ENOSYS)));
     }
-    let mut ranges: Vec<Range> = edges.into_iter().collect();
     ranges.dedup_by(|next, last| next.1 == last.1);
     ranges
 }
@@ -277,14 +323,14 @@ enum Goal {
 /// Adds the tree over `ranges`, which end at `end`, and returns where it begins. The kernel runs the filter for every number
 /// there is when it is loaded, and compiles every instruction: so a tree that has as many numbers on one side as on the other,
 /// and whose leaves are jumps to blocks that all of them share.
-fn tree(ranges: &[Range], end: u32, nodes: &mut Vec<Node>, blocks: &mut Vec<Block>) -> Goal {
+fn tree(ranges: &[Range], end: u32, nodes: &mut Vec<Node>, blocks: &mut Vec<Judgement>) -> Goal {
     let begin = ranges.first().map_or(0, |(first, _)| *first);
     // Numbers beyond those that exist do not count.
     let middle = begin + (end.min(MOST).saturating_sub(begin)) / 2;
     let place = (1..ranges.len()).min_by_key(|place| ranges[*place].0.abs_diff(middle)).unwrap_or(0);
     let (low, high) = ranges.split_at(place);
     let (Some((least, _)), false) = (high.first(), low.is_empty()) else {
-        let block = ranges.first().map(|(_, block)| block.clone()).unwrap_or_default();
+        let block = ranges.first().map_or(Judgement::Allow, |(_, block)| *block);
         let known = blocks.iter().position(|known| *known == block).unwrap_or_else(|| {
             blocks.push(block);
             blocks.len() - 1
@@ -301,8 +347,10 @@ fn tree(ranges: &[Range], end: u32, nodes: &mut Vec<Node>, blocks: &mut Vec<Bloc
 
 /// The instructions for one table, with the call's number loaded.
 fn search(table: &Table, setid: SetId) -> Block {
-    let (mut nodes, mut blocks) = (Vec::new(), Vec::new());
-    tree(&ranges(table, setid), u32::MAX, &mut nodes, &mut blocks);
+    let ranges = ranges(table, setid);
+    let (mut nodes, mut blocks) = (Vec::with_capacity(ranges.len()), Vec::new());
+    tree(&ranges, u32::MAX, &mut nodes, &mut blocks);
+    let blocks: Vec<Block> = blocks.into_iter().map(Judgement::block).collect();
     let mut starts = Vec::new();
     let mut end = nodes.len();
     for block in &blocks {

@@ -1,8 +1,12 @@
 //! Blank rooms made ahead.
 
+use std::fs::File;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::blank::{Blank, Kind, Maps};
 use crate::spawn::spawn_of;
@@ -49,12 +53,60 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct Shelf {
-    ready: Vec<Blank>,
+    ready: Vec<Ready>,
     /// Mounts of rooms that have ended.
     ended: Vec<OwnedFd>,
     /// What was asked for, the last one first.
     wanted: Vec<(Kind, Maps)>,
     stop: bool,
+}
+
+/// The mounts of the caller as they were when a copy of them was made.
+#[derive(Debug)]
+struct Seen {
+    table: File,
+    place: Place,
+}
+
+/// The mount namespace and the root of the calling thread, by device and inode.
+type Place = [(u64, u64); 2];
+
+impl Seen {
+    fn now() -> Option<Self> {
+        Some(Self { table: File::open("/proc/thread-self/mounts").ok()?, place: Self::place()? })
+    }
+
+    fn place() -> Option<Place> {
+        let identity = |path: &str| std::fs::metadata(path).ok().map(|found| (found.dev(), found.ino()));
+        Some([identity("/proc/thread-self/ns/mnt")?, identity("/")?])
+    }
+
+    fn still(&self) -> bool {
+        // The kernel tells by "priority" that the table has changed since it was opened.
+        let mut fds = [PollFd::new(&self.table, PollFlags::PRI)];
+        let unchanged = poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })) == Ok(0);
+        unchanged && Self::place() == Some(self.place)
+    }
+}
+
+/// A blank room that waits, and of which mounts of the caller it has a copy.
+#[derive(Debug)]
+struct Ready {
+    blank: Blank,
+    seen: Option<Seen>,
+}
+
+impl Ready {
+    fn make(kind: &Kind, maps: &Maps) -> Result<Self, Error> {
+        // Before the copy: a mount made meanwhile makes it stale.
+        let seen = if kind.copies_mounts() { Seen::now() } else { None };
+        Ok(Self { blank: Blank::make(kind, maps)?, seen })
+    }
+
+    /// Whether the copy of the caller's mounts still is one.
+    fn is_fresh(&self) -> bool {
+        !self.blank.kind.copies_mounts() || self.seen.as_ref().is_some_and(Seen::still)
+    }
 }
 
 impl Stock {
@@ -116,15 +168,15 @@ impl Shared {
         shelf.wanted.retain(|(wanted, _)| wanted != kind);
         shelf.wanted.insert(0, (kind.clone(), maps.clone()));
         shelf.wanted.truncate(KINDS);
-        let place = shelf.ready.iter().position(|blank| blank.kind == *kind);
-        let blank = place.map(|place| shelf.ready.remove(place));
-        let last = shelf.ready.iter().all(|blank| blank.kind != *kind);
+        let place = shelf.ready.iter().position(|ready| ready.blank.kind == *kind);
+        let ready = place.map(|place| shelf.ready.remove(place));
+        let last = shelf.ready.iter().all(|ready| ready.blank.kind != *kind);
         drop(shelf);
         if last {
             // Otherwise the thread has time until the room has ended, and does not disturb its start.
             self.changed.notify_one();
         }
-        blank.filter(Blank::is_fresh)
+        ready.filter(Ready::is_fresh).map(|ready| ready.blank)
     }
 
     fn let_go(&self, mounts: OwnedFd) {
@@ -152,10 +204,10 @@ impl Shared {
                 shelf = self.shelf();
                 continue;
             };
-            let made = Blank::make(&kind, &maps);
+            let made = Ready::make(&kind, &maps);
             shelf = self.shelf();
             match made {
-                Ok(blank) => shelf.ready.push(blank),
+                Ok(ready) => shelf.ready.push(ready),
                 // The next one to ask for it makes it on the spot and learns why it cannot be made.
                 Err(_) => shelf.wanted.retain(|(wanted, _)| *wanted != kind),
             }
@@ -165,14 +217,14 @@ impl Shared {
 
 impl Shelf {
     /// Blanks of kinds that are no longer asked for.
-    fn forgotten(&mut self) -> Vec<Blank> {
+    fn forgotten(&mut self) -> Vec<Ready> {
         let Self { ready, wanted, .. } = self;
-        ready.extract_if(.., |blank| wanted.iter().all(|(kind, _)| *kind != blank.kind)).collect()
+        ready.extract_if(.., |ready| wanted.iter().all(|(kind, _)| *kind != ready.blank.kind)).collect()
     }
 
     /// A kind of which there are fewer than `depth`.
     fn order(&self, depth: usize) -> Option<(Kind, Maps)> {
-        let count = |kind: &Kind| self.ready.iter().filter(|blank| blank.kind == *kind).count();
+        let count = |kind: &Kind| self.ready.iter().filter(|ready| ready.blank.kind == *kind).count();
         self.wanted.iter().find(|(kind, _)| count(kind) < depth).cloned()
     }
 }

@@ -1,6 +1,6 @@
-//! `pkg build` under a name of its own.
+//! `pkg build` as a program of its own.
 #![forbid(unsafe_code)]
 
 fn main() -> std::process::ExitCode {
-    cli::main(Some("build"))
+    cli::alone("build", cli::cmd::build::run)
 }

@@ -1,6 +1,6 @@
-//! `pkg install` under a name of its own.
+//! `pkg install` as a program of its own.
 #![forbid(unsafe_code)]
 
 fn main() -> std::process::ExitCode {
-    cli::main(Some("install"))
+    cli::alone("install", cli::cmd::install::run)
 }

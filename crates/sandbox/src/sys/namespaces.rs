@@ -5,7 +5,7 @@
 use std::ffi::{c_int, c_void};
 use std::ops::Range;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicI32, Ordering::SeqCst};
+use std::sync::atomic::{AtomicI32, AtomicU32, Ordering::SeqCst};
 
 use super::launch::Refused;
 use super::raw::{self, Errno};
@@ -13,11 +13,22 @@ use super::report::Report;
 use super::stack::Stack;
 use super::step::{Slots, Step};
 
+/// The part of the steps that a second process does, at the same time as what follows them.
+#[derive(Clone, Debug)]
+pub(crate) struct Aside {
+    pub steps: Range<usize>,
+    /// The namespaces in which it does them. If there are any, the steps come first, and what follows waits..
+    pub kinds: c_int,
+    /// ..until those before this one are done.
+    pub ready: usize,
+}
+
 /// What both processes look at.
 struct Shared<'a> {
     steps: &'a [Step],
-    /// Those of the second process.
-    aside: Range<usize>,
+    aside: Aside,
+    /// Not 0 once the second process is as far as the other waits for.
+    ready: AtomicU32,
     slots: Slots,
     report: Report,
     /// The number of the second process, once there is one.
@@ -33,14 +44,15 @@ pub(crate) struct Making<'a> {
 }
 
 impl<'a> Making<'a> {
-    /// Prepares to run `steps` in new namespaces of `kinds`, those in `aside` at the same time as those after it. If they come
-    /// first, they run from now on, where the caller is.
-    pub(crate) fn begin(kinds: c_int, steps: &'a [Step], aside: Range<usize>, slots: usize) -> Result<Self, Refused> {
-        let (slots, report, second) = (Slots::new(slots), Report::new(), AtomicI32::new(0));
-        let second_stack = if aside.is_empty() { None } else { Some(Stack::take().map_err(no_stack)?) };
-        let shared = Shared { steps, aside, slots, report, second, second_stack };
+    /// Prepares to run `steps` in new namespaces of `kinds`, those in `aside` by a second process. If they come first, they run
+    /// from now on.
+    pub(crate) fn begin(kinds: c_int, steps: &'a [Step], aside: Aside, slots: usize) -> Result<Self, Refused> {
+        let (slots, report) = (Slots::new(slots), Report::new());
+        let (ready, second) = (AtomicU32::new(0), AtomicI32::new(0));
+        let second_stack = if aside.steps.is_empty() { None } else { Some(Stack::take().map_err(no_stack)?) };
+        let shared = Shared { steps, aside, ready, slots, report, second, second_stack };
         let making = Self { kinds, shared: Box::new(shared) };
-        if making.shared.aside.start == 0 {
+        if making.shared.aside.steps.start == 0 {
             let mask = raw::set_signal_mask(u64::MAX);
             let started = making.shared.start_second();
             raw::set_signal_mask(mask);
@@ -99,8 +111,8 @@ impl Shared<'_> {
     /// Starts the second process, if there are steps for one, as a child of the caller. Every signal must be blocked.
     fn start_second(&self) -> Result<(), Errno> {
         let Some(stack) = &self.second_stack else { return Ok(()) };
-        let flags = libc::CLONE_VM | libc::CLONE_FILES;
-        let parent = if self.aside.start == 0 { 0 } else { libc::CLONE_PARENT };
+        let flags = libc::CLONE_VM | libc::CLONE_FILES | self.aside.kinds;
+        let parent = if self.aside.steps.start == 0 { 0 } else { libc::CLONE_PARENT };
         // SAFETY: as in `finish`, but for the end of the process: `end_second` waits for it before the stack and `self` go. The
         // C library's `errno` for a failure is that of the caller, who is here or waits.
         let pid = unsafe { libc::clone(work_aside, stack.top(), flags | parent, self.address()) };
@@ -135,7 +147,13 @@ extern "C" fn work(shared: *mut c_void) -> c_int {
     // SAFETY: `finish` passes a `Shared` that lives until this process has ended; nobody writes it.
     let shared: &Shared<'_> = unsafe { &*shared.cast_const().cast() };
     raw::umask(0o022);
-    let Range { start, end } = shared.aside;
+    let Range { start, end } = shared.aside.steps;
+    if shared.aside.kinds != 0 {
+        raw::wait_for(&shared.ready);
+        if shared.report.failure().is_some() {
+            raw::exit(0)
+        }
+    }
     if shared.run(0..start) {
         match if start > 0 { shared.start_second() } else { Ok(()) } {
             Ok(()) => drop(shared.run(end..shared.steps.len())),
@@ -148,6 +166,11 @@ extern "C" fn work(shared: *mut c_void) -> c_int {
 extern "C" fn work_aside(shared: *mut c_void) -> c_int {
     // SAFETY: as in `work`.
     let shared: &Shared<'_> = unsafe { &*shared.cast_const().cast() };
-    shared.run(shared.aside.clone());
+    let Aside { steps: Range { start, end }, ready, .. } = shared.aside;
+    let done = shared.run(start..ready);
+    raw::announce(&shared.ready);
+    if done {
+        shared.run(ready..end);
+    }
     raw::exit(0)
 }

@@ -40,6 +40,8 @@ pub(crate) enum Step {
     Unshare { kinds: c_int },
     /// Enters a namespace.
     Enter { namespace: RawFd, kind: c_int },
+    /// Enters the namespace in `slot`.
+    Join { slot: Slot, kind: c_int },
     /// Opens a file.
     File { slot: Slot, dir: Option<Slot>, name: CString, flags: c_int },
     /// Opens a directory of the host as a place to look from.
@@ -168,6 +170,7 @@ impl Step {
             Self::Propagate { kind } => raw::propagate(*kind),
             Self::Unshare { kinds } => raw::unshare(*kinds),
             Self::Enter { namespace, kind } => raw::enter(*namespace, *kind),
+            Self::Join { slot, kind } => raw::enter(slots.fd(*slot), *kind),
             Self::File { slot, dir, name, flags } => {
                 slots.set(*slot, raw::openat(slots.place(*dir), name, *flags, 0)?);
                 Ok(())
