@@ -6,8 +6,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::error::{DbResult as _, Result};
-use crate::schema::{self, Found};
-use crate::{Error, header, place};
+use crate::{Error, header, place, schema};
 
 /// How long a question waits for a process that is just then creating or repairing the database's shared memory.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
@@ -96,7 +95,7 @@ fn open_with(file: &Path, parameter: &str) -> Result<Connection> {
         .map_err(|source| Error::sqlite("open the file", file.to_owned(), source))?;
     conn.busy_timeout(PATIENCE).during("open the file", &conn)?;
     keep_log(&conn)?;
-    expect_tables(&conn)?;
+    schema::expect_tables(&conn)?;
     Ok(conn)
 }
 
@@ -106,18 +105,8 @@ fn open_shared(file: &Path) -> Result<Connection> {
         .map_err(|source| Error::sqlite("open the file", file.to_owned(), source))?;
     conn.busy_timeout(PATIENCE).during("open the file", &conn)?;
     keep_log(&conn)?;
-    expect_tables(&conn)?;
+    schema::expect_tables(&conn)?;
     Ok(conn)
-}
-
-fn expect_tables(conn: &Connection) -> Result<()> {
-    match schema::inspect(conn)? {
-        Found::Version(schema::USER_VERSION) => Ok(()),
-        Found::Blank => Err(schema::blank(conn)),
-        Found::Version(older) => {
-            Err(Error::damaged(conn, format!("version {older} was not brought up to date: open it for writing once")))
-        }
-    }
 }
 
 /// Leaves the log and the shared memory beside the database when the last connection closes: a reader without the right

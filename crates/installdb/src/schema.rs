@@ -8,8 +8,15 @@ use crate::error::{DbResult as _, Result};
 /// `application_id` of an install database: "KiS1".
 pub const APPLICATION_ID: i32 = 0x4B49_5331;
 
-/// Each script takes a database from the version that is its position to the next.
-const MIGRATIONS: [&str; 1] = [concat!(include_str!("schema/package-v1.sql"), include_str!("schema/install-v1.sql"))];
+/// Each script takes a database from the version that is its position to the next. None of them is ever edited: there are
+/// databases that it made.
+const MIGRATIONS: [&str; 2] = [
+    concat!(include_str!("schema/package-v1.sql"), include_str!("schema/install-v1.sql")),
+    include_str!("schema/install-v2.sql"),
+];
+
+/// What questions to a database of version 1, which is as good as ever, find empty.
+const SINCE_1: &str = "CREATE TEMPORARY TABLE interferences (txn INTEGER, path BLOB, aside BLOB)";
 
 /// The version of the tables that this library writes.
 pub const USER_VERSION: i32 = MIGRATIONS.len() as i32;
@@ -41,6 +48,18 @@ pub(crate) fn inspect(conn: &Connection) -> Result<Found> {
         APPLICATION_ID if version > 0 => Ok(Found::Version(version)),
         0 if version == 0 && tables == 0 => Ok(Found::Blank),
         _ => Err(Error::Foreign { path: crate::error::path_of(conn), application_id: application }),
+    }
+}
+
+/// Sees to it that questions can be asked, of a database of an earlier version, too. Nothing is written to it.
+///
+/// # Errors
+/// As [`inspect`]; a file without tables.
+pub(crate) fn expect_tables(conn: &Connection) -> Result<()> {
+    match inspect(conn)? {
+        Found::Blank => Err(blank(conn)),
+        Found::Version(1) => conn.execute_batch(SINCE_1).during("read the list of tables", conn),
+        Found::Version(_) => Ok(()),
     }
 }
 
@@ -86,6 +105,27 @@ mod tests {
         migrate(&mut conn).unwrap();
         assert_eq!(inspect(&conn).unwrap(), Found::Version(USER_VERSION));
         migrate(&mut conn).unwrap();
+    }
+
+    #[test]
+    fn a_script_that_made_databases_is_never_edited() {
+        let digests = MIGRATIONS.map(|script| pkgtypes::Digest::of(script).to_string());
+        let made = [
+            "5441d508ebf264136ddebc44b58ffa9a04d75d6f2338d3f47cad2f4c66e8bda4",
+            "38f90ef290223718919151da26945771744f8bbddef306723dccb781e742a0a1",
+        ];
+        assert_eq!(digests, made);
+    }
+
+    #[test]
+    fn a_database_of_the_first_version_becomes_one_of_the_last() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        conn.execute_batch(MIGRATIONS[0]).unwrap();
+        conn.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
+        conn.pragma_update(None, "user_version", 1).unwrap();
+        migrate(&mut conn).unwrap();
+        assert_eq!(inspect(&conn).unwrap(), Found::Version(USER_VERSION));
+        conn.execute_batch("SELECT * FROM interferences").unwrap();
     }
 
     #[test]

@@ -110,15 +110,6 @@ CREATE TABLE saves (
     PRIMARY KEY (txn, path)
 ) STRICT, WITHOUT ROWID;
 
--- What others put into the way of a transaction after its decision, and where it was moved; `aside` is empty where a
--- folder was gone.
-CREATE TABLE interferences (
-    txn   INTEGER NOT NULL REFERENCES transactions (id),
-    path  BLOB    NOT NULL,
-    aside BLOB    NOT NULL,
-    PRIMARY KEY (txn, path, aside)
-) STRICT, WITHOUT ROWID;
-
 -- How much of the past is kept; null is no bound (see retention.rs). What transactions up to `horizon` took away is
 -- forgotten.
 CREATE TABLE retention (

@@ -121,6 +121,28 @@ fn a_later_version_is_refused() {
 }
 
 #[test]
+fn an_earlier_version_answers_questions_and_is_brought_up_to_date() {
+    let scene = Scene::new();
+    scene.install(&[&pack("old 1-1").file("old", 0o644, "old").build()]);
+    let conn = rusqlite::Connection::open(file(scene.root())).unwrap();
+    conn.execute_batch("DROP TABLE interferences; PRAGMA user_version = 1").unwrap();
+    drop(conn);
+    let version = || {
+        let conn = rusqlite::Connection::open(file(scene.root())).unwrap();
+        conn.pragma_query_value(None, "user_version", |row| row.get::<_, i32>(0)).unwrap()
+    };
+    let installed = scene.installed();
+    assert_eq!((installed.list(&[]).unwrap().len(), installed.history().unwrap().len()), (1, 1));
+    assert_eq!(installed.interferences(1).unwrap(), []);
+    assert_eq!(installed.moved_aside(&[]).unwrap(), []);
+    drop(installed);
+    assert_eq!(version(), 1, "a question changes nothing");
+    scene.install(&[&pack("new 1-1").file("new", 0o644, "new").build()]);
+    assert_eq!(version(), installdb::USER_VERSION);
+    scene.assert_verified();
+}
+
+#[test]
 fn a_truncated_database_is_damaged_not_empty() {
     let root = arranged();
     let whole = fs::read(file(root.path())).unwrap();
