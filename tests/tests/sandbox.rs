@@ -119,6 +119,114 @@ fn a_line_from_bubblewraps_manual_runs() {
     said.err_has(&["Read-only file system"]);
 }
 
+/// Runs a script that calls `pkg` by `$PKG`, in a folder with nothing but `files`.
+fn script(env: &Env, files: &[(&str, &str)], text: &str) -> (i32, String, String) {
+    for (name, content) in files {
+        env.write(name, content);
+    }
+    let pkg = env.command(&[]);
+    let mut shell = std::process::Command::new("/bin/sh");
+    shell.args(["-c", text]).env("PKG", pkg.get_program());
+    shell.current_dir(pkg.get_current_dir().unwrap());
+    let ended = shell.output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    (ended.status.code().unwrap(), text(&ended.stdout), text(&ended.stderr))
+}
+
+/// A line as flatpak writes it: options and files by descriptors.
+#[test]
+fn a_line_as_flatpak_writes_it_runs() {
+    let env = env();
+    let options = "--unshare-pid --unshare-ipc --die-with-parent --proc /proc --dev /dev --ro-bind /usr /usr \
+        --symlink usr/bin /bin --symlink usr/lib /lib --symlink usr/lib64 /lib64 \
+        --perms 0700 --dir /run/user/1000 --file 5 /.flatpak-info --ro-bind-data 6 /etc/passwd \
+        --perms 0600 --ro-bind-data 7 /run/user/1000/.info --size 65536 --tmpfs /var/cache \
+        --setenv XDG_RUNTIME_DIR /run/user/1000 --dev-bind-try /dev/zero /dev/given/zero --mqueue /dev/mqueue";
+    let options = options.replace(' ', "\0");
+    let text = "exec $PKG sandbox --args 4 --info-fd 8 --json-status-fd 9 -- sh -c '
+        cat /.flatpak-info /etc/passwd /run/user/1000/.info
+        stat -c \"%a %n\" /run/user/1000 /run/user/1000/.info /.flatpak-info
+        stat -f -c %b*%s /var/cache; head -c1 /dev/given/zero | wc -c; echo $XDG_RUNTIME_DIR
+        cd /proc/self/fd && echo ?
+    ' 4<options 5<info 6<passwd 7<info 8>pid 9>status";
+    let files = [("options", &*options), ("info", "[Application]\n"), ("passwd", "u:x:1000:1000::/:/bin/sh\n")];
+    let (code, out, err) = script(&env, &files, text);
+    let seen = "[Application]\nu:x:1000:1000::/:/bin/sh\n[Application]\n700 /run/user/1000\n600 /run/user/1000/.info\n\
+        666 /.flatpak-info\n16*4096\n1\n/run/user/1000\n0 1 2 3\n";
+    assert_eq!((code, out.as_str()), (0, seen), "{err}");
+    let lines: Vec<serde_json::Value> = fs::read_to_string(env.path("status"))
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(lines.len(), 2);
+    assert!(lines[0]["child-pid"].as_u64().unwrap() > 1);
+    assert_eq!(lines[1], serde_json::json!({ "exit-code": 0 }));
+    assert_eq!(
+        serde_json::from_str::<serde_json::Value>(&fs::read_to_string(env.path("pid")).unwrap()).unwrap(),
+        lines[0]
+    );
+}
+
+/// As NixOS runs foreign programs, and as blogs hide things.
+#[test]
+fn lines_of_wrappers_and_blogs_run() {
+    let env = env();
+    env.write("home/secret", "s");
+    env.write("home/work/file", "f");
+    let line = "--dev-bind /dev /dev --proc /proc --chdir / --die-with-parent --ro-bind-try /nix /nix --ro-bind /usr /usr \
+        --tmpfs /usr/share --symlink /etc/ld.so.conf /usr/share/ld.so.conf --remount-ro /usr/share \
+        --symlink usr/bin /bin --symlink usr/lib /lib --symlink usr/lib64 /lib64 --ro-bind /etc /etc --tmpfs /etc/ssl \
+        -- sh -c";
+    let mut nix = words(line);
+    nix.push("ls -A /usr/share /etc/ssl; test -c /dev/null; head -c1 /dev/urandom | wc -c; touch /usr/share/x 2>/dev/null || echo closed");
+    assert_eq!(env.pkg(&nix).code(0).out, "/etc/ssl:\n\n/usr/share:\nld.so.conf\n1\nclosed\n");
+    let (_, out, err) = script(
+        &env,
+        &[],
+        "exec $PKG sandbox --ro-bind / / --dev /dev --bind $PWD $PWD --tmpfs $PWD/home \
+        --bind $PWD/home/work $PWD/home/work --chdir $PWD -- sh -c 'ls home; cat home/work/file; echo new >made'",
+    );
+    assert_eq!((out.as_str(), fs::read_to_string(env.path("made")).unwrap().as_str()), ("work\nf", "new\n"), "{err}");
+    // What comes later hides what came before.
+    let (_, out, err) =
+        script(&env, &[], "exec $PKG sandbox --ro-bind / / --bind $PWD/home/work /mnt/work --tmpfs /mnt ls -A /mnt");
+    assert_eq!(out, "", "{err}");
+    let written = env.pkg(&words(
+        "--tmpfs / --ro-bind /usr /usr --symlink usr/lib64 /lib64 --symlink usr/lib /lib /usr/bin/touch /x",
+    ));
+    written.code(0);
+    env.pkg(&words("--ro-bind / / --dev-bind / / true")).code(2).err_has(&["no devices", "--dev-bind /dev /dev"]);
+    env.pkg(&words("--ro-bind / / --file 0 /etc/x true")).code(125).err_has(&["writing /etc/x", "mount the data"]);
+    env.pkg(&words("--args 99 true")).code(2).err_has(&["--args descriptor 99"]);
+}
+
+#[test]
+fn events_on_standard_output_tell_all_of_a_room() {
+    let env = env();
+    let mut line = words("--json --ro-bind / / --timeout 100 -- sh -c");
+    line.push("printf 'a\\303'; sleep 0; printf '\\251\\n'; echo no >&2; printf '\\377'; exit 3");
+    let ended = env.pkg(&line).code(3);
+    assert_eq!(ended.err, "");
+    let events: Vec<serde_json::Value> = ended.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let said = |stream: &str| -> String {
+        let of = events.iter().filter(|event| event["reason"] == "output" && event["stream"] == stream);
+        of.map(|event| event["text"].as_str().unwrap()).collect()
+    };
+    assert_eq!((events[0]["reason"].as_str(), said("stdout").as_str()), (Some("started"), "aé\n\u{fffd}"));
+    assert_eq!(said("stderr"), "no\n");
+    let last = events.last().unwrap();
+    assert_eq!((&last["reason"], &last["exit_code"]), (&"finished".into(), &3.into()));
+    let failed = env.pkg(&words("--json --root missing true")).code(125);
+    failed.err_has(&["opening the root missing"]);
+    let event: serde_json::Value = serde_json::from_str(&failed.out).unwrap();
+    assert_eq!((&event["reason"], &event["exit_code"], &event["errno"]), (&"finished".into(), &125.into(), &2.into()));
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let ended = env.command(&words("--json --ro-bind / / -- yes")).stdout(writer).output().unwrap();
+    assert_eq!(ended.status.code(), Some(141));
+}
+
 #[test]
 fn codes_are_the_commands_and_125_says_what_to_do() {
     let env = env();

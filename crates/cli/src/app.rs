@@ -182,6 +182,16 @@ verbs! {
 /// Runs `pkg` with the words of this process.
 pub fn main() -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().collect();
+    let is_room = words.get(1).is_some_and(|word| word == SANDBOX);
+    let words = given(is_room, words, 2, || {
+        let mut command = Verb::describe(Pkg::command(), Some(SANDBOX));
+        command.build();
+        command.find_subcommand(SANDBOX).cloned().unwrap_or_default()
+    });
+    let words = match words {
+        Ok(words) => words,
+        Err(code) => return code,
+    };
     match parse(&words) {
         Ok((pkg, verb)) => pkg.manner.run(|voice| run(&verb, voice)),
         Err(error) => usage(&error),
@@ -192,11 +202,33 @@ pub fn main() -> ExitCode {
 pub fn alone<A: clap::Args>(verb: &str, run: fn(&A, &Voice) -> anyhow::Result<u8>) -> ExitCode {
     let name = format!("pkg-{verb}");
     let mut command = Alone::<A>::command().name(&name).bin_name(name).about(about(verb)).long_about(None);
-    let matches = command.try_get_matches_from_mut(std::env::args_os());
+    let words = match given(verb == SANDBOX, std::env::args_os().collect(), 1, || command.clone()) {
+        Ok(words) => words,
+        Err(code) => return code,
+    };
+    let matches = command.try_get_matches_from_mut(words);
     match matches.and_then(|mut matches| Alone::<A>::from_arg_matches_mut(&mut matches)) {
         Ok(line) => line.manner.run(|voice| run(&line.args, voice)),
         Err(error) => usage(&error.format(&mut command)),
     }
+}
+
+/// The verb whose options may come by a descriptor.
+const SANDBOX: &str = "sandbox";
+
+/// The words of a line, those among them that come by a descriptor; the options of the verb, which `described` describes, begin
+/// with the word `first`.
+fn given(
+    is_room: bool,
+    words: Vec<OsString>,
+    first: usize,
+    described: impl FnOnce() -> Command,
+) -> Result<Vec<OsString>, ExitCode> {
+    if !is_room || words.iter().all(|word| word != "--args") {
+        return Ok(words);
+    }
+    cmd::sandbox::words(words, first, &described())
+        .map_err(|error| ExitCode::from(explain::failure(&error.into(), &Voice::new(false, false, Color::Auto))))
 }
 
 fn parse(words: &[OsString]) -> Result<(Pkg, Verb), clap::Error> {

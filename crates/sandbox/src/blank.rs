@@ -320,7 +320,7 @@ impl Planner<'_> {
         whole.extend_from_slice(at.to_bytes());
         let prefixes = std::ffi::CString::new(whole).into_iter().collect();
         // Whose a directory is that a mount covers nobody sees.
-        let point = MountPoint { prefixes, names: vec![at.to_owned()], directory: true, owner: None };
+        let point = MountPoint { prefixes, names: vec![at.to_owned()], directory: Some(0o755), owner: None };
         self.steps.push(name, Step::Place { mount, root, point });
     }
 
@@ -346,15 +346,17 @@ impl Planner<'_> {
         let mut devices = Vec::new();
         for device in ["null", "zero", "full", "random", "urandom", "tty"] {
             let (slot, source) = (self.steps.slot(), format!("/dev/{device}"));
-            self.steps
-                .push(format!("opening {source}"), Step::Clone { slot, path: c_string(&source)?, recursive: false });
+            self.steps.push(
+                format!("opening {source}"),
+                Step::Clone { slot, dir: None, path: c_string(&source)?, recursive: false },
+            );
             // Read-only keeps mode and owner of the host's node; the device itself is read and written all the same.
             let set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_RDONLY;
             let step = Step::Attributes { slot, set, recursive: false, idmap: None, chown: None };
             self.steps.push(format!("opening {source}"), step);
             let names = vec![c_string(device)?];
             let prefixes = vec![c_string(Path::new("/").join(device))?];
-            let point = MountPoint { prefixes, names, directory: false, owner: None };
+            let point = MountPoint { prefixes, names, directory: None, owner: None };
             devices.push((slot, point));
         }
         Ok(devices)

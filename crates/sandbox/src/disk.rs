@@ -121,11 +121,11 @@ impl Disk {
 fn written(room: &Room) -> Vec<&Path> {
     let root = match &room.root {
         Root::Overlay { upper: Upper::Dir { upper, .. }, .. } => Some(upper.as_path()),
-        Root::Dir { path, access: Access::Rw, .. } => Some(path.as_path()),
+        Root::Dir { path, access: Access::Rw | Access::Devices, .. } => Some(path.as_path()),
         _ => None,
     };
     let binds = room.mounts.iter().filter_map(|mount| match mount {
-        Mount::Bind { source, access: Access::Rw, .. } => Some(source.as_path()),
+        Mount::Bind { source, access: Access::Rw | Access::Devices, .. } => Some(source.as_path()),
         _ => None,
     });
     root.into_iter().chain(binds).collect()

@@ -133,6 +133,7 @@ pub(crate) const STEP_PROC: &str = "mounting /proc";
 pub(crate) const STEP_OVERLAY: &str = "mounting the overlay";
 pub(crate) const STEP_IDMAP: &str = "mapping the owners of";
 pub(crate) const STEP_PIVOT: &str = "changing the root";
+pub(crate) const STEP_WRITE: &str = "writing";
 pub(crate) const STEP_INIT: &str = "starting the room's init";
 
 /// The limits on namespaces, those that forbid one kind alone if there are such.
@@ -185,6 +186,9 @@ fn hint(step: &str, errno: i32) -> String {
         }
         libc::ELOOP if step == STEP_OVERLAY => "a layer is named twice, or lies inside another",
         libc::EMFILE => "every layer and mount takes an open file: raise the limit (ulimit -n), or name fewer of them",
+        libc::EROFS if step.starts_with(STEP_WRITE) => {
+            "what is there is read-only: write into a file system in memory, or mount the data over the place"
+        }
         libc::EINVAL if step == STEP_PIVOT => "the root of this machine is an initramfs, which cannot be left",
         libc::EACCES if step == STEP_INIT => "the sysctl vm.memfd_noexec must not be 2",
         libc::ENOSYS => "this kernel is too old: Linux 6.8 is needed",

@@ -24,7 +24,7 @@
 //! - **Its own world**: new user, mount, pid, uts, ipc and cgroup namespaces, and a network namespace with nothing but a loopback
 //!   (unless [`Net::Host`] is asked for). The old root is gone, no mount of the host's comes in later nor one of the room's gets
 //!   out, `/proc` is fresh with `/proc/sys` read-only and those of its
-//!   dangerous files covered that their mode does not close to the program, `/dev` holds six devices, `/sys` is empty.
+//!   dangerous files covered that their mode does not close to the program, `/dev` holds six devices and what a mount puts there, `/sys` is empty.
 //! - **No power**: every capability and the bounding set dropped, `no_new_privs`, a list of denied system calls, Landlock scopes
 //!   where the kernel has them, a new session and keyring. A root caller's program runs as [`Room::host_id`], never as the
 //!   host's root; only [`Profile::Script`] does. That and user 0 of a [`Room::range`] have seven capabilities, which hold inside.

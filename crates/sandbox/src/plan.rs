@@ -8,18 +8,21 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use crate::blank::Blank;
-use crate::error::{STEP_IDMAP, STEP_OVERLAY, STEP_PIVOT, STEP_PROC};
+use crate::error::{STEP_IDMAP, STEP_OVERLAY, STEP_PIVOT, STEP_PROC, STEP_WRITE};
 use crate::steps::Steps;
 use crate::sys::launch::Placed;
 use crate::sys::mountpoint::{MadeDirectories, exists_in, open_root};
 use crate::sys::raw::{MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY};
-use crate::sys::step::{Cover, MountPoint, Ownership, Slot, Step};
+use crate::sys::step::{Content, Cover, MountPoint, Ownership, Slot, Step};
 use crate::{Access, Error, Mount, Owner, Room, Root, Upper};
 
 /// Lower directories of one overlay (`OVL_MAX_STACK`).
 const MAX_LOWER: usize = 500;
 /// Layers of a room: its overlay takes one that is an overlay itself, and there is one of mount points.
 const MAX_LAYERS: usize = 2 * MAX_LOWER - 2;
+
+/// Bytes of file systems in memory that are the room's own, besides what is put into them.
+const SPARE: u64 = 1 << 20;
 
 const SAFE: u64 = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
 
@@ -51,12 +54,15 @@ struct Planner<'a> {
     /// Done among the room's own mounts.
     inside: Steps,
     made: MadeDirectories,
+    /// The mounts for [`Mount::Data`], the first one's first.
+    data: std::vec::IntoIter<Slot>,
 }
 
 /// The steps that make `room`, which has passed [`check`], of `blank` for `caller`.
 pub(crate) fn plan(room: &Room, caller: &Caller, blank: &Blank) -> Result<Plan, Error> {
     let (outside, inside) = (Steps::default(), Steps::default());
-    let mut planner = Planner { room, caller, blank, outside, inside, made: MadeDirectories::default() };
+    let (made, data) = (MadeDirectories::default(), Vec::new().into_iter());
+    let mut planner = Planner { room, caller, blank, outside, inside, made, data };
     let root = planner.whole()?;
     let Planner { outside: mut steps, inside, made, .. } = planner;
     let namespace = blank.mounts.as_raw_fd();
@@ -69,8 +75,10 @@ pub(crate) fn plan(room: &Room, caller: &Caller, blank: &Blank) -> Result<Plan, 
 /// The steps that make a room of `blank` ready again, in which `room` was made before and has ended.
 pub(crate) fn plan_again(room: &Room, caller: &Caller, blank: &Blank) -> Result<Plan, Error> {
     let (outside, inside) = (Steps::default(), Steps::default());
-    let mut planner = Planner { room, caller, blank, outside, inside, made: MadeDirectories::default() };
-    planner.standing()?;
+    let (made, data) = (MadeDirectories::default(), Vec::new().into_iter());
+    let mut planner = Planner { room, caller, blank, outside, inside, made, data };
+    let (root, proc) = planner.standing();
+    planner.fresh_proc(root, proc)?;
     let Planner { outside: mut steps, inside, made, .. } = planner;
     let namespace = blank.mounts.as_raw_fd();
     steps.push("entering the room's mounts", Step::Enter { namespace, kind: libc::CLONE_NEWNS });
@@ -82,6 +90,9 @@ pub(crate) fn plan_again(room: &Room, caller: &Caller, blank: &Blank) -> Result<
 pub(crate) fn check(room: &Room) -> Result<(), Error> {
     for target in targets(room) {
         normal_target(&target)?;
+    }
+    if !room.proc && room.mounts.iter().any(|mount| matches!(mount, Mount::Data { .. })) {
+        return Err(Error::invalid("mounted data is made below /proc, which the room has not"));
     }
     if room.hostname.is_empty() || room.hostname.len() > 64 {
         return Err(Error::invalid("the host name must have 1 to 64 bytes"));
@@ -149,16 +160,19 @@ fn targets(room: &Room) -> Vec<PathBuf> {
 /// What stands where something is mounted, or by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stand<'a> {
-    Folder,
+    Folder { mode: u32 },
     File,
     Link(&'a Path),
 }
 
 impl<'a> Stand<'a> {
+    const FOLDER: Self = Self::Folder { mode: 0o755 };
+
     fn of(mount: &'a Mount) -> Self {
         match mount {
             Mount::Link { to, .. } => Self::Link(to),
-            mount if is_directory(mount) => Self::Folder,
+            Mount::Folder { mode, .. } => Self::Folder { mode: *mode },
+            mount if is_directory(mount) => Self::FOLDER,
             _ => Self::File,
         }
     }
@@ -175,8 +189,9 @@ fn root_targets(room: &Room) -> Vec<(PathBuf, Stand<'_>)> {
         .filter(|(index, target)| {
             let mut earlier = all[..*index].iter().enumerate();
             !earlier.any(|(index, earlier)| target.starts_with(earlier) && *target != earlier && is_mounted(index))
+                && mount_of(*index).is_none_or(Mount::needs_place)
         })
-        .map(|(index, target)| (target.clone(), mount_of(index).map_or(Stand::Folder, Stand::of)))
+        .map(|(index, target)| (target.clone(), mount_of(index).map_or(Stand::FOLDER, Stand::of)))
         .collect()
 }
 
@@ -190,8 +205,8 @@ pub(crate) fn is_whole(room: &Room) -> bool {
 fn is_directory(mount: &Mount) -> bool {
     match mount {
         Mount::Bind { source, .. } => std::fs::metadata(source).map_or(true, |found| found.is_dir()),
-        Mount::Tmpfs { .. } | Mount::Folder { .. } => true,
-        Mount::Link { .. } => false,
+        Mount::Tmpfs { .. } | Mount::Folder { .. } | Mount::Queues { .. } => true,
+        _ => false,
     }
 }
 
@@ -239,10 +254,10 @@ impl Planner<'_> {
     fn whole(&mut self) -> Result<Option<Placed>, Error> {
         let room = self.room;
         if self.blank.kind.whole {
-            let root = self.standing()?;
-            for mount in &room.mounts {
-                self.mount(root, mount)?;
-            }
+            let (root, proc) = self.standing();
+            self.data(root)?;
+            self.fresh_proc(root, proc)?;
+            self.mounts(root)?;
             return Ok(None);
         }
         self.outside("naming the host", Step::HostName { name: room.hostname.clone().into_bytes() });
@@ -253,35 +268,37 @@ impl Planner<'_> {
         self.inside("attaching the root", Step::Park { slot: root });
         self.inside(STEP_PIVOT, Step::Settle { slot: root });
         let placed = Placed { steps: self.inside.steps.len(), slot: root };
+        self.data(root)?;
         self.own_mounts(root, blank, proc)?;
-        for mount in &room.mounts {
-            self.mount(root, mount)?;
-        }
+        self.mounts(root)?;
         if room.root == Root::Empty {
             self.inside("making the root read-only", read_only(root));
         }
         Ok(Some(placed))
     }
 
-    /// Where the root is in its place already: it is given to whoever enters the mounts.
-    fn standing(&mut self) -> Result<Slot, Error> {
+    /// Where the root is in its place already: it is given to whoever enters the mounts. Returns it and a new `/proc`.
+    fn standing(&mut self) -> (Slot, Option<Slot>) {
         self.outside("naming the host", Step::HostName { name: self.room.hostname.clone().into_bytes() });
         let proc = self.room.proc.then(|| self.proc());
         let root = self.slot();
         // What the host mounts from now on does not come in. Until now what it let go went from here, too.
         self.inside("keeping mounts to the room", Step::Propagate { kind: libc::MS_PRIVATE });
         self.inside("entering the room's mounts", Step::Open { slot: root, dir: None, path: c"/".to_owned() });
-        if let Some(proc) = proc {
-            self.fresh_proc(root, proc)?;
-        }
-        Ok(root)
+        (root, proc)
     }
 
     /// A detached mount that becomes `/`.
     fn root(&mut self) -> Result<Slot, Error> {
         let room = self.room;
         match &room.root {
-            Root::Empty => self.tmpfs("mounting the root", 1 << 20, 0o755, SAFE),
+            Root::Empty => {
+                let files = room.mounts.iter().filter_map(|mount| match mount {
+                    Mount::File { contents, .. } => Some(contents.as_slice()),
+                    _ => None,
+                });
+                self.tmpfs("mounting the root", SPARE + taken(files), 0o755, SAFE)
+            }
             Root::Overlay { layers, upper } => {
                 let layers: Vec<_> = layers.iter().map(|layer| (layer.as_path(), Owner::Caller)).collect();
                 self.overlay(&layers, upper)
@@ -296,9 +313,12 @@ impl Planner<'_> {
                     return self.overlay(&[(path, *owner)], &Upper::None);
                 }
                 for (target, stand) in missing {
-                    let target = if stand == Stand::Folder { Some(target.as_path()) } else { target.parent() };
+                    let (target, mode) = match stand {
+                        Stand::Folder { mode } => (Some(target.as_path()), mode),
+                        Stand::File | Stand::Link(_) => (target.parent(), 0o755),
+                    };
                     if let Some(target) = target {
-                        let made = self.made.make(&top, target);
+                        let made = self.made.make(&top, target, mode);
                         made.map_err(|error| {
                             Error::start(
                                 format!("making {} in the root {}", target.display(), path.display()),
@@ -330,14 +350,10 @@ impl Planner<'_> {
         let idmap = self.idmap(owner);
         let recursive = idmap.is_none();
         let opening = format!("opening {}", source.display());
-        self.outside(opening, Step::Clone { slot, path: host_path(source)?, recursive });
-        let set = match access {
-            Access::Ro => SAFE | MOUNT_ATTR_RDONLY,
-            Access::Rw => SAFE,
-        };
+        self.outside(opening, Step::Clone { slot, dir: None, path: host_path(source)?, recursive });
         let what = if idmap.is_some() { STEP_IDMAP } else { "setting the attributes of" };
-        let chown = if access == Access::Rw { self.owner() } else { None };
-        let step = Step::Attributes { slot, set, recursive, idmap, chown };
+        let chown = if access == Access::Ro { None } else { self.owner() };
+        let step = Step::Attributes { slot, set: attributes(access), recursive, idmap, chown };
         self.outside(format!("{what} {}", source.display()), step);
         Ok(slot)
     }
@@ -394,7 +410,7 @@ impl Planner<'_> {
         // So that a file is refused here, by its name.
         place.extend_from_slice(b"/.");
         let (path, recursive) = (c_string(OsStr::from_bytes(&place))?, idmap.is_none());
-        self.outside(format!("opening layer {index} ({shown})"), Step::Clone { slot, path, recursive });
+        self.outside(format!("opening layer {index} ({shown})"), Step::Clone { slot, dir: None, path, recursive });
         if idmap.is_some() {
             let set = SAFE | MOUNT_ATTR_RDONLY;
             let step = Step::Attributes { slot, set, recursive: false, idmap, chown: None };
@@ -424,6 +440,7 @@ impl Planner<'_> {
                         Stand::Link(to) if index + 1 == parts.len() => {
                             Step::Symlink { dir, path, target: c_string(to)?, owner }
                         }
+                        Stand::Folder { mode } if index + 1 == parts.len() => Step::Mkdir { dir, path, mode, owner },
                         _ => Step::Mkdir { dir, path, mode: 0o755, owner },
                     };
                     self.inside(name, step);
@@ -479,12 +496,13 @@ impl Planner<'_> {
         target: &Path,
         directory: bool,
     ) -> Result<(), Error> {
-        let point = self.point(target, directory)?;
+        let point = self.point(target, directory.then_some(0o755))?;
         self.inside(name, Step::Place { mount, root, point });
         Ok(())
     }
 
-    fn point(&self, target: &Path, directory: bool) -> Result<MountPoint, Error> {
+    /// A place in the room: a directory with this mode, if it is made, or a file.
+    fn point(&self, target: &Path, directory: Option<u32>) -> Result<MountPoint, Error> {
         let (mut prefixes, mut names, mut whole) = (Vec::new(), Vec::new(), PathBuf::from("/"));
         for part in target.components() {
             if let Component::Normal(part) = part {
@@ -498,13 +516,11 @@ impl Planner<'_> {
 
     /// What the blank has already, and `/proc`.
     fn own_mounts(&mut self, root: Slot, blank: Slot, proc: Option<Slot>) -> Result<(), Error> {
-        if let Some(proc) = proc {
-            self.fresh_proc(root, proc)?;
-        }
+        self.fresh_proc(root, proc)?;
         let room = self.room;
         let ready = [(room.sys.is_some(), "/sys"), (room.dev, "/dev"), (room.tmp.is_some(), "/tmp")];
         for (_, path) in ready.into_iter().filter(|(there, _)| *there) {
-            let point = self.point(Path::new(path), true)?;
+            let point = self.point(Path::new(path), Some(0o755))?;
             self.inside(
                 format!("mounting {path}"),
                 Step::Take { from: blank, path: c_string(&path[1..])?, root, point },
@@ -513,7 +529,8 @@ impl Planner<'_> {
         Ok(())
     }
 
-    fn fresh_proc(&mut self, root: Slot, proc: Slot) -> Result<(), Error> {
+    fn fresh_proc(&mut self, root: Slot, proc: Option<Slot>) -> Result<(), Error> {
+        let Some(proc) = proc else { return Ok(()) };
         self.place(STEP_PROC, proc, root, Path::new("/proc"), true)?;
         self.cover(proc)
     }
@@ -538,35 +555,124 @@ impl Planner<'_> {
     /// A mount of the null device.
     fn null(&mut self, name: &str) -> Result<Slot, Error> {
         let slot = self.slot();
-        self.outside(name.to_owned(), Step::Clone { slot, path: c"/dev/null".to_owned(), recursive: false });
+        let (dir, path) = (None, c"/dev/null".to_owned());
+        self.outside(name.to_owned(), Step::Clone { slot, dir, path, recursive: false });
         let set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC;
         let step = Step::Attributes { slot, set, recursive: false, idmap: None, chown: None };
         self.outside(name.to_owned(), step);
         Ok(slot)
     }
 
+    /// Prepares what [`Mount::Data`] shows: files in memory, on a mount that `/proc` then covers. A part of a mount that is attached
+    /// nowhere cannot be copied.
+    fn data(&mut self, root: Slot) -> Result<(), Error> {
+        let files = self.room.mounts.iter().filter_map(|mount| match mount {
+            Mount::Data { contents, mode, access, target } => Some((contents, *mode, *access, target)),
+            _ => None,
+        });
+        let files: Vec<_> = files.collect();
+        if files.is_empty() {
+            return Ok(());
+        }
+        let name = "making the files of data";
+        let size = SPARE + taken(files.iter().map(|(contents, ..)| contents.as_slice()));
+        let store = self.tmpfs(name, size, 0o755, SAFE)?;
+        self.place(name, store, root, Path::new("/proc"), true)?;
+        let mut made = Vec::new();
+        for (number, (contents, mode, access, target)) in files.into_iter().enumerate() {
+            let (slot, path) = (self.slot(), c_string(number.to_string())?);
+            let name = format!("making the data of {}", target.display());
+            let file = Content { bytes: contents.clone(), mode, owner: self.owner() };
+            self.inside(name.clone(), Step::Fill { dir: store, path: path.clone(), file });
+            self.inside(name.clone(), Step::Clone { slot, dir: Some(store), path, recursive: false });
+            let set = attributes(access);
+            self.inside(name, Step::Attributes { slot, set, recursive: false, idmap: None, chown: None });
+            made.push(slot);
+        }
+        self.data = made.into_iter();
+        Ok(())
+    }
+
+    /// All that is named, in its order.
+    fn mounts(&mut self, root: Slot) -> Result<(), Error> {
+        let room = self.room;
+        let in_dev = |mount: &Mount| mount.target().starts_with("/dev") && mount.target() != Path::new("/dev");
+        let opened = room.dev && room.mounts.iter().any(in_dev);
+        let lock = |closed| Step::Lock { root, path: c"/dev".to_owned(), closed };
+        if opened {
+            self.inside("opening /dev", lock(false));
+        }
+        for mount in &room.mounts {
+            self.mount(root, mount)?;
+        }
+        if opened && !room.mounts.iter().any(|mount| mount.target() == Path::new("/dev")) {
+            self.inside("closing /dev", lock(true));
+        }
+        Ok(())
+    }
+
     fn mount(&mut self, root: Slot, mount: &Mount) -> Result<(), Error> {
-        let shown = mount.target().display();
-        let name = format!("mounting {shown}");
+        let name = format!("mounting {}", mount.target().display());
         let slot = match mount {
             Mount::Bind { source, access, owner, .. } => self.bind(source, *access, *owner)?,
             Mount::Tmpfs { size, mode, .. } => self.tmpfs(name.clone(), *size, *mode, SAFE)?,
-            Mount::Folder { target } => {
-                let point = self.point(target, true)?;
-                self.inside(format!("making {shown}"), Step::Folder { root, point });
-                return Ok(());
-            }
-            Mount::Link { target, to } => {
-                let (Some(folder), Some(last)) = (target.parent(), target.file_name()) else {
-                    return Err(Error::invalid(format!("{shown} cannot be a link")));
-                };
-                let (folder, owner) = (self.point(folder, true)?, self.owner());
-                let step = Step::Link { root, folder, name: c_string(last)?, target: c_string(to)?, owner };
-                self.inside(format!("making the link {shown}"), step);
-                return Ok(());
-            }
+            Mount::Data { .. } => self.data.next().ok_or_else(|| Error::invalid("data was not prepared"))?,
+            Mount::Queues { .. } => self.queues(&name),
+            _ => return self.change(root, mount),
         };
         self.place(name, slot, root, mount.target(), is_directory(mount))
+    }
+
+    fn queues(&mut self, name: &str) -> Slot {
+        let (fs, slot) = (self.slot(), self.slot());
+        self.inside(name.to_owned(), Step::FsOpen { slot: fs, kind: c"mqueue".to_owned() });
+        self.inside(name.to_owned(), Step::FsMount { fs, slot, attributes: SAFE | MOUNT_ATTR_NOEXEC });
+        slot
+    }
+
+    /// What is no mount but made, or changed, in those that are there.
+    fn change(&mut self, root: Slot, mount: &Mount) -> Result<(), Error> {
+        let target = mount.target();
+        let shown = target.display();
+        let nowhere = || Error::invalid(format!("{shown} cannot be a file or a link"));
+        let (what, step) = match mount {
+            Mount::Folder { mode, .. } => ("making", Step::Folder { root, point: self.point(target, Some(*mode))? }),
+            Mount::Link { to, .. } => {
+                let (folder, name) = self.entry(target).ok_or_else(nowhere)??;
+                ("making the link", Step::Link { root, folder, name, target: c_string(to)?, owner: self.owner() })
+            }
+            Mount::File { contents, mode, .. } => {
+                let (folder, name) = self.entry(target).ok_or_else(nowhere)??;
+                let file = Content { bytes: contents.clone(), mode: *mode, owner: self.owner() };
+                (STEP_WRITE, Step::Put { root, folder, name, file })
+            }
+            Mount::Mode { mode, .. } => {
+                ("setting the mode of", Step::Mode { root, path: c_string(target)?, mode: *mode })
+            }
+            Mount::ReadOnly { .. } => ("making read-only", Step::Lock { root, path: c_string(target)?, closed: true }),
+            Mount::Bind { .. } | Mount::Tmpfs { .. } | Mount::Data { .. } | Mount::Queues { .. } => return Ok(()),
+        };
+        self.inside(format!("{what} {shown}"), step);
+        Ok(())
+    }
+
+    /// The folder and the name of an entry.
+    fn entry(&self, target: &Path) -> Option<Result<(MountPoint, CString), Error>> {
+        let (folder, name) = (target.parent()?, target.file_name()?);
+        Some(self.point(folder, Some(0o755)).and_then(|folder| Ok((folder, c_string(name)?))))
+    }
+}
+
+/// Bytes that files with these contents take in memory.
+fn taken<'a>(files: impl Iterator<Item = &'a [u8]>) -> u64 {
+    files.map(|contents| (contents.len() as u64).next_multiple_of(4096)).sum()
+}
+
+fn attributes(access: Access) -> u64 {
+    match access {
+        Access::Ro => SAFE | MOUNT_ATTR_RDONLY,
+        Access::Rw => SAFE,
+        Access::Devices => MOUNT_ATTR_NOSUID,
     }
 }
 

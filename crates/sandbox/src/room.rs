@@ -19,6 +19,8 @@ pub enum Access {
     Ro,
     /// Readable and writable.
     Rw,
+    /// The same, and the devices in it work: those that a caller names, and no room has otherwise.
+    Devices,
 }
 
 /// Whose a host file is inside the room when the caller is root.
@@ -93,7 +95,7 @@ impl Root {
     }
 }
 
-/// One more mount inside, or what mounts are put on.
+/// One more mount inside, what mounts are put on, or a change of what is there by then.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mount {
@@ -121,6 +123,47 @@ pub enum Mount {
     Folder {
         /// In the room, absolute.
         target: PathBuf,
+        /// Mode bits of it, if it is made.
+        #[serde(default = "for_all")]
+        mode: u32,
+    },
+    /// A file with these contents, written where it can be: into a root that is empty or writable, or an earlier mount. A file that
+    /// is there already keeps its owner and mode.
+    File {
+        /// In the room, absolute.
+        target: PathBuf,
+        /// What is in it.
+        contents: Vec<u8>,
+        /// Mode bits of it, if it is made.
+        mode: u32,
+    },
+    /// A file in memory with these contents, mounted; it can be anywhere. Needs [`Room::proc`].
+    Data {
+        /// In the room, absolute.
+        target: PathBuf,
+        /// What is in it. What the program adds is bounded by 1 MiB for all such files.
+        contents: Vec<u8>,
+        /// Mode bits of it.
+        mode: u32,
+        /// Whether it can be written.
+        access: Access,
+    },
+    /// The message queues of the room (mqueue).
+    Queues {
+        /// In the room, absolute.
+        target: PathBuf,
+    },
+    /// Other mode bits for what is there.
+    Mode {
+        /// In the room, absolute.
+        target: PathBuf,
+        /// The bits.
+        mode: u32,
+    },
+    /// No more writing into the mount that is there, those below it apart.
+    ReadOnly {
+        /// In the room, absolute.
+        target: PathBuf,
     },
     /// A symbolic link, in the same places. It is an error if another thing is there.
     Link {
@@ -137,15 +180,30 @@ impl Mount {
         match self {
             Self::Bind { target, .. }
             | Self::Tmpfs { target, .. }
-            | Self::Folder { target }
+            | Self::Folder { target, .. }
+            | Self::File { target, .. }
+            | Self::Data { target, .. }
+            | Self::Queues { target }
+            | Self::Mode { target, .. }
+            | Self::ReadOnly { target }
             | Self::Link { target, .. } => target,
         }
     }
 
     /// Whether something is mounted at its place.
     pub(crate) fn is_mounted(&self) -> bool {
-        matches!(self, Self::Bind { .. } | Self::Tmpfs { .. })
+        matches!(self, Self::Bind { .. } | Self::Tmpfs { .. } | Self::Data { .. } | Self::Queues { .. })
     }
+
+    /// Whether the root must have something at its place beforehand, unless an earlier mount has.
+    pub(crate) fn needs_place(&self) -> bool {
+        self.is_mounted() || matches!(self, Self::Folder { .. } | Self::Link { .. })
+    }
+}
+
+/// Mode bits of a folder if none are named.
+fn for_all() -> u32 {
+    0o755
 }
 
 /// The network of the room.
@@ -290,7 +348,7 @@ pub enum SetId {
 pub struct Room {
     /// `/`.
     pub root: Root,
-    /// Mounted in this order, after `/proc`, `/sys`, `/dev` and `/tmp`.
+    /// Done in this order, after `/proc`, `/sys`, `/dev` and `/tmp` were mounted.
     pub mounts: Vec<Mount>,
     /// A minimal `/dev`.
     pub dev: bool,

@@ -391,11 +391,6 @@ fn i386() -> Vec<Attempt> {
     attempts
 }
 
-#[cfg(not(target_arch = "x86_64"))]
-fn i386() -> Vec<Attempt> {
-    Vec::new()
-}
-
 /// Case 8: a socket without a file, in the host's network.
 fn abstract_socket() -> Vec<Attempt> {
     let name = std::env::var("SOCKET").unwrap_or_default();
@@ -518,6 +513,7 @@ fn attacker() {
         "climb" => climb(),
         "settings" => settings(),
         "memories" => memories(),
+        #[cfg(target_arch = "x86_64")]
         "i386" => i386(),
         "abstract" => abstract_socket(),
         "tcp" => tcp(),
@@ -705,6 +701,7 @@ fn case_13_attributes_are_banned_or_told() {
 }
 
 #[test]
+#[cfg(target_arch = "x86_64")]
 fn case_46_other_call_tables_are_no_way_around() {
     let base = Base::new();
     for ids in [Ids::default(), Ids { uid: 0, gid: 0 }] {

@@ -74,7 +74,7 @@ fn one_program_at_a_time_is_inside() {
     child.wait().unwrap();
     let mut wrong = room.clone();
     wrong.cwd("/no/such/folder");
-    assert_eq!(kept.enter(&wrong).unwrap_err().step(), Some("entering the working directory"));
+    assert_eq!(kept.enter(&wrong).unwrap_err().step(), Some("entering the working directory /no/such/folder"));
     let child = kept.enter(&again(&room, "sleep 1000")).unwrap();
     assert!(matches!(kept.enter(&room), Err(Error::Invalid { .. })));
     drop(child);

@@ -327,7 +327,10 @@ fn a_set_up_that_fails_names_its_step_and_leaves_nothing() {
     let mut room = base.sh("true");
     room.cwd("/no/such/dir");
     let error = room.spawn().unwrap_err();
-    assert_eq!((error.step(), error.errno()), (Some("entering the working directory"), Some(libc::ENOENT)));
+    assert_eq!(
+        (error.step(), error.errno()),
+        (Some("entering the working directory /no/such/dir"), Some(libc::ENOENT))
+    );
     let mut room = base.sh("true");
     room.bind_ro("/no/such/source", "/opt");
     let error = room.spawn().unwrap_err();

@@ -199,10 +199,10 @@ fn folders_and_links_can_be_named_as_mounts_are() {
     let (base, dir) = (Base::new(), TempDir::new().unwrap());
     let link = |target: &str, to: &str| Mount::Link { target: target.into(), to: to.into() };
     let add = |room: &mut Room| {
-        room.mounts.push(Mount::Folder { target: "/var/empty".into() });
+        room.mounts.push(Mount::Folder { target: "/var/empty".into(), mode: 0o755 });
         room.mounts.push(link("/var/tmp", "../tmp"));
         room.mounts.push(Mount::Tmpfs { target: "/run".into(), size: 1 << 16, mode: 0o755 });
-        room.mounts.push(Mount::Folder { target: "/run/user/1000".into() });
+        room.mounts.push(Mount::Folder { target: "/run/user/1000".into(), mode: 0o755 });
         room.mounts.push(link("/run/more/lock", "/tmp"));
         room.bind_ro(dir.path(), "/var/empty/in");
     };
@@ -217,11 +217,7 @@ fn folders_and_links_can_be_named_as_mounts_are() {
     add(&mut on_dir);
     assert_eq!(stdout(&on_dir), seen);
     assert!(!base.path().join("var").exists() && !base.path().join("run").exists());
-    // An empty root with the links of a merged /usr.
-    let mut empty = Room::new(Root::Empty, "/bin/sh");
-    dress(&mut empty, script);
-    let merged = ["bin", "lib", "lib64"].iter().filter(|name| Path::new("/usr").join(name).exists());
-    empty.mounts.extend(merged.map(|name| link(&format!("/{name}"), &format!("usr/{name}"))));
+    let mut empty = empty(script);
     add(&mut empty);
     assert_eq!(stdout(&empty), seen);
     // The same link again is fine; another thing in its place is not.
@@ -236,6 +232,143 @@ fn folders_and_links_can_be_named_as_mounts_are() {
                 (Some(&*format!("making the link {target}")), Some(libc::EEXIST))
             );
         }
+    }
+}
+
+fn file(target: &str, contents: &str, mode: u32) -> Mount {
+    Mount::File { target: target.into(), contents: contents.into(), mode }
+}
+
+fn data(target: &str, contents: &str, access: Access) -> Mount {
+    Mount::Data { target: target.into(), contents: contents.into(), mode: 0o640, access }
+}
+
+/// An empty root with the links of a merged `/usr`.
+fn empty(script: &str) -> Room {
+    let mut room = Room::new(Root::Empty, "/bin/sh");
+    dress(&mut room, script);
+    let merged = ["bin", "lib", "lib64"].iter().filter(|name| Path::new("/usr").join(name).exists());
+    room.mounts
+        .extend(merged.map(|name| Mount::Link { target: Path::new("/").join(name), to: Path::new("usr").join(name) }));
+    room
+}
+
+#[test]
+fn files_can_be_given_by_their_contents() {
+    let dir = TempDir::new().unwrap();
+    rustix::fs::chmod(dir.path(), 0o777.into()).unwrap();
+    write(dir.path().join("old"), "longer than what comes");
+    let script = "cat /etc/made /run/a/b /out/new /out/old; stat -c '%a %u' /etc/made /run/a/b; \
+        mv /run/a/b /run/a/c && (>>/etc/made) 2>/dev/null || echo closed";
+    let mut room = empty(script);
+    room.mounts.push(file("/etc/made", "1", 0o604));
+    room.tmpfs("/run", 1 << 16).bind_rw(dir.path(), "/out");
+    room.mounts.extend([file("/run/a/b", "2", 0o666), file("/out/new", "3", 0o600), file("/out/old", "4\n", 0o600)]);
+    assert_eq!(stdout(&room), "1234\n604 1000\n666 1000\nclosed\n");
+    let mode = |name: &str| std::fs::metadata(dir.path().join(name)).unwrap().mode() & 0o777;
+    assert_eq!((mode("new"), mode("old") & 0o400), (0o600, 0o400));
+    assert!(mode("old") != 0o600 && std::fs::read(dir.path().join("old")).unwrap() == b"4\n");
+    // Neither a pipe nor a link in its place makes it wait or leads elsewhere.
+    rustix::fs::mknodat(rustix::fs::CWD, dir.path().join("pipe"), rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    std::os::unix::fs::symlink("old", dir.path().join("link")).unwrap();
+    for (name, errno) in [("/out/pipe", libc::ENXIO), ("/out/link", libc::ELOOP)] {
+        let mut room = empty("true");
+        room.bind_rw(dir.path(), "/out").mounts.push(file(name, "x", 0o600));
+        assert_eq!(room.spawn().unwrap_err().errno(), Some(errno), "{name}");
+    }
+    let mut large = empty("wc -c </large");
+    large.mounts.push(file("/large", &"x".repeat(3 << 20), 0o644));
+    assert_eq!(stdout(&large), "3145728\n", "the root has room for what is put into it");
+}
+
+#[test]
+fn a_file_cannot_be_put_where_nothing_can_be_written() {
+    let base = Base::new();
+    let mut room = base.sh("true");
+    room.mounts.push(file("/etc/made", "x", 0o644));
+    let error = room.spawn().unwrap_err();
+    assert_eq!((error.step(), error.errno()), (Some("writing /etc/made"), Some(libc::EROFS)), "{error}");
+    assert!(error.to_string().contains("mount the data"), "{error}");
+    room.root = Root::Overlay { layers: vec![base.path().to_owned()], upper: Upper::Tmpfs { size: 1 << 20 } };
+    room.args = vec!["-c".into(), "cat /etc/made".into()];
+    assert_eq!(stdout(&room), "x");
+}
+
+#[test]
+fn data_is_mounted_in_every_kind_of_root() {
+    let base = Base::new();
+    let script = "cat /etc/passwd /tmp/new; stat -c '%a %u' /tmp/new; (echo x >>/etc/passwd) 2>/dev/null || echo closed; \
+        echo more >>/tmp/new && tail -n1 /tmp/new; ls -A /proc/fs >/dev/null && echo proc";
+    let seen = "by data\nnew\n640 1000\nclosed\nmore\nproc\n";
+    let mut host = Room::new(Root::Dir { path: "/".into(), access: Access::Ro, owner: Owner::Host }, "/bin/sh");
+    dress(&mut host, script);
+    for mut room in [base.sh(script), empty(script), host] {
+        room.mounts.extend([data("/etc/passwd", "by data\n", Access::Ro), data("/tmp/new", "new\n", Access::Rw)]);
+        assert_eq!(stdout(&room), seen, "{:?}", room.root);
+        room.proc = false;
+        assert!(matches!(room.spawn(), Err(Error::Invalid { .. })));
+    }
+    assert!(!std::fs::read_to_string("/etc/passwd").unwrap().contains("by data"));
+}
+
+#[test]
+fn mounts_are_done_and_changed_in_the_order_they_are_named() {
+    let (base, dir) = (Base::new(), TempDir::new().unwrap());
+    write(dir.path().join("file"), "content");
+    let script = "ls /x /y; stat -c %a /x/open /x/shut /z; (>/x/new) 2>/dev/null || echo closed; >/x/in/new; echo done";
+    let mut room = base.sh(script);
+    // Under the next one; over the one before.
+    room.bind_ro(dir.path(), "/y/below").tmpfs("/y", 1 << 16).tmpfs("/x", 1 << 16).tmpfs("/x/in", 1 << 16);
+    room.mounts.push(Mount::Folder { target: "/x/open".into(), mode: 0o1777 });
+    room.mounts.push(Mount::Folder { target: "/x/shut".into(), mode: 0o755 });
+    room.mounts.push(Mount::Folder { target: "/z".into(), mode: 0o700 });
+    room.mounts.push(Mount::Mode { target: "/x/shut".into(), mode: 0o500 });
+    room.mounts.push(Mount::ReadOnly { target: "/x".into() });
+    assert_eq!(stdout(&room), "/x:\nin\nopen\nshut\n\n/y:\n1777\n500\n700\nclosed\ndone\n");
+    // What is no mount cannot be made read-only by itself.
+    room.mounts.push(Mount::ReadOnly { target: "/x/open".into() });
+    let error = room.spawn().unwrap_err();
+    assert_eq!((error.step(), error.errno()), (Some("making read-only /x/open"), Some(libc::EINVAL)), "{error}");
+}
+
+#[test]
+fn message_queues_are_the_rooms_own() {
+    let base = Base::new();
+    let mut room = base.sh("ls /queues; >/queues/q; ls /queues; stat -f -c %T /queues");
+    room.mounts.push(Mount::Queues { target: "/queues".into() });
+    assert_eq!(stdout(&room), "q\nmqueue\n");
+}
+
+#[test]
+fn devices_work_where_they_are_named() {
+    let base = Base::new();
+    let bind =
+        |target: &str, access| Mount::Bind { source: "/dev".into(), target: target.into(), access, owner: Owner::Host };
+    let mut room = base.sh("head -c2 /given/zero | wc -c; (: </in/zero) 2>/dev/null || echo nothing");
+    room.mounts.extend([bind("/given", Access::Devices), bind("/in", Access::Rw)]);
+    assert_eq!(stdout(&room), "2\nnothing\n");
+    let mut whole = base.sh("[ $(ls /dev | wc -l) = $(ls -U /dev | wc -l) ] && head -c2 /dev/zero | wc -c");
+    whole.mounts.push(bind("/dev", Access::Devices));
+    assert_eq!(stdout(&whole), "2\n");
+    let mut suid = base.sh("grep ' /in ' /proc/self/mountinfo | grep -c nosuid");
+    suid.mounts.push(bind("/in", Access::Devices));
+    assert_eq!(stdout(&suid), "1\n", "nothing else is let through");
+}
+
+#[test]
+fn more_can_be_put_into_dev() {
+    let base = Base::new();
+    let host = Root::Dir { path: "/".into(), access: Access::Ro, owner: Owner::Host };
+    for root in [Root::layers([base.path()]), host] {
+        let script = "ls /dev | tr '\\n' ' '; head -c1 /dev/more/one | wc -c; (>/dev/x) 2>/dev/null || echo closed";
+        let mut room = base.sh(script);
+        room.root = root;
+        let (source, target, access) = ("/dev/zero".into(), "/dev/more/one".into(), Access::Devices);
+        room.mounts.push(Mount::Bind { source, target, access, owner: Owner::Host });
+        room.mounts.push(Mount::Queues { target: "/dev/mqueue".into() });
+        room.mounts.push(Mount::Link { target: "/dev/core".into(), to: "/proc/kcore".into() });
+        let usual = "fd full more mqueue null ptmx pts random shm stderr stdin stdout tty urandom zero ";
+        assert_eq!(stdout(&room), format!("core {usual}1\nclosed\n"));
     }
 }
 
@@ -351,6 +484,36 @@ fn case_40_a_link_in_the_root_does_not_lead_a_mount_out_of_it() {
     room.bind_ro(dir.path(), "/out/sub");
     assert!(room.spawn().is_err());
     assert_eq!(std::fs::read_dir(outside).unwrap().count(), 0);
+}
+
+#[test]
+fn what_others_rename_meanwhile_does_not_matter() {
+    let (base, dir) = (Base::new(), TempDir::new().unwrap());
+    let layer = mkdir(dir.path().join("layer"));
+    std::os::unix::fs::symlink("../../../../../../../../etc", layer.join("up")).unwrap();
+    for number in 0..10 {
+        std::fs::create_dir_all(layer.join(format!("etc/{number}"))).unwrap();
+    }
+    let mut room = layered(&base, &[layer], Upper::None, "true");
+    for number in 0..10 {
+        room.bind_ro(dir.path(), format!("/up/{number}"));
+    }
+    let ended = std::sync::atomic::AtomicBool::new(false);
+    let names = [dir.path().join("a"), dir.path().join("b")];
+    write(&names[0], "");
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !ended.load(std::sync::atomic::Ordering::SeqCst) {
+                std::fs::rename(&names[0], &names[1]).unwrap();
+                std::fs::rename(&names[1], &names[0]).unwrap();
+            }
+        });
+        let started: Vec<_> = (0..8).map(|_| room.spawn().and_then(sandbox::Child::wait)).collect();
+        ended.store(true, std::sync::atomic::Ordering::SeqCst);
+        for result in started {
+            assert!(result.unwrap().success());
+        }
+    });
 }
 
 #[test]

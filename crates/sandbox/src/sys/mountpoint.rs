@@ -18,7 +18,13 @@ pub(crate) fn open_root(path: &Path) -> Result<OwnedFd, Errno> {
 
 fn open_in(root: &OwnedFd, path: &Path) -> Result<OwnedFd, Errno> {
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    rustix::fs::openat2(root, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve)
+    let mut tries = super::raw::TRIES;
+    loop {
+        match rustix::fs::openat2(root, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve) {
+            Err(Errno::AGAIN) if tries > 0 => tries -= 1,
+            other => return other,
+        }
+    }
 }
 
 /// Directories made in a root for the time of a room; removed again, where nothing was put into them, when dropped.
@@ -26,8 +32,8 @@ fn open_in(root: &OwnedFd, path: &Path) -> Result<OwnedFd, Errno> {
 pub(crate) struct MadeDirectories(Vec<(OwnedFd, PathBuf)>);
 
 impl MadeDirectories {
-    /// Makes `path` and its parents inside `root` where they are missing.
-    pub(crate) fn make(&mut self, root: &OwnedFd, path: &Path) -> Result<(), Errno> {
+    /// Makes `path`, with this mode, and its parents inside `root` where they are missing.
+    pub(crate) fn make(&mut self, root: &OwnedFd, path: &Path, mode: u32) -> Result<(), Errno> {
         let mut parent = open_in(root, Path::new("/"))?;
         let mut whole = PathBuf::from("/");
         for name in path.components() {
@@ -35,7 +41,8 @@ impl MadeDirectories {
             whole.push(name);
             let next = match open_in(root, &whole) {
                 Err(Errno::NOENT) => {
-                    rustix::fs::mkdirat(&parent, name, Mode::from_raw_mode(0o755))?;
+                    let mode = if whole == path { mode } else { 0o755 };
+                    rustix::fs::mkdirat(&parent, name, Mode::from_raw_mode(mode))?;
                     self.0.push((parent, PathBuf::from(name)));
                     open_in(root, &whole)?
                 }

@@ -77,6 +77,11 @@ const FSCONFIG_SET_STRING: u32 = 1;
 const FSCONFIG_SET_FD: u32 = 5;
 const FSCONFIG_CMD_CREATE: u32 = 6;
 const CLOSE_RANGE_CLOEXEC: u32 = 4;
+/// The same number everywhere; libc has it for some machines only.
+const FCHMODAT2: c_long = 452;
+
+/// How often a path is tried that others keep in motion.
+pub(crate) const TRIES: u32 = 10_000;
 
 /// Highest file descriptor number, as `close_range` takes it.
 pub(crate) const LAST_FD: u32 = u32::MAX;
@@ -93,8 +98,15 @@ pub(crate) fn openat(dir: RawFd, path: &CStr, flags: c_int, mode: u32) -> Sys<Ra
 /// Opens `path` as if `root` were `/`: no link leads out of it.
 pub(crate) fn open_in_root(root: RawFd, path: &CStr) -> Sys<RawFd> {
     let how: [u64; 3] = [(libc::O_PATH | libc::O_CLOEXEC) as u64, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS];
-    // SAFETY: `how` has the layout and size of `struct open_how`; both pointers outlive the call.
-    unsafe { sys!(libc::SYS_openat2, root, path.as_ptr(), how.as_ptr(), size_of_val(&how)) }.map(fd)
+    let mut tries = TRIES;
+    loop {
+        // SAFETY: `how` has the layout and size of `struct open_how`; both pointers outlive the call.
+        match unsafe { sys!(libc::SYS_openat2, root, path.as_ptr(), how.as_ptr(), size_of_val(&how)) } {
+            // Something was renamed or mounted, anywhere, while a `..` was followed.
+            Err(libc::EAGAIN) if tries > 0 => tries -= 1,
+            other => return other.map(fd),
+        }
+    }
 }
 
 pub(crate) fn read(from: RawFd, buffer: &mut [u8]) -> Sys<usize> {
@@ -115,6 +127,13 @@ pub(crate) fn close(raw: RawFd) {
 pub(crate) fn mkdirat(dir: RawFd, path: &CStr, mode: u32) -> Sys<()> {
     // SAFETY: `path` is a NUL-terminated string that outlives the call.
     unsafe { sys!(libc::SYS_mkdirat, dir, path.as_ptr(), mode) }.map(drop)
+}
+
+/// Sets the mode of `dir`/`path`, not following a link (an empty path means `dir` itself).
+pub(crate) fn chmod(dir: RawFd, path: &CStr, mode: u32) -> Sys<()> {
+    let flags = libc::AT_SYMLINK_NOFOLLOW | libc::AT_EMPTY_PATH;
+    // SAFETY: `path` is a NUL-terminated string that outlives the call.
+    unsafe { sys!(FCHMODAT2, dir, path.as_ptr(), mode, flags) }.map(drop)
 }
 
 /// Makes an empty file that is not there yet.
@@ -193,6 +212,16 @@ pub(crate) fn mount_setattr(
     let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
     // SAFETY: `attr` has the layout and size of `struct mount_attr`; the path is a static string.
     unsafe { sys!(libc::SYS_mount_setattr, mount, c"".as_ptr(), flags, attr.as_ptr(), size_of_val(&attr)) }.map(drop)
+}
+
+/// Makes a mount read-only or writable, without those below it.
+pub(crate) fn close_mount(mount: RawFd, closed: bool) -> Sys<()> {
+    let attr = if closed { [MOUNT_ATTR_RDONLY, 0, 0, 0] } else { [0, MOUNT_ATTR_RDONLY, 0, 0] };
+    // SAFETY: as in `mount_setattr`.
+    unsafe {
+        sys!(libc::SYS_mount_setattr, mount, c"".as_ptr(), libc::AT_EMPTY_PATH, attr.as_ptr(), size_of_val(&attr))
+    }
+    .map(drop)
 }
 
 pub(crate) fn fsopen(kind: &CStr) -> Sys<RawFd> {

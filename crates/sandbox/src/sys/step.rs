@@ -47,7 +47,7 @@ pub(crate) enum Step {
     /// Opens a directory of the host as a place to look from.
     Open { slot: Slot, dir: Option<Slot>, path: CString },
     /// Copies a mount, detached, with the mounts below it if `recursive`.
-    Clone { slot: Slot, path: CString, recursive: bool },
+    Clone { slot: Slot, dir: Option<Slot>, path: CString, recursive: bool },
     /// Sets attributes of a mount, and those of the mounts below it if `recursive`, and takes it from among those of the host:
     /// what is mounted there does not come into the room, nor the other way round. Where its file system cannot map owners, the
     /// directory itself is given to `chown` instead.
@@ -71,6 +71,8 @@ pub(crate) enum Step {
     Mkdir { dir: Slot, path: CString, mode: u32, owner: Option<Ownership> },
     /// Makes an empty file.
     Touch { dir: Slot, path: CString, owner: Option<Ownership> },
+    /// Writes a file, which gets mode and owner if it is made.
+    Fill { dir: Slot, path: CString, file: Content },
     /// Gives something to another owner.
     Chown { dir: Slot, path: CString, owner: Ownership },
     /// Makes a symbolic link.
@@ -81,6 +83,12 @@ pub(crate) enum Step {
     Take { from: Slot, path: CString, root: Slot, point: MountPoint },
     /// Makes a directory inside `root` where there is none, and its parents.
     Folder { root: Slot, point: MountPoint },
+    /// Writes a file inside `root`, in a folder that is made like that, as [`Fill`](Self::Fill) does.
+    Put { root: Slot, folder: MountPoint, name: CString, file: Content },
+    /// Sets the mode of what is at `path` inside `root`.
+    Mode { root: Slot, path: CString, mode: u32 },
+    /// Makes the mount at `path` inside `root` read-only, or writable, without those below it.
+    Lock { root: Slot, path: CString, closed: bool },
     /// Makes a symbolic link inside `root`, in a folder that is made like that, unless the same link is there.
     Link { root: Slot, folder: MountPoint, name: CString, target: CString, owner: Option<Ownership> },
     /// Covers a path inside `root`, if it exists.
@@ -95,6 +103,14 @@ pub(crate) enum Step {
     Settle { slot: Slot },
 }
 
+/// What a file is made of.
+#[derive(Debug)]
+pub(crate) struct Content {
+    pub bytes: Vec<u8>,
+    pub mode: u32,
+    pub owner: Option<Ownership>,
+}
+
 /// A path inside the room with all its parents, for making what is missing.
 #[derive(Debug)]
 pub(crate) struct MountPoint {
@@ -102,8 +118,8 @@ pub(crate) struct MountPoint {
     pub prefixes: Vec<CString>,
     /// The last component of each.
     pub names: Vec<CString>,
-    /// Whether the last is a directory.
-    pub directory: bool,
+    /// The mode of the last, where it is a directory.
+    pub directory: Option<u32>,
     /// Owner of what is made.
     pub owner: Option<Ownership>,
 }
@@ -180,8 +196,8 @@ impl Step {
                 slots.set(*slot, raw::openat(dir, path, libc::O_PATH | libc::O_DIRECTORY, 0)?);
                 Ok(())
             }
-            Self::Clone { slot, path, recursive } => {
-                slots.set(*slot, raw::open_tree(libc::AT_FDCWD, path, *recursive)?);
+            Self::Clone { slot, dir, path, recursive } => {
+                slots.set(*slot, raw::open_tree(slots.place(*dir), path, *recursive)?);
                 Ok(())
             }
             Self::Attributes { slot, set, recursive, idmap, chown } => {
@@ -206,13 +222,14 @@ impl Step {
             }
             Self::Park { slot } => raw::move_mount(slots.fd(*slot), libc::AT_FDCWD, c"/"),
             Self::Mkdir { dir, path, mode, owner } => {
-                raw::mkdirat(slots.fd(*dir), path, *mode)?;
+                make_directory(slots.fd(*dir), path, *mode)?;
                 own(slots.fd(*dir), path, *owner)
             }
             Self::Touch { dir, path, owner } => {
                 touch(slots.fd(*dir), path)?;
                 own(slots.fd(*dir), path, *owner)
             }
+            Self::Fill { dir, path, file } => file.write(slots.fd(*dir), path),
             Self::Chown { dir, path, owner } => own(slots.fd(*dir), path, Some(*owner)),
             Self::Symlink { dir, path, target, owner } => {
                 raw::symlinkat(target, slots.fd(*dir), path)?;
@@ -225,6 +242,9 @@ impl Step {
                 point.with(slots.fd(*root), |target| raw::move_attached(slots.fd(*from), path, target))
             }
             Self::Folder { root, point } => point.with(slots.fd(*root), |_| Ok(())),
+            Self::Put { root, folder, name, file } => folder.with(slots.fd(*root), |dir| file.write(dir, name)),
+            Self::Mode { root, path, mode } => at(slots.fd(*root), path, |found| raw::chmod(found, c"", *mode)),
+            Self::Lock { root, path, closed } => at(slots.fd(*root), path, |mount| raw::close_mount(mount, *closed)),
             Self::Link { root, folder, name, target, owner } => {
                 folder.with(slots.fd(*root), |dir| link(dir, name, target, *owner))
             }
@@ -260,7 +280,7 @@ impl MountPoint {
             let there = if index == last { Err(libc::ENOENT) } else { raw::open_in_root(root, prefix) };
             let next = match there {
                 Err(libc::ENOENT) => self
-                    .make(parent.unwrap_or(root), name, index < last || self.directory)
+                    .make(parent.unwrap_or(root), name, if index < last { Some(FOR_ALL) } else { self.directory })
                     .and_then(|()| raw::open_in_root(root, prefix)),
                 other => other,
             };
@@ -272,14 +292,59 @@ impl MountPoint {
         parent.ok_or(libc::ENOENT)
     }
 
-    fn make(&self, parent: RawFd, name: &std::ffi::CStr, directory: bool) -> Sys<()> {
-        if directory {
-            raw::mkdirat(parent, name, 0o755)?;
-        } else {
-            touch(parent, name)?;
+    fn make(&self, parent: RawFd, name: &std::ffi::CStr, directory: Option<u32>) -> Sys<()> {
+        match directory {
+            Some(mode) => make_directory(parent, name, mode)?,
+            None => touch(parent, name)?,
         }
         own(parent, name, self.owner)
     }
+}
+
+impl Content {
+    fn write(&self, dir: RawFd, name: &std::ffi::CStr) -> Sys<()> {
+        // Neither a link nor a pipe that somebody put there leads away or makes it wait.
+        let flags = libc::O_WRONLY | libc::O_NOFOLLOW | libc::O_NONBLOCK;
+        let (file, new) = match raw::openat(dir, name, flags | libc::O_CREAT | libc::O_EXCL, 0o600) {
+            Err(libc::EEXIST) => (raw::openat(dir, name, flags | libc::O_TRUNC, 0)?, false),
+            other => (other?, true),
+        };
+        let done = self.fill(file).and_then(|()| {
+            if !new {
+                return Ok(());
+            }
+            own(file, c"", self.owner)?;
+            raw::chmod(file, c"", self.mode)
+        });
+        raw::close(file);
+        done
+    }
+
+    fn fill(&self, file: RawFd) -> Sys<()> {
+        let mut rest = self.bytes.as_slice();
+        while !rest.is_empty() {
+            let written = raw::write(file, rest)?;
+            rest = rest.get(written..).unwrap_or_default();
+        }
+        Ok(())
+    }
+}
+
+/// Does something with what is at `path` inside `root`.
+fn at(root: RawFd, path: &std::ffi::CStr, act: impl FnOnce(RawFd) -> Sys<()>) -> Sys<()> {
+    let found = raw::open_in_root(root, path)?;
+    let done = act(found);
+    raw::close(found);
+    done
+}
+
+/// The mode of directories if none is named.
+const FOR_ALL: u32 = 0o755;
+
+fn make_directory(parent: RawFd, name: &std::ffi::CStr, mode: u32) -> Sys<()> {
+    raw::mkdirat(parent, name, mode)?;
+    // The set-up's mask took some bits.
+    if mode == FOR_ALL { Ok(()) } else { at(parent, name, |made| raw::chmod(made, c"", mode)) }
 }
 
 fn write_file(path: &std::ffi::CStr, data: &[u8], mark: bool) -> Sys<()> {
