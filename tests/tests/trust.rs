@@ -25,6 +25,18 @@ fn a_signed_package_of_a_trusted_key_is_installed() {
 }
 
 #[test]
+fn a_program_learns_which_key_it_made_and_trusts() {
+    let env = env();
+    let made = env.pkg(&["trust", "key", "new", "key", "--owner", "ann", "--no-passphrase", "--json"]).code(0).json();
+    assert_eq!((&made["public"], &made["encrypted"]), (&"key.pub".into(), &false.into()));
+    let add = ["trust", "key", "add", "key.pub", "--tier", "junior", "--root", "root", "--json"];
+    env.pkg(&add).code(1).err_has(&["there is no root `root`", "hint: make the folder first"]);
+    fs::create_dir(env.path("root")).unwrap();
+    let added = env.pkg(&add).code(0).json();
+    assert_eq!((&added["fingerprint"], &added["tier"]), (&made["fingerprint"], &"junior".into()));
+}
+
+#[test]
 fn an_unsigned_package_is_refused() {
     let env = env();
     env.trusted_root();

@@ -64,6 +64,9 @@ struct NewArgs {
     /// Do not encrypt the secret half.
     #[arg(long)]
     no_passphrase: bool,
+    /// As one JSON document.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -80,6 +83,9 @@ struct AddArgs {
     /// The root whose packages it may sign.
     #[arg(long, value_name = "DIR", default_value = "/")]
     root: PathBuf,
+    /// As one JSON document.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -147,6 +153,9 @@ struct AttachArgs {
     /// The signed text; by default the signature's file without `.sig`.
     #[arg(long, value_name = "FILE")]
     statement: Option<PathBuf>,
+    /// As one JSON document.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -207,6 +216,19 @@ fn key_new(args: &NewArgs, voice: &Voice) -> anyhow::Result<u8> {
     let owner = args.owner.clone().unwrap_or_else(keys::owner);
     let protection = if args.no_passphrase { Protection::Mode } else { passphrase::for_new_key()? };
     let secret = SecretKey::create(&args.file, owner.as_str(), &protection)?;
+    if args.json {
+        let mut public = args.file.clone().into_os_string();
+        public.push(".pub");
+        render::json(&json!({
+            "format_version": 1,
+            "file": args.file.display().to_string(),
+            "public": public.display().to_string(),
+            "fingerprint": secret.public_key().fingerprint().to_string(),
+            "owner": owner.as_str(),
+            "encrypted": !args.no_passphrase,
+        }))?;
+        return Ok(exit::DONE);
+    }
     voice.status(format_args!(
         "{} and {}.pub: the key {} of {owner}{}",
         args.file.display(),
@@ -234,6 +256,16 @@ fn key_add(args: &AddArgs, voice: &Voice) -> anyhow::Result<u8> {
         return Err(Failure::new(exit::FAILED, what).hint("make the folder first").into());
     }
     let path = Store::add_key(&args.root, &key, args.tier, &owner, now()?)?;
+    if args.json {
+        render::json(&json!({
+            "format_version": 1,
+            "file": path.display().to_string(),
+            "fingerprint": key.fingerprint().to_string(),
+            "owner": owner.as_str(),
+            "tier": args.tier.to_string(),
+        }))?;
+        return Ok(exit::DONE);
+    }
     voice.status(format_args!("{}: {} of {owner} is {}", path.display(), key.fingerprint(), args.tier));
     Ok(exit::DONE)
 }
@@ -356,6 +388,11 @@ fn attach(args: &AttachArgs, voice: &Voice) -> anyhow::Result<u8> {
     let row = SignedStatement::new(statement, &signature)?;
     let path = SigArchive::path_beside(&args.package);
     SigArchive::update(&path, |archive| archive.insert(row))?;
+    if args.json {
+        let by = signature.key().fingerprint().to_string();
+        render::json(&json!({ "format_version": 1, "file": path.display().to_string(), "fingerprint": by }))?;
+        return Ok(exit::DONE);
+    }
     voice.status(format_args!("{}: signed by {}", path.display(), signature.key().fingerprint()));
     Ok(exit::DONE)
 }
