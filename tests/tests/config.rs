@@ -7,6 +7,11 @@ use e2e::Env;
 
 /// Installs a version of `hello` that has `etc/hello.conf` with this content.
 fn install(env: &Env, version: &str, setting: &str) {
+    let file = pack(env, version, setting);
+    env.pkg(&["install", "--root", "root", "-y", &file]).code(0);
+}
+
+fn pack(env: &Env, version: &str, setting: &str) -> String {
     let (file, version) = (format!("hello-{version}.kpkg"), format!("version={version}"));
     env.write("setting", setting);
     let _ = fs::remove_file(env.path("hello.zpkg"));
@@ -18,7 +23,7 @@ fn install(env: &Env, version: &str, setting: &str) {
     env.pkg(&[&["db"], &place[..]].concat()).code(0);
     env.pkg(&["db", "to-kpkg", "hello.zpkg", "-o", &file]).code(0);
     env.pkg(&["trust", "sign", &file, "--key", "key"]).code(0);
-    env.pkg(&["install", "--root", "root", "-y", &file]).code(0);
+    file
 }
 
 fn env() -> Env {
@@ -43,6 +48,11 @@ fn a_changed_file_is_listed_compared_and_decided_about() {
         "--- /etc/hello.conf (of hello)\n+++ /etc/hello.conf\n@@ -1,2 +1,2 @@\n-color = red\n+color = blue\n size = 1\n"
     );
     config(&["accept", "/etc/hello.conf"]).code(5).err_has(&["no package has left a new version"]);
+    pack(&env, "2", "color = red\nsize = 2\n");
+    let dry = env.pkg(&["install", "--root", "root", "-n", "hello-2.kpkg"]).code(0);
+    dry.err_has(&["`/etc/hello.conf` was changed by you and stays; the package's is `/etc/hello.conf.new`"]);
+    let dry = env.pkg(&["install", "--root", "root", "-n", "--json", "hello-2.kpkg"]).code(0).events();
+    assert_eq!(dry[0]["notices"].as_array().map(Vec::len), Some(1));
     install(&env, "2", "color = red\nsize = 2\n");
     config(&["list"]).code(0).out_has(&["changed,new   hello /etc/hello.conf"]);
     config(&["diff", "/etc/hello.conf"]).code(0).out_has(&["+++ /etc/hello.conf.new", "-color = blue", "+size = 2"]);

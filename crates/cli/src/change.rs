@@ -264,6 +264,9 @@ fn tell_plan(checked: &Checked<'_, '_>, manner: Manner, voice: &Voice) -> anyhow
     if manner.json {
         let steps: Vec<_> = operations.iter().map(step).collect();
         let mut plan = json!({ "reason": "plan", "steps": steps });
+        if manner.dry_run {
+            plan["notices"] = foreseen(checked).collect();
+        }
         if let Some(up_to) = forgotten.up_to {
             plan["forgets"] = json!({ "up_to": up_to, "contents": forgotten.contents, "bytes": forgotten.bytes });
         }
@@ -276,7 +279,16 @@ fn tell_plan(checked: &Checked<'_, '_>, manner: Manner, voice: &Voice) -> anyhow
         let told = format!("forget    {contents}, {bytes}: transactions up to {up_to} can not be undone any more");
         if operations.is_empty() { voice.status(told) } else { voice.detail(told) }
     }
+    if manner.dry_run {
+        foreseen(checked).for_each(|told| voice.warning(told));
+    }
     Ok(())
+}
+
+/// What a change will have told of when it is done, as far as it is known before.
+fn foreseen(checked: &Checked<'_, '_>) -> impl Iterator<Item = String> {
+    let is_told = |told: &&Notice| !matches!(told, Notice::AccountMade { .. } | Notice::MemberAdded { .. });
+    checked.notices().iter().filter(is_told).map(notice)
 }
 
 /// Says that everything is as it should be.
@@ -440,6 +452,7 @@ fn notice(notice: &Notice) -> String {
             let size = render::size(*bytes);
             format!("{size} that went are not kept, so an undo may need package files (`pkg gc` says how much is kept)")
         }
+        Notice::Replaced { path } => format!("`/{path}`, which no package owned, gives way, and is not kept"),
         Notice::LeftAlone { path } => {
             format!("`/{path}` is no longer what the package had put there, and was left alone")
         }

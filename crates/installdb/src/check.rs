@@ -397,7 +397,11 @@ impl<'a> Survey<'a> {
     fn unowned_file(&mut self, node: usize, stat: &Stat) -> Result<Fate> {
         let entry = self.entry(node);
         self.strays.push(node);
-        if self.work.options.unowned == Unowned::Replace || is_same(self.root, entry, stat)? {
+        if is_same(self.root, entry, stat)? {
+            return self.stage(node);
+        }
+        if self.work.options.unowned == Unowned::Replace {
+            self.notices.push(Notice::Replaced { path: entry.path.clone() });
             return self.stage(node);
         }
         if self.work.options.unowned == Unowned::Adopt {

@@ -138,6 +138,11 @@ pub enum Notice {
         /// How many bytes.
         bytes: u64,
     },
+    /// Something that no package owned gives way to a package's, because that was asked for. It is not kept.
+    Replaced {
+        /// The path.
+        path: PkgPath,
+    },
     /// Something of another type stands where the package had put something; it was left alone.
     LeftAlone {
         /// The path.

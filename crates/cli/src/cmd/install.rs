@@ -49,7 +49,7 @@ pub enum UnownedFiles {
     Refuse,
     /// The file stays and belongs to the package from then on.
     Adopt,
-    /// The package's file takes its place.
+    /// The package's file takes its place; what was there is not kept.
     Replace,
 }
 

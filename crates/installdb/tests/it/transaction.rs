@@ -129,7 +129,8 @@ fn unowned_files_are_never_lost_by_surprise() {
 
     scene.write("usr/bin/hello", "mine");
     scene.options.unowned = Unowned::Replace;
-    scene.install(&[&package]);
+    let replaced = scene.install(&[&package]).notices;
+    assert_eq!(replaced, [Notice::Replaced { path: path("usr/bin/hello") }]);
     assert_eq!(scene.read("usr/bin/hello"), "one");
     scene.assert_verified();
 }
