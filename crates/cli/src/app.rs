@@ -199,7 +199,7 @@ pub fn main() -> ExitCode {
 }
 
 /// Runs one verb with the words of this process: the program `pkg-VERB`, which holds and loads nothing of the others.
-pub fn alone<A: clap::Args>(verb: &str, run: fn(&A, &Voice) -> anyhow::Result<u8>) -> ExitCode {
+pub fn alone<A: clap::Args>(verb: &str, run: impl FnOnce(&A, &Voice) -> anyhow::Result<u8>) -> ExitCode {
     let name = format!("pkg-{verb}");
     let mut command = Alone::<A>::command().name(&name).bin_name(name).about(about(verb)).long_about(None);
     let words = match given(verb == SANDBOX, std::env::args_os().collect(), 1, || command.clone()) {

@@ -7,6 +7,7 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::path::Path;
 
 use crate::error::{STEP_MAPS, STEP_NAMESPACES, STEP_PIVOT, STEP_RANGE};
+use crate::head_start::Network;
 use crate::plan::{Caller, c_string, is_whole};
 use crate::range;
 use crate::spawn::explain;
@@ -70,6 +71,11 @@ impl Kind {
         !self.root || self.whole
     }
 
+    /// Whether its network is one of root's with a loopback and nothing else, which its mounts do not show.
+    pub(crate) fn has_plain_network(&self) -> bool {
+        self.root && self.net == Net::Loopback && !self.mounts_need_network()
+    }
+
     /// Whether its network is made in a namespace of users of its own, at the same time as its mounts.
     fn user_comes_with_network(&self) -> bool {
         !self.root && self.range.is_none() && self.net != Net::Host && !self.mounts_need_network()
@@ -121,11 +127,14 @@ pub(crate) struct Blank {
 }
 
 impl Blank {
-    /// Makes a blank of this kind; `maps` are those of the program for a caller who is root.
-    pub(crate) fn make(kind: &Kind, maps: &Maps) -> Result<Self, Error> {
+    /// Makes a blank of this kind; `maps` are those of the program for a caller who is root, and `network` is one that is being
+    /// made for it.
+    pub(crate) fn make(kind: &Kind, maps: &Maps, network: Option<Network>) -> Result<Self, Error> {
         let range = (!kind.root && kind.range.is_some()).then(|| userns(|pid| range::write(pid, maps))).transpose()?;
         let range = range.map(|(range, _)| range);
-        let planner = Planner { kind, range: range.as_ref(), steps: Steps::default(), names: None, pty: None };
+        let no_network = kind.net == Net::Host || network.is_some();
+        let steps = Steps::default();
+        let planner = Planner { kind, range: range.as_ref(), no_network, steps, names: None, pty: None };
         let plan = planner.whole()?;
         // Where the namespace of users is made by somebody else, the others are made in that.
         let joins = range.is_some() || kind.user_comes_with_network();
@@ -140,9 +149,10 @@ impl Blank {
         // The processes that made them end side by side.
         let program = program.transpose()?.map(|(program, _)| program);
         let mut made = made.map_err(explained)?;
+        let network = network.map(Network::finish).transpose()?.flatten();
         let mut take = |slot: Option<Slot>| slot.and_then(|slot| made.get_mut(slot).and_then(Option::take));
         let missing = || Error::start(OPENING, libc::EBADF);
-        let (user, net, host, pty) = (take(plan.user), take(plan.net), take(plan.host), take(plan.pty));
+        let (user, net, host, pty) = (take(plan.user), take(plan.net).or(network), take(plan.host), take(plan.pty));
         let mounts = take(Some(plan.mounts)).ok_or_else(missing)?;
         let user = program.or(user).ok_or_else(missing)?;
         Ok(Self { kind: kind.clone(), user, net, host, pty, mounts })
@@ -182,6 +192,8 @@ struct Planner<'a> {
     kind: &'a Kind,
     /// A user namespace that has its maps already.
     range: Option<&'a OwnedFd>,
+    /// Whether it has the host's network, or somebody else makes its own.
+    no_network: bool,
     steps: Steps,
     /// The directory of this process' namespaces.
     names: Option<Slot>,
@@ -201,7 +213,7 @@ impl Planner<'_> {
         }
         let early_user = with_network.then(|| self.namespace(c"/proc/self/ns/user"));
         let mapped = self.steps.steps.len();
-        let net = (self.kind.net != Net::Host).then(|| self.network());
+        let net = (!self.no_network).then(|| self.network());
         let aside = match (with_network, self.steps.steps.len()) {
             (true, end) => Aside { steps: 0..end, kinds: libc::CLONE_NEWUSER, ready: mapped },
             (false, _) if self.kind.mounts_need_network() => Aside { steps: mapped..mapped, kinds: 0, ready: mapped },
@@ -230,20 +242,15 @@ impl Planner<'_> {
     /// The network, with which nothing else has to do.
     fn network(&mut self) -> Slot {
         if !self.kind.mounts_need_network() {
-            self.steps.push(STEP_NAMESPACES, Step::Unshare { kinds: libc::CLONE_NEWNET });
+            return network(&mut self.steps, self.kind.net);
         }
-        if self.kind.net == Net::Loopback {
-            self.steps.push("bringing the loopback up", Step::LoopbackUp);
-        }
+        loopback(&mut self.steps, self.kind.net);
         self.namespace(c"/proc/self/ns/net")
     }
 
     /// Opens one of the namespaces of the process that does it.
     fn namespace(&mut self, name: &std::ffi::CStr) -> Slot {
-        let slot = self.steps.slot();
-        let (dir, name) = (self.names, name.to_owned());
-        self.steps.push(OPENING, Step::File { slot, dir, name, flags: libc::O_RDONLY });
-        slot
+        namespace(&mut self.steps, self.names, name)
     }
 
     fn map_user(&mut self) {
@@ -412,6 +419,25 @@ impl Planner<'_> {
         }
         Ok(pts)
     }
+}
+
+/// Makes a network of its own.
+pub(crate) fn network(steps: &mut Steps, net: Net) -> Slot {
+    steps.push(STEP_NAMESPACES, Step::Unshare { kinds: libc::CLONE_NEWNET });
+    loopback(steps, net);
+    namespace(steps, None, c"/proc/self/ns/net")
+}
+
+fn loopback(steps: &mut Steps, net: Net) {
+    if net == Net::Loopback {
+        steps.push("bringing the loopback up", Step::LoopbackUp);
+    }
+}
+
+fn namespace(steps: &mut Steps, dir: Option<Slot>, name: &std::ffi::CStr) -> Slot {
+    let (slot, name) = (steps.slot(), name.to_owned());
+    steps.push(OPENING, Step::File { slot, dir, name, flags: libc::O_RDONLY });
+    slot
 }
 
 /// The same path without its first slash.

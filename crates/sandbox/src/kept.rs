@@ -38,7 +38,7 @@ pub struct Kept {
 
 impl Kept {
     pub(crate) fn spawn(room: &Room) -> Result<(Child, Self), Error> {
-        let (mut child, blank) = spawn_of(room, |_, _| None)?;
+        let (mut child, blank) = spawn_of(room, |kind, maps| Blank::make(kind, maps, None))?;
         let (taken, made) = (Arc::new(AtomicBool::new(true)), child.made());
         child.at_last(leaving(&taken));
         Ok((child, Self { room: room.clone(), blank, made, taken }))

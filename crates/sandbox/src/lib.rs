@@ -43,7 +43,7 @@
 //!   vfork semantics, so the cost does not grow with that memory and no copy of it (keys!) lives in the room; it only calls the
 //!   kernel. No such process runs beside the program: the init has replaced it by then.
 //! - **Speed**: a [`Stock`] makes ahead what all rooms have, which halves the time of a start and frees it from the number of
-//!   the host's mounts. Example `launch` measures it.
+//!   the host's mounts; a [`HeadStart`] is for programs that make one room. Example `launch` measures it.
 //!
 //! # Limitations
 //!
@@ -74,6 +74,7 @@ mod child;
 mod disk;
 mod error;
 mod filter;
+mod head_start;
 mod kept;
 mod outcome;
 mod plan;
@@ -90,6 +91,7 @@ mod sys;
 pub use changes::{Change, Changed, changes};
 pub use child::Child;
 pub use error::Error;
+pub use head_start::HeadStart;
 pub use kept::Kept;
 pub use outcome::{Exit, Limit, Limits, Outcome, Stream, Usage};
 pub use probe::{Finding, Probe, probe};
@@ -103,7 +105,7 @@ pub use stock::Stock;
 /// A copy of a descriptor that this process was started with and knows by its number only, for example from a command line.
 ///
 /// # Errors
-/// `EBADF` when there is none of that number.
+/// `EBADF` when there is none of that number, or one that this process opened for itself.
 pub fn inherited(number: std::os::fd::RawFd) -> std::io::Result<std::os::fd::OwnedFd> {
-    sys::raw::copy(number).map_err(std::io::Error::from_raw_os_error)
+    sys::raw::copy_inherited(number).map_err(std::io::Error::from_raw_os_error)
 }

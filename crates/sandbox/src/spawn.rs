@@ -36,22 +36,19 @@ fn started<T>(step: &str, result: Result<T, Errno>) -> Result<T, Error> {
 }
 
 pub(crate) fn spawn(room: &Room) -> Result<Child, Error> {
-    Ok(spawn_of(room, |_, _| None)?.0)
+    Ok(spawn_of(room, |kind, maps| Blank::make(kind, maps, None))?.0)
 }
 
-/// Makes `room` of the blank that `ready` has for its kind, or of a new one; the blank comes back with it.
+/// Makes `room` of the blank that `make` makes or has; the blank comes back with it.
 pub(crate) fn spawn_of(
     room: &Room,
-    ready: impl FnOnce(&Kind, &Maps) -> Option<Blank>,
+    make: impl FnOnce(&Kind, &Maps) -> Result<Blank, Error>,
 ) -> Result<(Child, Blank), Error> {
     let begin = Instant::now();
     check(room)?;
     let (caller, maps) = caller(room)?;
     let kind = Kind::of(room, &caller);
-    let mut blank = match ready(&kind, &maps) {
-        Some(blank) => blank,
-        None => Blank::make(&kind, &maps)?,
-    };
+    let mut blank = make(&kind, &maps)?;
     let plan = plan(room, &caller, &blank)?;
     let pty = blank.pty.take();
     Ok((enter_blank(room, &caller, &blank, plan, pty, begin)?, blank))

@@ -100,7 +100,7 @@ impl Ready {
     fn make(kind: &Kind, maps: &Maps) -> Result<Self, Error> {
         // Before the copy: a mount made meanwhile makes it stale.
         let seen = if kind.copies_mounts() { Seen::now() } else { None };
-        Ok(Self { blank: Blank::make(kind, maps)?, seen })
+        Ok(Self { blank: Blank::make(kind, maps, None)?, seen })
     }
 
     /// Whether the copy of the caller's mounts still is one.
@@ -128,7 +128,9 @@ impl Stock {
     /// # Errors
     /// Those of [`Room::spawn`].
     pub fn spawn(&self, room: &Room) -> Result<Child, Error> {
-        let (mut child, blank) = spawn_of(room, |kind, maps| self.shared.take(kind, maps))?;
+        let (mut child, blank) = spawn_of(room, |kind, maps| {
+            self.shared.take(kind, maps).map_or_else(|| Blank::make(kind, maps, None), Ok)
+        })?;
         if self.worker.is_some() && !matches!(room.root, Root::Overlay { upper: Upper::Dir { .. }, .. }) {
             // The kernel takes its time to take mounts apart: the last hold on them is the thread's, not the room's.
             let (shared, Blank { mounts, .. }) = (Arc::clone(&self.shared), blank);

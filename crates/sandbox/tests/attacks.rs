@@ -251,7 +251,11 @@ fn group() -> Vec<Attempt> {
 
 /// The device and inode behind a descriptor.
 fn identity(fd: i32) -> Option<(u64, u64)> {
-    let stat = rustix::fs::fstat(sandbox::inherited(fd).ok()?).ok()?;
+    if fd < 0 {
+        return None;
+    }
+    // SAFETY: it is only looked at, and stays open meanwhile.
+    let stat = rustix::fs::fstat(unsafe { std::os::fd::BorrowedFd::borrow_raw(fd) }).ok()?;
     Some((stat.st_dev, stat.st_ino))
 }
 

@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use harness::{Base, run, stdout};
-use sandbox::{Access, Error, Exit, Ids, InheritedFd, Input, Mount, Net, Owner, Program, Room, Root, Sysfs};
+use sandbox::{Access, Error, Exit, HeadStart, Ids, InheritedFd, Input, Mount, Net, Owner, Program, Room, Root, Sysfs};
 
 const KINDS: [&str; 7] = ["user", "mnt", "pid", "uts", "ipc", "net", "cgroup"];
 
@@ -185,6 +185,26 @@ fn case_26_no_network_but_a_loopback_that_works() {
     };
     assert_eq!(flags(Net::Loopback), "0x9\n");
     assert_eq!(flags(Net::None), "0x8\n");
+}
+
+#[test]
+fn a_room_with_a_head_start_is_like_all_others() {
+    let base = Base::new();
+    let names = "tail -n+3 /proc/net/dev | cut -d: -f1 | tr -d ' '; cat /sys/class/net/lo/flags 2>/dev/null; id -u";
+    for (net, sys) in
+        [(Net::Loopback, None), (Net::Loopback, Some(Sysfs::Real)), (Net::None, Some(Sysfs::Real)), (Net::Host, None)]
+    {
+        let mut room = base.sh(names);
+        (room.net, room.sys) = (net, sys);
+        let mut child = HeadStart::begin().spawn(&room).unwrap();
+        let mut out = String::new();
+        std::io::Read::read_to_string(&mut child.take_stdout().unwrap(), &mut out).unwrap();
+        assert!(child.wait().unwrap().success());
+        assert_eq!(out, stdout(&room), "{net:?} {sys:?}");
+    }
+    let mut wrong = base.sh("true");
+    wrong.cwd = "nowhere".into();
+    assert!(HeadStart::begin().spawn(&wrong).is_err());
 }
 
 #[test]

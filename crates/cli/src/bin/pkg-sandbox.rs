@@ -2,5 +2,6 @@
 #![forbid(unsafe_code)]
 
 fn main() -> std::process::ExitCode {
-    cli::alone("sandbox", cli::cmd::sandbox::run)
+    let start = sandbox::HeadStart::begin();
+    cli::alone("sandbox", |args, voice| cli::cmd::sandbox::run_after(start, args, voice))
 }

@@ -10,8 +10,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use sandbox::{
-    Access, Child, Error, Exit, Ids, Input, Kept, Limit, Limits, Net, Outcome, Output, Room, Root, Session, SetId,
-    Sysfs, Upper,
+    Access, Child, Error, Exit, HeadStart, Ids, Input, Kept, Limit, Limits, Net, Outcome, Output, Room, Root, Session,
+    SetId, Sysfs, Upper,
 };
 
 use crate::failure::Failure;
@@ -203,6 +203,14 @@ pub fn words(words: Vec<OsString>, first: usize, verb: &clap::Command) -> Result
 /// A wrong combination of arguments, or a status descriptor that cannot be written. That the room cannot start is no error
 /// here but the exit code [`exit::SANDBOX`], explained on standard error.
 pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
+    run_after(HeadStart::begin(), args, voice)
+}
+
+/// As [`run`], with a room that was begun before the command line was read.
+///
+/// # Errors
+/// Those of [`run`].
+pub fn run_after(start: HeadStart, args: &Args, voice: &Voice) -> anyhow::Result<u8> {
     let room = room(args)?;
     let mut told = args.telling.begin()?;
     let shared = matches!(room.session, Session::Keep | Session::Foreground);
@@ -211,7 +219,7 @@ pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
         signals::leave_typed_ones();
     }
     let go_on = || signals::pending().is_none();
-    let (child, kept) = match spawn(args, &room) {
+    let (child, kept) = match spawn(start, args, &room) {
         Ok((child, kept)) => (Ok(child), kept),
         Err(error) => (Err(error), None),
     };
@@ -260,11 +268,11 @@ fn wants_a_shell(outcome: &Outcome) -> bool {
 }
 
 /// Starts the command; the room stays if a shell may be wanted in it.
-fn spawn(args: &Args, room: &Room) -> Result<(Child, Option<Kept>), Error> {
+fn spawn(start: HeadStart, args: &Args, room: &Room) -> Result<(Child, Option<Kept>), Error> {
     if args.shell_on_failure {
         return room.spawn_keeping().map(|(child, kept)| (child, Some(kept)));
     }
-    Ok((room.spawn()?, None))
+    Ok((start.spawn(room)?, None))
 }
 
 /// Runs a shell in the room of a command that has ended.

@@ -24,6 +24,7 @@ pub(crate) struct Aside {
 }
 
 /// What both processes look at.
+#[derive(Debug)]
 struct Shared<'a> {
     steps: &'a [Step],
     aside: Aside,
@@ -31,53 +32,79 @@ struct Shared<'a> {
     ready: AtomicU32,
     slots: Slots,
     report: Report,
-    /// The number of the second process, once there is one.
-    second: AtomicI32,
-    second_stack: Option<Stack>,
+    /// The number of the second process where the first starts it, and the stack for it.
+    nested: AtomicI32,
+    nested_stack: Option<Stack>,
+}
+
+/// A process that shares this one's memory, and its stack.
+#[derive(Debug)]
+struct Process {
+    pid: c_int,
+    stack: Stack,
+}
+
+impl Process {
+    fn start(work: extern "C" fn(*mut c_void) -> c_int, flags: c_int, shared: &Shared<'_>) -> Result<Self, Refused> {
+        let stack = Stack::take().map_err(no_stack)?;
+        let mask = raw::set_signal_mask(u64::MAX);
+        // SAFETY: the stack is as large as said and lives until `end` has waited for the process; so does `shared`, see there.
+        // `work` and all it calls only read `shared`, store into its atomics, and call the kernel; with every signal blocked no
+        // handler of this program runs on that stack. The exit signal is 0, so nobody else's wait() takes the child.
+        let pid =
+            unsafe { libc::clone(work, stack.top(), libc::CLONE_VM | libc::CLONE_FILES | flags, shared.address()) };
+        let error = if pid < 0 { std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EINVAL) } else { 0 };
+        raw::set_signal_mask(mask);
+        if pid < 0 {
+            stack.give_back();
+            return Err(Refused::Early(crate::error::STEP_NAMESPACES, error));
+        }
+        Ok(Self { pid, stack })
+    }
+
+    /// Waits for its end.
+    fn end(self) {
+        let _ = raw::wait(self.pid);
+        self.stack.give_back();
+    }
 }
 
 /// Namespaces that are being made.
+#[derive(Debug)]
 pub(crate) struct Making<'a> {
     kinds: c_int,
-    /// Boxed: a process may be looking at it.
+    /// Boxed: processes are looking at it, all of which have ended before it goes.
     shared: Box<Shared<'a>>,
+    first: Option<Process>,
+    second: Option<Process>,
 }
 
 impl<'a> Making<'a> {
-    /// Prepares to run `steps` in new namespaces of `kinds`, those in `aside` by a second process. If they come first, they run
-    /// from now on.
+    /// Begins to run `steps`, those in `aside` by a second process and all others by a first, in new namespaces of `kinds`. Both
+    /// run while the caller goes on, unless the first has to start the second: then they run in `finish`.
     pub(crate) fn begin(kinds: c_int, steps: &'a [Step], aside: Aside, slots: usize) -> Result<Self, Refused> {
+        let nested = aside.steps.start > 0 && !aside.steps.is_empty();
+        let nested_stack = if nested { Some(Stack::take().map_err(no_stack)?) } else { None };
         let (slots, report) = (Slots::new(slots), Report::new());
-        let (ready, second) = (AtomicU32::new(0), AtomicI32::new(0));
-        let second_stack = if aside.steps.is_empty() { None } else { Some(Stack::take().map_err(no_stack)?) };
-        let shared = Shared { steps, aside, ready, slots, report, second, second_stack };
-        let making = Self { kinds, shared: Box::new(shared) };
-        if making.shared.aside.steps.start == 0 {
-            let mask = raw::set_signal_mask(u64::MAX);
-            let started = making.shared.start_second();
-            raw::set_signal_mask(mask);
-            started.map_err(|errno| Refused::Early(crate::error::STEP_NAMESPACES, errno))?;
+        let (ready, pid) = (AtomicU32::new(0), AtomicI32::new(0));
+        let shared = Box::new(Shared { steps, aside, ready, slots, report, nested: pid, nested_stack });
+        let mut making = Self { kinds, shared, first: None, second: None };
+        let Aside { steps: Range { start, end }, kinds, .. } = making.shared.aside;
+        if !nested && end > start {
+            making.second = Some(Process::start(work_aside, kinds, &making.shared)?);
+        }
+        if !nested && end - start < steps.len() {
+            making.first = Some(Process::start(work, making.kinds, &making.shared)?);
         }
         Ok(making)
     }
 
-    /// Runs the steps and returns the descriptors left in the slots.
+    /// Waits for the steps, and returns the descriptors left in the slots.
     pub(crate) fn finish(mut self) -> Result<Vec<Option<OwnedFd>>, Refused> {
-        let stack = Stack::take().map_err(no_stack)?;
-        let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_FILES | self.kinds;
-        let mask = raw::set_signal_mask(u64::MAX);
-        // SAFETY: the stack is as large as said and lives until the process has ended, which CLONE_VFORK waits for; `work` and
-        // all it calls only read `shared`, store into its atomics, and call the kernel; with every signal blocked no handler of
-        // this program runs on that stack. The exit signal is 0, so nobody else's wait() takes the child.
-        let pid = unsafe { libc::clone(work, stack.top(), flags, self.shared.address()) };
-        let error = if pid < 0 { std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EINVAL) } else { 0 };
-        raw::set_signal_mask(mask);
-        stack.give_back();
-        if pid < 0 {
-            return Err(Refused::Early(crate::error::STEP_NAMESPACES, error));
+        if self.shared.nested_stack.is_some() {
+            self.first = Some(Process::start(work, self.kinds, &self.shared)?);
         }
-        let _ = raw::wait(pid);
-        self.shared.end_second();
+        self.end();
         let made = std::mem::replace(&mut self.shared.slots, Slots::new(0));
         // SAFETY: the processes had this process' descriptor table and have ended; what their steps opened stays in the slots
         // until it is closed.
@@ -85,15 +112,26 @@ impl<'a> Making<'a> {
         let report = &self.shared.report;
         report.failure().map_or(Ok(made), |failure| Err(Refused::Setup(failure, report.detail())))
     }
+
+    /// Waits for every process.
+    fn end(&mut self) {
+        for process in [self.first.take(), self.second.take()].into_iter().flatten() {
+            process.end();
+        }
+        let nested = self.shared.nested.swap(0, SeqCst);
+        if nested > 0 {
+            let _ = raw::wait(nested);
+        }
+    }
 }
 
 impl Drop for Making<'_> {
     fn drop(&mut self) {
-        self.shared.end_second();
+        self.end();
         let slots = std::mem::replace(&mut self.shared.slots, Slots::new(0));
         // SAFETY: as in `finish`, after which the slots are empty.
         drop(unsafe { slots.take() });
-        if let Some(stack) = self.shared.second_stack.take() {
+        if let Some(stack) = self.shared.nested_stack.take() {
             stack.give_back();
         }
     }
@@ -108,27 +146,17 @@ impl Shared<'_> {
         (&raw const *self).cast_mut().cast()
     }
 
-    /// Starts the second process, if there are steps for one, as a child of the caller. Every signal must be blocked.
-    fn start_second(&self) -> Result<(), Errno> {
-        let Some(stack) = &self.second_stack else { return Ok(()) };
-        let flags = libc::CLONE_VM | libc::CLONE_FILES | self.aside.kinds;
-        let parent = if self.aside.steps.start == 0 { 0 } else { libc::CLONE_PARENT };
-        // SAFETY: as in `finish`, but for the end of the process: `end_second` waits for it before the stack and `self` go. The
-        // C library's `errno` for a failure is that of the caller, who is here or waits.
-        let pid = unsafe { libc::clone(work_aside, stack.top(), flags | parent, self.address()) };
+    /// Starts the second process as a child of the caller's.
+    fn start_nested(&self, stack: &Stack) -> Result<(), Errno> {
+        let flags = libc::CLONE_VM | libc::CLONE_FILES | libc::CLONE_PARENT;
+        // SAFETY: as in `Process::start`; `Making::end` waits for the process before the stack and `self` go. The C library's
+        // `errno` for a failure is that of the caller, who waits.
+        let pid = unsafe { libc::clone(work_aside, stack.top(), flags, self.address()) };
         if pid < 0 {
             return Err(std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EINVAL));
         }
-        self.second.store(pid, SeqCst);
+        self.nested.store(pid, SeqCst);
         Ok(())
-    }
-
-    /// Waits for the end of the second process.
-    fn end_second(&self) {
-        let pid = self.second.swap(0, SeqCst);
-        if pid > 0 {
-            let _ = raw::wait(pid);
-        }
     }
 
     /// Runs some of the steps; false at the first that failed.
@@ -144,18 +172,18 @@ impl Shared<'_> {
 }
 
 extern "C" fn work(shared: *mut c_void) -> c_int {
-    // SAFETY: `finish` passes a `Shared` that lives until this process has ended; nobody writes it.
+    // SAFETY: `Process::start` passes a `Shared` that lives until this process has ended; nobody writes it.
     let shared: &Shared<'_> = unsafe { &*shared.cast_const().cast() };
     raw::umask(0o022);
-    let Range { start, end } = shared.aside.steps;
     if shared.aside.kinds != 0 {
         raw::wait_for(&shared.ready);
         if shared.report.failure().is_some() {
             raw::exit(0)
         }
     }
+    let Range { start, end } = shared.aside.steps;
     if shared.run(0..start) {
-        match if start > 0 { shared.start_second() } else { Ok(()) } {
+        match shared.nested_stack.as_ref().map_or(Ok(()), |stack| shared.start_nested(stack)) {
             Ok(()) => drop(shared.run(end..shared.steps.len())),
             Err(errno) => shared.report.fail(start as u32, errno),
         }

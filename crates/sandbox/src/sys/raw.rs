@@ -393,8 +393,13 @@ pub(crate) fn take_terminal() -> Sys<()> {
     unsafe { sys!(libc::SYS_ioctl, 0, libc::TIOCSCTTY, 0) }.map(drop)
 }
 
-/// A copy of a descriptor that is known only by its number.
-pub(crate) fn copy(number: RawFd) -> Sys<std::os::fd::OwnedFd> {
+/// A copy of a descriptor that is known only by its number. One that `execve` closes came with no `execve`.
+pub(crate) fn copy_inherited(number: RawFd) -> Sys<std::os::fd::OwnedFd> {
+    // SAFETY: no memory is passed.
+    let flags = unsafe { sys!(libc::SYS_fcntl, number, libc::F_GETFD, 0) }?;
+    if flags & libc::FD_CLOEXEC as usize != 0 {
+        return Err(libc::EBADF);
+    }
     let copy = dup_above(number, 3)?;
     // SAFETY: the kernel has just made this descriptor for us.
     Ok(unsafe { std::os::fd::FromRawFd::from_raw_fd(copy) })

@@ -9,6 +9,7 @@ use super::step::Failure;
 const DETAIL: usize = 240;
 
 /// The first failure, and what the file system said about it.
+#[derive(Debug)]
 pub(crate) struct Report {
     step: AtomicU32,
     errno: AtomicI32,

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use super::raw::Errno;
 
 /// Memory for the stack of one process, with pages below it that nothing may touch.
+#[derive(Debug)]
 pub(crate) struct Stack {
     base: usize,
 }

@@ -125,6 +125,7 @@ pub(crate) struct MountPoint {
 }
 
 /// Descriptors made on the way.
+#[derive(Debug)]
 pub(crate) struct Slots(Vec<AtomicI32>);
 
 impl Slots {
