@@ -65,6 +65,8 @@ mod tests {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(given).unwrap();
         file.rewind().unwrap();
+        // As one that came with the program.
+        rustix::io::fcntl_setfd(&file, rustix::io::FdFlags::empty()).unwrap();
         let number = file.as_raw_fd().to_string();
         let words = line.split_whitespace().map(|word| if word == "FD" { number.as_str() } else { word });
         let command = <Args as clap::Args>::augment_args(Command::new("sandbox"));
