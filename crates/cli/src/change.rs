@@ -456,6 +456,9 @@ fn notice(notice: &Notice) -> String {
         Notice::LeftAlone { path } => {
             format!("`/{path}` is no longer what the package had put there, and was left alone")
         }
+        Notice::Others { path, other_path, other } => {
+            format!("`{path}` stays: package `{other}` has the same place as `{other_path}`")
+        }
         Notice::Interference(met) => interference(met),
         _ => "something was done that this program has no words for".to_owned(),
     }

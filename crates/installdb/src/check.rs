@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, Read};
 
@@ -378,6 +378,11 @@ impl<'a> Survey<'a> {
 
     fn existing_file(&mut self, node: usize, stat: &Stat) -> Result<Fate> {
         let entry = self.entry(node);
+        if let Before::Outgoing(old) = self.work.tree.nodes[node].before
+            && !may_be(self.packages.old_entry(old), stat)
+        {
+            self.strays.push(node);
+        }
         match self.work.tree.nodes[node].before {
             Before::Nobody => self.unowned_file(node, stat),
             // The administrator's link stands where the old version had a folder.
@@ -499,7 +504,7 @@ impl<'a> Survey<'a> {
     fn survey_orphans(&mut self) -> Result<()> {
         let mut folders = Batch::new(self.root);
         let mut absent: Option<&PkgPath> = None;
-        let mut steps = Vec::new();
+        let mut standing = Vec::new();
         for (index, &at) in self.work.tree.orphans.iter().enumerate() {
             let old = self.packages.old_entry(at);
             if self.cleared.contains(&index) || absent.is_some_and(|folder| old.path.is_within(folder)) {
@@ -514,13 +519,35 @@ impl<'a> Survey<'a> {
             };
             match stat {
                 None => absent = Some(&old.path),
-                Some(stat) => steps.extend(self.survey_orphan(old, &stat, at)?),
+                Some(stat) => standing.push((at, old, stat)),
+            }
+        }
+        let others = self.others_among(&standing)?;
+        let mut steps = Vec::new();
+        for (at, old, stat) in &standing {
+            if let Some((other_path, row)) = others.get(&old.path) {
+                let (path, other_path) = (old.path.clone(), other_path.clone());
+                let other = self.db.record_of(*row)?.meta().name.clone();
+                self.notices.push(Notice::Others { path, other_path, other });
+            } else {
+                steps.extend(self.survey_orphan(old, stat, *at)?);
             }
         }
         // What is in a folder goes before the folder.
         steps.reverse();
         self.remove = steps;
         Ok(())
+    }
+
+    /// Which of these a package that stays has under another name, because of a link that was made after both came.
+    fn others_among(&self, standing: &[(EntryRef, &Entry, Stat)]) -> Result<HashMap<PkgPath, (PkgPath, i64)>> {
+        let leaving: HashSet<i64> = self.packages.outgoing.iter().map(|outgoing| outgoing.row).collect();
+        if standing.is_empty() || self.db.count()? == leaving.len() as u64 {
+            return Ok(HashMap::new());
+        }
+        let doubtful = standing.iter().filter(|(_, old, stat)| !may_be(old, stat)).map(|(_, old, _)| &old.path);
+        let places = standing.iter().map(|(_, old, _)| &old.path);
+        Links::new(self.db).kept_by_others(places, &doubtful.collect(), &leaving)
     }
 
     fn survey_orphan(&mut self, old: &Entry, stat: &Stat, at: EntryRef) -> Result<Option<Step>> {
@@ -627,6 +654,16 @@ impl<'a> Survey<'a> {
         }
         Ok(())
     }
+}
+
+/// Whether what stands there can be what the package put there, by size and time.
+fn may_be(old: &Entry, stat: &Stat) -> bool {
+    let is_as_large = match &old.kind {
+        EntryKind::File { size, .. } => stat.kind == FileKind::File && stat.size == *size,
+        EntryKind::Symlink { target } => stat.kind == FileKind::Symlink && stat.size == target.len() as u64,
+        _ => return true,
+    };
+    is_as_large && stat.mtime == old.mtime
 }
 
 fn removal(old: &Entry) -> Step {

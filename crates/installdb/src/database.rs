@@ -1,7 +1,7 @@
 use std::ops::Deref;
 use std::path::PathBuf;
 
-use pkgfs::{ErrorKind as DiskError, Lock, LockKind, Rename, Root, Wait, fd};
+use pkgfs::{ErrorKind as DiskError, FileKind, Lock, LockKind, Rename, Root, Wait, fd};
 use pkgtypes::Mode;
 use rusqlite::{Connection, OpenFlags};
 
@@ -38,6 +38,7 @@ impl InstallDb {
         make_folder(&root).map_err(refused)?;
         // Sqlite and the lock both make do with less, and would say so only in the middle of a transaction.
         root.may_change(Some(&place::folder())).map_err(refused)?;
+        keep_lock_private(&root)?;
         let lock = root.lock(&place::lock(), LockKind::Exclusive, Wait::No).map_err(busy)?;
         if !header::is_there(&root)? {
             make_file(&root)?;
@@ -153,6 +154,23 @@ fn make_folder(root: &Root) -> pkgfs::Result<()> {
         root.set_mode(&made, mode)?;
     }
     Ok(())
+}
+
+/// Whoever can open the lock can hold it, and keep everybody from changing the root. So nobody but the folder's owner can;
+/// who asks questions does without. In a folder of somebody else the lock is left to him.
+fn keep_lock_private(root: &Root) -> pkgfs::Result<()> {
+    let (path, mode, me) = (place::lock(), Mode::from_raw(0o600), rustix::process::geteuid().as_raw());
+    if root.stat(&place::folder())?.is_none_or(|folder| folder.uid != me) {
+        return Ok(());
+    }
+    match root.stat(&path)? {
+        None => match root.create_file(&path, mode) {
+            Err(error) if error.kind != DiskError::Exists => Err(error),
+            _ => Ok(()),
+        },
+        Some(stat) if stat.kind == FileKind::File && stat.uid == me && stat.mode != mode => root.set_mode(&path, mode),
+        Some(_) => Ok(()),
+    }
 }
 
 /// Makes the database under another name, and gives it its own when it is complete: whoever is killed meanwhile leaves

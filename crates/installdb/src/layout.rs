@@ -148,6 +148,15 @@ pub enum Notice {
         /// The path.
         path: PkgPath,
     },
+    /// What a package goes without stays, because another one has the same place under another name, through a link.
+    Others {
+        /// Where it is.
+        path: PkgPath,
+        /// The other's name for it.
+        other_path: PkgPath,
+        /// The other package.
+        other: pkgtypes::PackageName,
+    },
     /// Somebody else changed the root between the decision and the end.
     Interference(Interference),
 }

@@ -334,13 +334,54 @@ impl<'a> Links<'a> {
         Ok(others)
     }
 
-    /// The real paths of all that packages have behind links, and of the folders that it is in.
-    pub(crate) fn behind(&mut self) -> Result<HashSet<PkgPath>> {
-        let mut found = HashSet::new();
+    /// Which of these real paths packages that stay have under other names, with the names and rows, as far as that can be
+    /// known without a look at all links. The links in the root's top are followed. Where something else stands than a package put there
+    /// (`doubtful`), the names of all installed paths are compared.
+    pub(crate) fn kept_by_others<'p>(
+        &self,
+        places: impl Iterator<Item = &'p PkgPath>,
+        doubtful: &HashSet<&PkgPath>,
+        leaving: &HashSet<i64>,
+    ) -> Result<HashMap<PkgPath, (PkgPath, i64)>> {
+        let mut kept = HashMap::new();
+        if !doubtful.is_empty() {
+            let others = self.other_names(doubtful)?.into_iter().filter(|(.., row)| !leaving.contains(row));
+            kept.extend(others.map(|(place, named, row)| (place, (named, row))));
+        }
+        let top = self.links_in_top()?;
+        for place in places {
+            for (link, target) in top.iter().filter(|(_, target)| place.is_within(target)) {
+                let named = [link.as_bytes(), &place.as_bytes()[target.as_bytes().len()..]].concat();
+                let Ok(named) = PkgPath::new(named) else { continue };
+                if named != *link
+                    && let Some((row, _)) = self.db.owner_except(&named, leaving)?
+                {
+                    kept.insert(place.clone(), (named, row));
+                }
+            }
+        }
+        Ok(kept)
+    }
+
+    /// The links in the root's top that lead to folders, and these.
+    fn links_in_top(&self) -> Result<Vec<(PkgPath, PkgPath)>> {
+        let mut found = Vec::new();
+        for name in self.db.root.read_dir(None)? {
+            let Ok(link) = PkgPath::new(name) else { continue };
+            let Some(stat) = self.db.root.stat(&link)?.filter(|stat| stat.kind == FileKind::Symlink) else { continue };
+            if let Ok(Some(target)) = self.follow(&link, &stat, Whose::Anybodys, &mut MOST_LINKS.clone())? {
+                found.push((link, target));
+            }
+        }
+        Ok(found)
+    }
+
+    /// What packages have behind links: the real paths, and the names that packages know them by.
+    pub(crate) fn behind(&mut self) -> Result<HashMap<PkgPath, PkgPath>> {
+        let mut found = HashMap::new();
         for named in self.detoured()? {
             if let Some(real) = self.reached_by_link(&named)? {
-                found.extend(real.parent());
-                found.insert(real);
+                found.insert(real, named);
             }
         }
         Ok(found)

@@ -1,4 +1,4 @@
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use pkgformat::EntryKind;
 use pkgfs::{FileKind, Walk};
@@ -49,6 +49,12 @@ impl Installed {
     pub fn unowned(&self, names: &[PackageName], progress: &mut dyn Progress) -> Result<Unowneds> {
         let folders = self.folders_of(names)?;
         let behind = Links::new(self).behind()?;
+        let ways = ways(folders.iter().flatten().chain(behind.keys()));
+        let is_theirs = |path: &PkgPath| {
+            let is_folder = folders.as_ref().is_some_and(|folders| folders.contains(path));
+            Ok::<_, Error>(is_folder || behind.contains_key(path) || self.is_owned(path)?)
+        };
+        let is_looked_into = |path: &PkgPath| folders.as_ref().is_none_or(|folders| folders.contains(path));
         let mut found = Unowneds::default();
         let mut walk = Walk::new(&self.root)?;
         while let Some(entry) = walk.next() {
@@ -59,16 +65,17 @@ impl Installed {
                     continue;
                 }
             };
-            let is_dir = entry.stat.kind == FileKind::Dir;
+            let (is_dir, is_way) = (entry.stat.kind == FileKind::Dir, ways.contains(&entry.path));
             if is_elsewhere(&entry.path) {
                 walk.skip_folder();
-            } else if !behind.contains(&entry.path) && !self.is_owned(&entry.path)? {
+            } else if !is_way && !is_theirs(&entry.path)? {
                 walk.skip_folder();
                 // The root's own top belongs to no package.
-                if entry.path.parent().is_some() && !self.is_beside_config(&entry.path)? {
+                let is_shown = entry.path.parent().is_some_and(|folder| is_looked_into(&folder));
+                if is_shown && !self.is_beside_config(&entry.path, &behind)? {
                     found.paths.push(entry.path);
                 }
-            } else if is_dir && folders.as_ref().is_some_and(|folders| !folders.contains(&entry.path)) {
+            } else if is_dir && !is_way && !is_looked_into(&entry.path) {
                 walk.skip_folder();
             } else if is_dir && progress.report(Event::Walked { folder: &entry.path }).is_break() {
                 return Err(Error::Stopped);
@@ -77,17 +84,19 @@ impl Installed {
         Ok(found)
     }
 
-    /// The folders of these packages; `None` for those of all.
+    /// The real folders of these packages; `None` for those of all.
     fn folders_of(&self, names: &[PackageName]) -> Result<Option<HashSet<PkgPath>>> {
         if names.is_empty() {
             return Ok(None);
         }
-        let mut folders = HashSet::new();
+        let (mut folders, mut links) = (HashSet::new(), Links::new(self));
         for name in names {
             let record = self.record(name)?;
-            let dirs = record.manifest().entries().iter().filter(|entry| matches!(entry.kind, EntryKind::Dir { .. }));
+            let standing = links.standing(&record)?;
+            let dirs = standing.entries(&record).iter().filter(|entry| matches!(entry.kind, EntryKind::Dir { .. }));
             folders.extend(dirs.map(|entry| entry.path.clone()));
         }
+        folders.extend(links.into_found().targets);
         Ok(Some(folders))
     }
 
@@ -96,13 +105,23 @@ impl Installed {
         read().during("look up a path", &self.conn)
     }
 
-    fn is_beside_config(&self, path: &PkgPath) -> Result<bool> {
+    fn is_beside_config(&self, path: &PkgPath, behind: &HashMap<PkgPath, PkgPath>) -> Result<bool> {
         let name = path.file_name();
         let plain = [&b".new"[..], b".save"].into_iter().find_map(|ending| name.strip_suffix(ending));
         let Some(Ok(config)) = plain.map(|plain| path.with_file_name(plain)) else { return Ok(false) };
-        let read = || rows::is_config(&self.conn, &config);
+        let read = || rows::is_config(&self.conn, behind.get(&config).unwrap_or(&config));
         read().during("look up a path", &self.conn)
     }
+}
+
+/// The folders on the way to these paths.
+fn ways<'p>(paths: impl Iterator<Item = &'p PkgPath>) -> HashSet<PkgPath> {
+    let mut ways = HashSet::new();
+    for path in paths {
+        // Those above a folder that is known are known, too.
+        ways.extend(path.ancestors().take_while(|folder| !ways.contains(folder)).collect::<Vec<_>>());
+    }
+    ways
 }
 
 fn is_elsewhere(path: &PkgPath) -> bool {

@@ -160,6 +160,65 @@ fn what_is_owned_behind_a_link_is_not_unowned() {
     assert_eq!(unowned.paths, [path("usr/bin/stray"), path("usr/lib/arch/stray")]);
 }
 
+/// A package's own folders are those that its links lead to, and no others on the way there.
+#[test]
+fn what_lies_behind_a_packages_links_is_found_by_its_name() {
+    let scene = moved("lib", "usr/lib", "usr/lib");
+    link_in(&scene, "etc/app", "/usr/conf", "usr/conf");
+    let so = pack("so 1-1").file("lib/arch/x.so", 0o644, "x").config("etc/app/conf", "1").build();
+    scene.install(&[&so, &pack("other 1-1").file("usr/bin/x", 0o755, "x").build()]);
+    for stray in ["usr/stray", "usr/lib/stray", "usr/lib/arch/stray", "usr/conf/stray", "usr/bin/stray"] {
+        scene.write(stray, "mine");
+    }
+    scene.write("usr/conf/conf.save", "mine");
+    let unowned = |names: &[&str]| {
+        let names: Vec<_> = names.iter().map(|text| name(text)).collect();
+        let found = scene.installed().unowned(&names, &mut ()).unwrap();
+        found.paths.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(unowned(&["so"]), ["usr/conf/stray", "usr/lib/arch/stray", "usr/lib/stray"]);
+    assert_eq!(unowned(&["other"]), ["usr/bin/stray", "usr/stray"]);
+    assert_eq!(unowned(&[]).len(), 5);
+}
+
+/// Both came to places of their own, which the administrator then made one.
+#[test]
+fn a_link_made_later_takes_nothing_from_another_package() {
+    for (from, link) in [("lib", "usr/lib"), ("srv/deep/lib", "../../usr/lib")] {
+        // The one is what the other put there, or another file.
+        for (content, is_twin) in [("same", true), ("other", false)] {
+            let scene = Scene::new();
+            let real =
+                |spec: &str| pack(spec).file("usr/lib/x", 0o644, "same").file("usr/lib/own", 0o644, spec).build();
+            let named = pack("b 1-1").file(&format!("{from}/x"), 0o644, content).build();
+            scene.install(&[&real("a 1-1"), &named]);
+            fs::rename(scene.at(from).join("x"), scene.at("usr/lib/x")).unwrap();
+            fs::remove_dir(scene.at(from)).unwrap();
+            symlink(link, scene.at(from)).unwrap();
+            // A file like the other in size and time is known only where the link is at the top.
+            if is_twin && from != "lib" {
+                continue;
+            }
+            if !is_twin {
+                let place = Finding::SamePlace {
+                    path: path(&format!("{from}/x")),
+                    package: name("b"),
+                    other_path: path("usr/lib/x"),
+                    other: name("a"),
+                };
+                assert_eq!(refused(&scene, &[&real("a 2-1")]), [place]);
+            }
+            let done = scene.remove(&["a"]);
+            let other_path = path(&format!("{from}/x"));
+            assert_eq!(done.notices, [Notice::Others { path: path("usr/lib/x"), other_path, other: name("b") }]);
+            assert_eq!((scene.read("usr/lib/x"), scene.at("usr/lib/own").exists()), (content.to_owned(), false));
+            scene.assert_verified();
+            scene.remove(&["b"]);
+            assert!(!scene.at("usr/lib/x").exists());
+        }
+    }
+}
+
 #[test]
 fn one_place_is_not_two_files() {
     let mut scene = moved("lib", "usr/lib", "usr/lib");

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
 
-use installdb::{Done, Error, Finding, InstallDb, Notice, Result};
+use installdb::{Done, Error, Finding, InstallDb, Installed, Notice, Result};
 
 use crate::scene::{Packed, Scene, pack, path, request, run};
 
@@ -94,4 +94,33 @@ fn what_another_user_keeps_is_in_nobodys_way() {
         assert_eq!((done.notices, scene.read("srv/drop/note")), (notices, version.to_owned()));
         crate::undo::assert_no_litter(scene.root());
     }
+}
+
+/// Who holds the lock keeps everybody from changing the root, so nobody else may open it; questions do without.
+#[test]
+fn nobody_else_can_hold_a_roots_lock() {
+    let Some(theirs) = scene() else { return };
+    let lock = "var/lib/kista/lock";
+    let mode = |scene: &Scene| fs::metadata(scene.at(lock)).unwrap().permissions().mode() & 0o777;
+    let scene = Scene::new();
+    scene.install(&[&note("1-1")]);
+    // One that an earlier version left.
+    fs::set_permissions(scene.at(lock), fs::Permissions::from_mode(0o644)).unwrap();
+    drop(scene.open());
+    assert_eq!(mode(&scene), 0o600);
+    as_ann(|| {
+        assert!(fs::File::open(scene.at(lock)).is_err());
+        assert_eq!(Installed::open(scene.root()).unwrap().list(&[]).unwrap().len(), 1);
+    });
+    // Also where the files that readers share are missing.
+    for name in ["install.db-wal", "install.db-shm"] {
+        fs::remove_file(scene.at("var/lib/kista").join(name)).unwrap();
+    }
+    as_ann(|| assert_eq!(Installed::open(scene.root()).unwrap().list(&[]).unwrap().len(), 1));
+    // In a folder of hers the lock stays one that she can take, whoever makes it.
+    as_ann(|| change(theirs.root(), &[&note("1-1")], &[])).unwrap();
+    assert_eq!(mode(&theirs), 0o600);
+    fs::remove_file(theirs.at(lock)).unwrap();
+    drop(theirs.open());
+    as_ann(|| change(theirs.root(), &[&note("2-1")], &[])).unwrap();
 }
