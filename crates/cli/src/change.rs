@@ -113,7 +113,7 @@ pub fn run(root: &Path, change: Change<'_>, manner: Manner, voice: &Voice) -> an
 /// # Errors
 /// As [`InstallDb::open`] and [`InstallDb::preview`].
 pub fn open(root: &Path, manner: Manner) -> installdb::Result<InstallDb> {
-    if manner.dry_run { InstallDb::preview(root) } else { InstallDb::open(root) }
+    if manner.dry_run { InstallDb::preview(root) } else { InstallDb::open_with(root, &mut Watch) }
 }
 
 /// A request for nothing yet, by whoever runs this command.
@@ -136,7 +136,7 @@ pub fn carry_out(checked: Checked<'_, '_>, root: &Path, manner: Manner, voice: &
         return Ok(());
     }
     let committed = checked.stage(&mut Watch)?.commit()?;
-    let done = committed.finish(SystemClock)?;
+    let done = committed.finish_with(SystemClock, &mut Watch)?;
     tell_done(&done, root, manner, voice)
 }
 
@@ -443,6 +443,10 @@ fn notice(notice: &Notice) -> String {
         Notice::ScriptFailed { package, stage, command, failure, stays } => {
             let again = if *stays { "; `pkg recover` runs it again" } else { "" };
             format!("{} of `{package}` failed ({failure}){again}", program(stage, command.as_deref()))
+        }
+        Notice::ScriptsLeft { count } => {
+            let scripts = render::count(*count as u64, "script");
+            format!("{scripts} of this change did not run yet; `pkg recover` runs them, and so does the next change")
         }
         Notice::AccountMade { what, name, id, package } => format!("{what} `{name}` ({id}) was made for `{package}`"),
         Notice::MemberAdded { user, group, package } => {

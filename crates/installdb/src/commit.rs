@@ -9,7 +9,7 @@ use trust::Clock;
 use crate::error::Result;
 use crate::journal::{self, Ending, State};
 use crate::layout::Layout;
-use crate::pending::{Failed, Which};
+use crate::pending::{Failed, Results, Which};
 use crate::plan::Work;
 use crate::rows::{self, PackageRows};
 use crate::script::PATIENCE;
@@ -17,8 +17,8 @@ use crate::stage::Findings;
 use crate::step::Step;
 use crate::trigger;
 use crate::{
-    Error, InstallDb, Notice, Operation, PackageVersion, PendingScript, ScriptRun, Unset, past, pending, recover,
-    schedule,
+    Error, InstallDb, Notice, Operation, PackageVersion, PendingScript, Progress, ScriptRun, Unset, past, pending,
+    recover, schedule,
 };
 
 /// A transaction that is decided: its rows are in the database and the journal says so. What is left are the renames
@@ -194,20 +194,38 @@ impl<'db> Committed<'db> {
     /// # Errors
     /// [`Error::Interrupted`]: the disk failed; the next one who opens the database goes on.
     pub fn finish(self, clock: impl Clock) -> Result<Done> {
+        self.finish_with(clock, &mut ())
+    }
+
+    /// The same, with somebody who may stop the scripts: the one that runs is ended and has failed, those after it are left
+    /// to the next one who opens the database ([`Notice::ScriptsLeft`]).
+    ///
+    /// # Errors
+    /// As [`Committed::finish`].
+    pub fn finish_with(self, clock: impl Clock, progress: &mut dyn Progress) -> Result<Done> {
         let Self { db, txn, started, operations, notices, patience, accounts } = self;
         let interrupted = |source| Error::Interrupted { txn, source: Box::new(source) };
         let ending = move || Ending::Done(clock.now().map(|now| (now, elapsed(started, now))));
         recover::finish(db.installed_mut(), txn, ending).map_err(interrupted)?;
         // Scripts may want to edit users, too.
         drop(accounts);
-        let failed = pending::run(db, Which::Untried, patience).map_err(interrupted)?;
+        let Results { failed, is_stopped } =
+            pending::run(db, Which::Untried, patience, progress).map_err(interrupted)?;
         let failed = failed.into_iter().map(|Failed { script, stays }| {
             let PendingScript { package, stage, command, failure, .. } = script;
             Notice::ScriptFailed { package, stage, command, failure: failure.unwrap_or_default(), stays }
         });
+        let left = if is_stopped { db.pending_scripts().map_err(interrupted)? } else { Vec::new() };
+        let count = left.iter().filter(|script| script.failure.is_none()).count();
+        let left = (count > 0).then_some(Notice::ScriptsLeft { count });
         let met = db.interferences(txn).map_err(interrupted)?.into_iter().map(Notice::Interference);
         let scripts = db.script_runs(txn).map_err(interrupted)?;
-        Ok(Done { txn, operations, notices: notices.into_iter().chain(met).chain(failed).collect(), scripts })
+        Ok(Done {
+            txn,
+            operations,
+            notices: notices.into_iter().chain(met).chain(failed).chain(left).collect(),
+            scripts,
+        })
     }
 }
 

@@ -11,7 +11,7 @@ use crate::pending::Which;
 use crate::schema::Found;
 use crate::script::PATIENCE;
 use crate::space::Space;
-use crate::{Error, Finding, Installed, Recovery, header, journal, pending, place, recover, schema};
+use crate::{Error, Finding, Installed, Progress, Recovery, header, journal, pending, place, recover, schema};
 
 /// The packages of a root, to be changed. One process at a time has it; questions are answered through [`Installed`],
 /// which this dereferences to.
@@ -31,6 +31,14 @@ impl InstallDb {
     /// Another process has it ([`Error::Busy`]); it is damaged, foreign or of a later version; the root may not be
     /// written ([`Error::Refused`]); recovery failed.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
+        Self::open_with(path, &mut ())
+    }
+
+    /// The same, with somebody who may stop the scripts that were still to be run; they stay in the list then.
+    ///
+    /// # Errors
+    /// As [`InstallDb::open`].
+    pub fn open_with(path: impl Into<PathBuf>, progress: &mut dyn Progress) -> Result<Self> {
         let root = Root::open(path)?;
         if !header::is_there(&root)? {
             find_room(&root)?;
@@ -47,8 +55,8 @@ impl InstallDb {
         schema::migrate(&mut conn)?;
         let mut installed = Installed::with_writer(root, conn);
         let recovery = recover::recover(&mut installed)?;
-        // Their failures are found in the list.
-        pending::run(&installed, Which::Untried, PATIENCE)?;
+        // Their failures, and what was left out, are found in the list.
+        pending::run(&installed, Which::Untried, PATIENCE, progress)?;
         Ok(Self { installed, recovery, lock: Some(lock) })
     }
 

@@ -113,6 +113,11 @@ pub enum Notice {
         /// Whether it is still to be run; not where what it needs went along with its package.
         stays: bool,
     },
+    /// Scripts have not run yet, because somebody asked to stop; the next one who opens the database runs them.
+    ScriptsLeft {
+        /// How many.
+        count: usize,
+    },
     /// A user or a group was made, which a package needs.
     AccountMade {
         /// `user` or `group`.

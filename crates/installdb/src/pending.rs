@@ -11,7 +11,7 @@ use crate::query::split;
 use crate::rows::word_column;
 use crate::script::{Call, Ended, PATIENCE, Program};
 use crate::stage::joined;
-use crate::{InstallDb, Installed, recover, run};
+use crate::{Error, InstallDb, Installed, Progress, recover, run};
 
 /// A script of a package that came or went, or a trigger, that has not succeeded yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +35,14 @@ pub(crate) struct Failed {
     pub(crate) script: PendingScript,
     /// Whether it is still to be run.
     pub(crate) stays: bool,
+}
+
+/// What came of running scripts.
+#[derive(Debug, Default)]
+pub(crate) struct Results {
+    pub(crate) failed: Vec<Failed>,
+    /// Whether somebody asked to stop, so that others were not begun.
+    pub(crate) is_stopped: bool,
 }
 
 /// Which scripts are run.
@@ -81,20 +89,26 @@ const NOTED_EVERY: Duration = Duration::from_secs(1);
 
 /// Runs scripts in the order in which their transactions wrote them down, each once, and tells of those that failed. One
 /// that fails stays, with what it said; unless it is of a package that is gone, and what it needs to run went along.
-pub(crate) fn run(db: &Installed, which: Which, patience: Duration) -> Result<Vec<Failed>> {
-    let mut failed = Vec::new();
+///
+/// After a break none is begun any more. The one that runs is ended, and has failed.
+pub(crate) fn run(db: &Installed, which: Which, patience: Duration, progress: &mut dyn Progress) -> Result<Results> {
+    let mut results = Results::default();
     let mut ran: Vec<Ran> = Vec::new();
     let mut last = (i64::MIN, i64::MIN);
     while let Some((place, call)) = next(db, which, last)? {
         last = place;
-        let ended = call.run(&db.root, Access::Rw, patience);
+        results.is_stopped |= !call.may_go_on(progress);
+        if results.is_stopped {
+            break;
+        }
+        let ended = call.run(&db.root, Access::Rw, patience, progress);
         ran.push(Ran { place, call, ended });
         if ran.iter().map(|ran| ran.ended.took).sum::<Duration>() >= NOTED_EVERY {
-            failed.extend(note(db, std::mem::take(&mut ran))?);
+            results.failed.extend(note(db, std::mem::take(&mut ran))?);
         }
     }
-    failed.extend(note(db, ran)?);
-    Ok(failed)
+    results.failed.extend(note(db, ran)?);
+    Ok(results)
 }
 
 /// A script's transaction and its position there.
@@ -183,9 +197,12 @@ impl InstallDb {
     /// Runs the scripts that have not succeeded yet once more, those too that failed, and tells of those that fail again.
     ///
     /// # Errors
-    /// The database can not be read or written; that a script fails is none.
-    pub fn run_pending_scripts(&mut self) -> Result<Vec<PendingScript>> {
-        let failed = run(self, Which::All, PATIENCE)?;
+    /// [`Error::Stopped`]; the database can not be read or written; that a script fails is none.
+    pub fn run_pending_scripts(&mut self, progress: &mut dyn Progress) -> Result<Vec<PendingScript>> {
+        let Results { failed, is_stopped } = run(self, Which::All, PATIENCE, progress)?;
+        if is_stopped {
+            return Err(Error::Stopped);
+        }
         Ok(failed.into_iter().filter(|failed| failed.stays).map(|failed| failed.script).collect())
     }
 }

@@ -7,12 +7,14 @@ use std::time::Duration;
 use pkgformat::ScriptKind;
 use pkgfs::Root;
 use pkgtypes::PackageName;
-use sandbox::{Access, Input, Limits, Output, Room};
+use sandbox::{Access, Input, Limit, Limits, Output, Room};
 
-use crate::{Operation, PackageVersion};
+use crate::{Event, Operation, PackageVersion, Progress};
 
 /// A script that runs longer is ended: it waits for somebody who is not there.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(600);
+/// How long a script has to end by itself when it is asked to: because it took too long, or by request.
+const GRACE: Duration = Duration::from_secs(5);
 /// What is kept of a script's output: its end, where it says what went wrong.
 const TAIL: usize = 16 << 10;
 /// What is shown of it beside the reason of a failure.
@@ -47,6 +49,8 @@ pub(crate) struct Ended {
     pub(crate) is_missing: bool,
     /// Whether it did not run because no room could be made for it.
     pub(crate) is_without_room: bool,
+    /// Whether it was ended by request.
+    pub(crate) is_stopped: bool,
     pub(crate) output: Vec<u8>,
     pub(crate) took: Duration,
 }
@@ -58,11 +62,12 @@ impl Call {
     }
 
     /// Runs the program with the root as `/`. One that comes before the change may look at everything and change nothing.
-    pub(crate) fn run(&self, root: &Root, access: Access, patience: Duration) -> Ended {
+    pub(crate) fn run(&self, root: &Root, access: Access, patience: Duration, progress: &mut dyn Progress) -> Ended {
         let not_started = |failure: String, is_missing, is_without_room| Ended {
             failure: Some(failure),
             is_missing,
             is_without_room,
+            is_stopped: false,
             output: Vec::new(),
             took: Duration::ZERO,
         };
@@ -71,12 +76,13 @@ impl Call {
             Err(error) => return not_started(error.to_string(), false, true),
         };
         let mut tail = Vec::new();
-        let outcome = self.room(top, access, patience).run(|_, bytes| {
+        let keep_tail = |_, bytes: &[u8]| {
             tail.extend_from_slice(bytes);
             tail.drain(..tail.len().saturating_sub(TAIL));
             Ok(())
-        });
-        let outcome = match outcome {
+        };
+        let child = self.room(top, access, patience).spawn();
+        let outcome = match child.and_then(|child| child.wait_while(keep_tail, || self.may_go_on(progress))) {
             Ok(outcome) => outcome,
             Err(error) => {
                 let is_missing = matches!(&error, sandbox::Error::Exec { source, .. } if is_absent(source));
@@ -96,7 +102,14 @@ impl Call {
         });
         // A shell that does not find the command says so with this status.
         let is_missing = outcome.exit.code() == 127 && self.program.command.is_some();
-        Ended { failure, is_missing, is_without_room: false, output: tail, took: outcome.usage.wall }
+        let is_stopped = outcome.cause == Some(Limit::Stopped);
+        Ended { failure, is_missing, is_without_room: false, is_stopped, output: tail, took: outcome.usage.wall }
+    }
+
+    /// Whether it may run, or run on.
+    pub(crate) fn may_go_on(&self, progress: &mut dyn Progress) -> bool {
+        let Self { package, stage, .. } = self;
+        progress.report(Event::Script { package, stage }).is_continue()
     }
 
     fn room(&self, top: std::path::PathBuf, access: Access, patience: Duration) -> Room {
@@ -112,7 +125,7 @@ impl Call {
             room.stdin = Input::Bytes(input.clone());
         }
         room.stderr = Output::Same;
-        room.limits = Limits { wall: Some(patience), ..Limits::default() };
+        room.limits = Limits { wall: Some(patience), grace: Some(GRACE), ..Limits::default() };
         room
     }
 }

@@ -71,10 +71,23 @@ pub(crate) fn runnable(
 }
 
 /// Runs the scripts that may refuse.
-fn ask_scripts(db: &InstallDb, txn: i64, work: &Work<'_>, layout: &Layout, found: &Findings) -> Result<()> {
+fn ask_scripts(
+    db: &InstallDb,
+    txn: i64,
+    work: &Work<'_>,
+    layout: &Layout,
+    found: &Findings,
+    progress: &mut dyn Progress,
+) -> Result<()> {
     for (call, access) in runnable(db, work, layout, found)? {
-        let ended = call.run(&db.root, access, work.options.script_limit.unwrap_or(PATIENCE));
+        if !call.may_go_on(progress) {
+            return Err(Error::Stopped);
+        }
+        let ended = call.run(&db.root, access, work.options.script_limit.unwrap_or(PATIENCE), progress);
         run::save(&db.conn, txn, &call, &ended).during("write down how a script ended", &db.conn)?;
+        if ended.is_stopped {
+            return Err(Error::Stopped);
+        }
         if let (Some(reason), true) = (&ended.failure, ended.is_without_room) {
             return Err(Error::NoRoom { package: call.package, stage: call.stage, reason: reason.clone() });
         }
@@ -109,7 +122,7 @@ impl<'db, 'p> Staged<'db, 'p> {
         let filled = fill::fill(guard.db(), guard.txn, &mut work, &layout, rights, progress);
         let asked = filled.and_then(|found| {
             if !work.options.skip_scripts {
-                ask_scripts(guard.db(), guard.txn, &work, &layout, &found)?;
+                ask_scripts(guard.db(), guard.txn, &work, &layout, &found, progress)?;
             }
             Ok(found)
         });

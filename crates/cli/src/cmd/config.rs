@@ -16,6 +16,7 @@ use crate::change::{self, Manner};
 use crate::failure::Failure;
 use crate::options::Asked;
 use crate::render::{self, Voice};
+use crate::signals::Watch;
 use crate::{cached, exit, packages, patterns, places};
 
 /// What to do with configuration files.
@@ -277,7 +278,7 @@ fn run_decision(decide: &Decide, decision: Decision, voice: &Voice) -> anyhow::R
     }
     // So that no database is made where none is.
     Installed::open(root)?;
-    let mut db = InstallDb::open(root)?;
+    let mut db = InstallDb::open_with(root, &mut Watch)?;
     let manner = Manner { yes: true, dry_run: false, json: *json };
     change::tell_recovery(&db, manner, voice)?;
     let author = change::author();

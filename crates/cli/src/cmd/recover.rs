@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::change::{self, Manner};
 use crate::exit;
 use crate::render::{self, Voice};
+use crate::signals::Watch;
 
 /// Which root.
 #[derive(Debug, clap::Args)]
@@ -29,7 +30,7 @@ pub struct Args {
 pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
     let cannot = || format!("cannot recover `{}`", args.root.display());
     let failed = Installed::open(&args.root).and_then(|db| db.pending_scripts()).with_context(cannot)?;
-    let mut db = InstallDb::open(&args.root).with_context(cannot)?;
+    let mut db = InstallDb::open_with(&args.root, &mut Watch).with_context(cannot)?;
     let manner = Manner { yes: true, dry_run: false, json: args.json };
     let recovered = change::tell_recovery(&db, manner, voice)?;
     if !failed.is_empty() && !run_scripts(&mut db, args, voice)? {
@@ -52,7 +53,7 @@ pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
 
 /// Runs the scripts of earlier changes that have not succeeded yet; says whether all of them have now.
 fn run_scripts(db: &mut InstallDb, args: &Args, voice: &Voice) -> anyhow::Result<bool> {
-    let failed = db.run_pending_scripts()?;
+    let failed = db.run_pending_scripts(&mut Watch)?;
     for PendingScript { package, stage, command, failure, .. } in &failed {
         let failure = failure.as_deref().unwrap_or_default();
         if args.json {

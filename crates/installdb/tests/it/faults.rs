@@ -379,7 +379,7 @@ impl Honest<'_> {
             assert!(snapshot_is(root, &legal.states[done]), "{context}: it is not as before");
         }
         let recovered = recover(root);
-        InstallDb::open(root).unwrap().run_pending_scripts().unwrap();
+        InstallDb::open(root).unwrap().run_pending_scripts(&mut ()).unwrap();
         let number = legal.assert_recovered(root, recovered, &context);
         match end {
             End::Done => assert_eq!(number, TRANSACTIONS, "{context}"),

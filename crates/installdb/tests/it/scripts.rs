@@ -1,15 +1,16 @@
 //! Scripts of packages may refuse before a change, and are carried out after it.
 
 use std::fs;
+use std::ops::ControlFlow;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-use installdb::{Error, ErrorKind, Finding, InstallDb, Notice};
+use installdb::{Error, ErrorKind, Event, Finding, InstallDb, Notice, Progress};
 use pkgformat::ScriptKind;
 use pkgtypes::Digest;
 
-use crate::scene::{Pack, Packed, Scene, name, pack, request, run};
+use crate::scene::{NOW, Pack, Packed, Scene, name, pack, request, run};
 use crate::victim;
 
 impl Pack {
@@ -141,10 +142,10 @@ fn a_script_that_fails_after_the_change_is_shown_and_tried_again_on_request() {
     let [pending] = &db.pending_scripts().unwrap()[..] else { panic!() };
     assert_eq!((pending.txn, pending.failure.as_deref()), (done.txn, Some("exit status 5: no yes")));
     assert!(!scene.at("log").exists());
-    assert_eq!(db.run_pending_scripts().unwrap(), []);
+    assert_eq!(db.run_pending_scripts(&mut ()).unwrap(), []);
     assert_eq!(scene.read("log"), "ran\n");
     assert_eq!(db.pending_scripts().unwrap(), []);
-    assert_eq!(db.run_pending_scripts().unwrap(), []);
+    assert_eq!(db.run_pending_scripts(&mut ()).unwrap(), []);
 }
 
 /// The scripts that nothing would run; nothing may have been changed.
@@ -336,4 +337,66 @@ fn a_room_that_can_not_be_made_is_no_refusal() {
     let error = scene.change(&[&asking], &[]).unwrap_err();
     assert!(matches!(&error, Error::NoRoom { stage, .. } if stage == "pre-install"), "{error}");
     assert_eq!((error.kind(), scene.tree()), (ErrorKind::NoRoom, before));
+}
+
+/// Asks to stop as soon as a script has said that it runs.
+struct StopOnceBegun<'a>(&'a Scene);
+
+impl Progress for StopOnceBegun<'_> {
+    fn report(&mut self, _: Event<'_>) -> ControlFlow<()> {
+        let has_begun = fs::read_to_string(self.0.at("log")).is_ok_and(|log| log.contains("begun"));
+        if has_begun { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+}
+
+/// Runs until somebody asks it to end; the second time at once to its end.
+const PATIENT: &str = "if [ -e /log ]; then echo again >>/log; exit 0; fi
+    trap 'echo asked >>/log; exit 3' TERM; echo begun >>/log; while :; do :; done";
+
+#[test]
+fn a_script_after_the_change_ends_when_it_is_asked_to_and_can_be_run_again() {
+    let scene = scene();
+    let one = pack("one 1-1").file("a", 0o644, "a").script(ScriptKind::PostInstall, PATIENT).build();
+    let two = pack("two 1-1").file("b", 0o644, "b").script(ScriptKind::PostInstall, "echo two >>/log").build();
+    let (packages, mut db) = ([&one, &two], scene.open());
+    let staged = db.plan(request(&packages, &[])).unwrap().check().unwrap().stage(&mut ()).unwrap();
+    let done = staged.commit().unwrap().finish_with(NOW, &mut StopOnceBegun(&scene)).unwrap();
+    assert_eq!(scene.read("log"), "begun\nasked\n");
+    let [Notice::ScriptFailed { failure, stays: true, .. }, Notice::ScriptsLeft { count: 1 }] = &done.notices[..]
+    else {
+        panic!("{:?}", done.notices)
+    };
+    assert!(failure.contains("a request to stop"), "{failure}");
+    assert_eq!(done.scripts.len(), 1, "the other one did not begin");
+    drop(db);
+    scene.assert_verified();
+    // Whoever comes next and asks to stop, too, leaves it where it is.
+    drop(InstallDb::open_with(scene.root(), &mut StopOnceBegun(&scene)).unwrap());
+    assert_eq!(scene.read("log"), "begun\nasked\n");
+    let mut db = scene.open();
+    assert_eq!(scene.read("log"), "begun\nasked\ntwo\n");
+    assert!(matches!(db.run_pending_scripts(&mut StopOnceBegun(&scene)), Err(Error::Stopped)));
+    assert_eq!(db.run_pending_scripts(&mut ()).unwrap(), []);
+    assert_eq!(scene.read("log"), "begun\nasked\ntwo\nagain\n");
+}
+
+#[test]
+fn a_script_before_the_change_ends_when_it_is_asked_to_and_nothing_was_changed() {
+    let scene = scene();
+    // It may write nothing, so it is asked at once.
+    let one = pack("one 1-1").file("a", 0o644, "a").script(ScriptKind::PreInstall, "while :; do :; done").build();
+    let (packages, mut db) = ([&one], scene.open());
+    let before = scene.tree();
+    let asked = std::cell::Cell::new(0);
+    struct Second<'a>(&'a std::cell::Cell<usize>);
+    impl Progress for Second<'_> {
+        fn report(&mut self, event: Event<'_>) -> ControlFlow<()> {
+            self.0.set(self.0.get() + usize::from(matches!(event, Event::Script { .. })));
+            if self.0.get() > 1 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        }
+    }
+    let stopped = db.plan(request(&packages, &[])).unwrap().check().unwrap().stage(&mut Second(&asked));
+    assert!(matches!(stopped, Err(Error::Stopped)));
+    assert_eq!((asked.get(), scene.tree()), (2, before));
+    assert_eq!(scene.packages(), [""; 0]);
 }

@@ -97,7 +97,7 @@ fn a_trigger_that_can_not_run_yet_waits_and_runs_once_for_all() {
     let [pending] = &db.pending_scripts().unwrap()[..] else { panic!("both are one") };
     assert_eq!((pending.package.as_str(), pending.stage.as_str()), ("fonts", "trigger"));
     crate::scripts::add_shell(scene.root());
-    assert_eq!(db.run_pending_scripts().unwrap(), []);
+    assert_eq!(db.run_pending_scripts(&mut ()).unwrap(), []);
     assert_eq!(told(&scene), "run\n/usr/fonts\n/usr/fonts/a\n/usr/fonts/x\n");
     assert_eq!(db.pending_scripts().unwrap(), []);
 }
