@@ -63,6 +63,12 @@ impl AccountFile {
         !self.added.is_empty() || !self.members.is_empty()
     }
 
+    /// Lets a group read it.
+    pub(crate) fn give_to_group(&mut self, gid: u32) {
+        self.attributes.mode = Mode::from_raw(0o640);
+        self.attributes.owner = Some((rustix::process::geteuid().as_raw(), gid));
+    }
+
     pub(crate) fn attributes(&self) -> &Attributes {
         &self.attributes
     }

@@ -27,7 +27,8 @@ const LOCKED: &str = "!*";
 pub(crate) struct Accounts {
     passwd: AccountFile,
     group: AccountFile,
-    /// Both are `None` where there are none, or nobody is asked for: not everybody who asks nothing of them may read them.
+    /// Both are `None` where the root does without, or nobody is asked for: not everybody who asks nothing of them may read
+    /// them.
     shadow: Option<AccountFile>,
     gshadow: Option<AccountFile>,
     users: BTreeMap<String, u32>,
@@ -84,15 +85,19 @@ impl Accounts {
         findings: &mut Vec<Finding>,
     ) -> Result<Self> {
         let wishes = Wishes::gather(packages, findings);
-        let hidden = |path| match wishes.are_none() {
+        let (passwd, group) =
+            (AccountFile::load(root, "etc/passwd", 0o644)?, AccountFile::load(root, "etc/group", 0o644)?);
+        // A new root has passwords where everybody expects them; one that did without goes on so.
+        let hidden = |path, open: &AccountFile| match wishes.are_none() {
             true => Ok(None),
-            false => AccountFile::load(root, path, 0o600).map(|file| Some(file).filter(AccountFile::is_there)),
+            false => AccountFile::load(root, path, 0o600)
+                .map(|file| Some(file).filter(|file| file.is_there() || !open.is_there())),
         };
         let mut accounts = Self {
-            passwd: AccountFile::load(root, "etc/passwd", 0o644)?,
-            group: AccountFile::load(root, "etc/group", 0o644)?,
-            shadow: hidden("etc/shadow")?,
-            gshadow: hidden("etc/gshadow")?,
+            shadow: hidden("etc/shadow", &passwd)?,
+            gshadow: hidden("etc/gshadow", &group)?,
+            passwd,
+            group,
             users: BTreeMap::new(),
             groups: BTreeMap::new(),
             notices: Vec::new(),
@@ -100,6 +105,7 @@ impl Accounts {
         accounts.users = accounts.passwd.numbers();
         accounts.groups = accounts.group.numbers();
         Making { accounts: &mut accounts, wishes: &wishes, findings, time }.all();
+        accounts.give_to_shadow();
         Ok(accounts)
     }
 
@@ -111,6 +117,14 @@ impl Accounts {
     pub(crate) fn changed(&self) -> impl Iterator<Item = &AccountFile> {
         let files = [&self.passwd, &self.group].into_iter().chain(&self.shadow).chain(&self.gshadow);
         files.filter(|file| file.is_changed())
+    }
+
+    /// Programs that check passwords are this group's, where there is one.
+    fn give_to_shadow(&mut self) {
+        let Some(gid) = self.groups.get("shadow").filter(|_| rustix::process::geteuid().is_root()) else { return };
+        for file in [&mut self.shadow, &mut self.gshadow].into_iter().flatten().filter(|file| !file.is_there()) {
+            file.give_to_group(*gid);
+        }
     }
 
     /// The highest number that is nobody's and nobody's wish.

@@ -31,7 +31,7 @@ fn service() -> Packed {
 fn a_file_may_belong_to_a_user_that_comes_with_it() {
     let scene = Scene::new();
     let done = scene.install(&[&service()]);
-    assert_eq!(scene.read("etc/passwd"), "bus:!*:998:998:Message Bus:/run/bus:/usr/sbin/nologin\n");
+    assert_eq!(scene.read("etc/passwd"), "bus:x:998:998:Message Bus:/run/bus:/usr/sbin/nologin\n");
     assert_eq!(scene.read("etc/group"), "plug:x:999:bus\nbus:x:998:\n");
     let stat = fs::metadata(scene.at("srv/bus/data")).unwrap();
     if fs::metadata(scene.root()).unwrap().uid() == 0 {
@@ -44,6 +44,33 @@ fn a_file_may_belong_to_a_user_that_comes_with_it() {
     let made = |what, text: &str, id| Notice::AccountMade { what, name: text.into(), id, package: package.clone() };
     let member = Notice::MemberAdded { user: "bus".into(), group: "plug".into(), package: package.clone() };
     assert_eq!(done.notices, [made("group", "plug", 999), made("group", "bus", 998), made("user", "bus", 998), member]);
+}
+
+/// As in every other new system: nobody but root may read what stands for passwords, and the group that checks them.
+#[test]
+fn a_new_root_keeps_passwords_apart() {
+    let is_root = fs::metadata("/proc/self").unwrap().uid() == 0;
+    for with_group in [false, true] {
+        let scene = Scene::new();
+        let base = pack("base 1-1").user("u root 0").group(if with_group { "g shadow 42" } else { "g other 42" });
+        scene.install(&[&base.build(), &service()]);
+        let day = NOW.seconds() / 86_400;
+        assert_eq!(scene.read("etc/shadow"), format!("root:!*:{day}::::::\nbus:!*:{day}::::::\n"));
+        assert!(scene.read("etc/gshadow").contains("plug:!*::bus\n"));
+        assert!(scene.read("etc/passwd").lines().all(|line| line.split(':').nth(1) == Some("x")));
+        for file in ["etc/shadow", "etc/gshadow"] {
+            let stat = fs::metadata(scene.at(file)).unwrap();
+            let group = if with_group && is_root { (0o640, 42) } else { (0o600, stat.gid()) };
+            assert_eq!((stat.mode() & 0o7777, stat.gid()), group, "{file}");
+        }
+    }
+    // One that has none goes on without.
+    let scene = Scene::new();
+    scene.write("etc/passwd", "root::0:0::/root:/bin/sh\n");
+    scene.write("etc/group", "root:x:0:\n");
+    scene.install(&[&service()]);
+    assert!(scene.read("etc/passwd").contains("bus:!*:") && !scene.at("etc/shadow").exists());
+    assert!(!scene.at("etc/gshadow").exists());
 }
 
 #[test]
@@ -90,7 +117,7 @@ fn the_same_packages_make_the_same_users_in_whatever_order() {
         scene.read("etc/passwd") + &scene.read("etc/group")
     });
     assert_eq!(texts[0], texts[1]);
-    let passwd = "fixed:!*:998:998::/:/usr/sbin/nologin\namy:!*:999:999::/:/usr/sbin/nologin\nlate:!*:996:997::/:/usr/sbin/nologin\nzoe:!*:995:995:Zoe:/:/usr/sbin/nologin\n";
+    let passwd = "fixed:x:998:998::/:/usr/sbin/nologin\namy:x:999:999::/:/usr/sbin/nologin\nlate:x:996:997::/:/usr/sbin/nologin\nzoe:x:995:995:Zoe:/:/usr/sbin/nologin\n";
     let group = "fixed:x:998:\namy:x:999:zoe\nown:x:997:\nzoe:x:995:\n";
     assert!(texts[0].starts_with(passwd), "{}", texts[0]);
     assert_eq!(&texts[0][passwd.len()..], group);
