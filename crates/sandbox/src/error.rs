@@ -159,6 +159,10 @@ fn namespace_limits() -> String {
 fn hint(step: &str, errno: i32) -> String {
     let text = match errno {
         libc::ENOSPC | libc::EUSERS if step == STEP_NAMESPACES || step == STEP_MAPS => return namespace_limits(),
+        // Each counts as a mount namespace until it is in its place.
+        libc::ENOSPC if step.starts_with("mounting") || step.starts_with("opening") => {
+            return format!("{}; the sysctl fs.mount-max bounds mounts, too", namespace_limits());
+        }
         libc::EPERM | libc::EACCES if step == STEP_NAMESPACES => {
             "user namespaces are blocked: set the sysctl kernel.unprivileged_userns_clone to 1 if it exists; in a container its seccomp \
              profile must allow clone with namespaces; in a chroot they are never granted"

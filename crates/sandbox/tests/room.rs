@@ -479,17 +479,23 @@ fn no_mount_of_the_host_comes_into_a_room_nor_the_other_way_round() {
 
 #[test]
 fn a_limit_on_namespaces_is_named_where_it_forbids_rooms() {
-    for kind in ["user", "mnt", "pid", "net", "uts", "ipc", "cgroup"] {
-        let name = format!("max_{kind}_namespaces");
+    let refusals = |name: &str, limit: u32| {
         // In a user namespace of its own the limit is this test's alone.
-        let script = format!("echo 0 >/proc/sys/user/{name} && exec \"$0\" --exact limited --nocapture");
+        let script = format!("echo {limit} >/proc/sys/user/{name} && exec \"$0\" --exact limited --nocapture");
         let mut command = std::process::Command::new("unshare");
         command.args(["--user", "--map-root-user", "sh", "-c", &script]).arg(std::env::current_exe().unwrap());
         let output = command.env("PROBE", "limited").output().unwrap();
-        let text = String::from_utf8_lossy(&output.stdout);
-        let refused = harness::marked(&text, "REFUSED ");
-        assert!(refused.first().is_some_and(|text| text.contains(&format!("user.{name} = 0"))), "{kind}: {output:?}");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        harness::marked(&text, "REFUSED ").first().map(ToString::to_string)
+    };
+    for kind in ["user", "mnt", "pid", "net", "uts", "ipc", "cgroup"] {
+        let name = format!("max_{kind}_namespaces");
+        let refused = refusals(&name, 0);
+        assert!(refused.as_ref().is_some_and(|text| text.contains(&format!("user.{name} = 0"))), "{kind}: {refused:?}");
     }
+    // Every mount that is made is in a namespace of its own until it is put into its place.
+    let later: Vec<_> = (1..8).filter_map(|limit| refusals("max_mnt_namespaces", limit)).collect();
+    assert!(later.len() > 2 && later.iter().all(|text| text.contains("user.max_mnt_namespaces = ")), "{later:#?}");
 }
 
 #[test]
