@@ -269,6 +269,9 @@ fn hint(error: &anyhow::Error) -> Option<String> {
         installdb::Error::Damaged { .. } => {
             Some("look after the disk, and put the file back from a backup; nothing was written to it".to_owned())
         }
+        installdb::Error::PathTooLong { .. } => {
+            Some("mount or bind the root at a shorter path, and name that one".to_owned())
+        }
         installdb::Error::NoDatabase { .. } => {
             Some("nothing was installed into this root yet; `--root DIR` names another".to_owned())
         }

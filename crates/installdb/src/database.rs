@@ -40,6 +40,7 @@ impl InstallDb {
     /// As [`InstallDb::open`].
     pub fn open_with(path: impl Into<PathBuf>, progress: &mut dyn Progress) -> Result<Self> {
         let root = Root::open(path)?;
+        database_file(&root)?;
         if !header::is_there(&root)? {
             find_room(&root)?;
         }
@@ -68,6 +69,7 @@ impl InstallDb {
     /// As [`InstallDb::open`]; a transaction that was interrupted stays as it is ([`Error::Unrecovered`]).
     pub fn preview(path: impl Into<PathBuf>) -> Result<Self> {
         let root = Root::open(path)?;
+        database_file(&root)?;
         may_change(&root).map_err(refused)?;
         if !header::is_there(&root)? {
             find_room(&root)?;

@@ -26,6 +26,14 @@ pub enum Error {
         /// Where it was looked for.
         path: PathBuf,
     },
+    /// The root lies too deep for sqlite.
+    #[error("{path:?} is too long a path for a database: it may have {limit} bytes")]
+    PathTooLong {
+        /// Where the database is or would be.
+        path: PathBuf,
+        /// How long it may be, in bytes.
+        limit: usize,
+    },
     /// sqlite did not do what it was asked for.
     #[error("cannot {operation} of the install database {path:?}: {source}")]
     Sqlite {

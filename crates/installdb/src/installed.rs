@@ -67,9 +67,17 @@ impl Installed {
     }
 }
 
+/// How long the database's path may be: sqlite takes 512 bytes, of which it keeps 8 for the names of the files beside, and
+/// one that is not finished has a longer name.
+const LONGEST: usize = 500;
+
 /// The database's path.
 pub(crate) fn database_file(root: &Root) -> Result<PathBuf> {
-    full_path(root, &place::database())
+    let path = full_path(root, &place::database())?;
+    if path.as_os_str().len() > LONGEST {
+        return Err(Error::PathTooLong { path, limit: LONGEST });
+    }
+    Ok(path)
 }
 
 /// A path with every link above the root resolved, so that sqlite can be told to follow none.

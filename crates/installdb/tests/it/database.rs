@@ -143,6 +143,29 @@ fn an_earlier_version_answers_questions_and_is_brought_up_to_date() {
 }
 
 #[test]
+fn a_root_too_deep_for_sqlite_is_called_that_and_the_deepest_one_works() {
+    let scratch = scratch();
+    let of_length = |length: usize| {
+        let mut root = scratch.path().canonicalize().unwrap();
+        while root.as_os_str().len() + 200 < length {
+            root.push("d".repeat(100));
+        }
+        root.push("e".repeat(length - root.as_os_str().len() - 1));
+        fs::create_dir_all(&root).unwrap();
+        root
+    };
+    let inside = "/var/lib/kista/install.db".len();
+    let (fits, too_long) = (of_length(500 - inside), of_length(501 - inside));
+    let file = pack("p 1-1").file("a", 0o644, "a").build();
+    crate::scene::run(&mut InstallDb::open(&fits).unwrap(), request(&[&file], &[])).unwrap();
+    assert_eq!(Installed::open(&fits).unwrap().list(&[]).unwrap().len(), 1);
+    for refused in [InstallDb::open(&too_long).map(drop), Installed::open(&too_long).map(drop)] {
+        assert!(matches!(refused, Err(Error::PathTooLong { limit: 500, .. })), "{refused:?}");
+    }
+    assert_eq!(fs::read_dir(too_long).unwrap().count(), 0);
+}
+
+#[test]
 fn a_truncated_database_is_damaged_not_empty() {
     let root = arranged();
     let whole = fs::read(file(root.path())).unwrap();
