@@ -28,6 +28,7 @@ fn real_builds() {
     a_changed_summary_packs_again_and_builds_nothing(&env);
     the_room_is_clean(&env);
     a_failing_build_shows_its_log_and_leaves_nothing(&env);
+    a_build_that_takes_more_than_it_may_is_ended(&env);
     a_failed_build_has_a_shell(&env);
     a_room_has_a_shell_before_anything_is_built(&env);
     a_dynamic_program_in_a_static_recipe_is_refused(&env);
@@ -134,6 +135,12 @@ fn a_failing_build_shows_its_log_and_leaves_nothing(env: &Env) {
     build(env, &["setid"]).code(1).err_has(&["bin/su", "perms"]);
     build(env, &["broken", "--keep"]).code(1).err_has(&["the build's folder: ENV/cache/builds/broken-1-1.failed"]);
     assert!(env.path("cache/builds/broken-1-1.failed/build/broken-1").is_dir());
+}
+
+fn a_build_that_takes_more_than_it_may_is_ended(env: &Env) {
+    recipe(env, "large", "i=0; while :; do i=$((i+1)); head -c 1000000 /dev/zero >$i; done");
+    build(env, &["large", "--disk", "20M"]).code(1).err_has(&["large", "disk"]);
+    nothing_is_left(env);
 }
 
 fn on_a_terminal(env: &Env, words: &[&str]) -> Terminal {

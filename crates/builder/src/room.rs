@@ -34,10 +34,13 @@ pub struct RoomLimits {
     pub processes: Option<u64>,
     /// Bytes of memory.
     pub memory: Option<u64>,
+    /// Bytes by which the folders of the build and of its output may grow together.
+    pub disk: Option<u64>,
 }
 
 impl Default for RoomLimits {
-    /// Six hours, half an hour of silence, 1 GiB of log, 16,384 processes, and no bound on memory.
+    /// Six hours, half an hour of silence, 1 GiB of log, 16,384 processes, and no bound on memory and disk: what a build needs
+    /// of these is known to nobody else, and looking at what it takes on the disk costs up to a twentieth of a processor.
     fn default() -> Self {
         Self {
             wall: Some(Duration::from_secs(6 * 3600)),
@@ -45,6 +48,7 @@ impl Default for RoomLimits {
             log_bytes: Some(1 << 30),
             processes: Some(16_384),
             memory: None,
+            disk: None,
         }
     }
 }
@@ -115,8 +119,8 @@ impl RoomPlan<'_> {
     }
 
     fn room_limits(&self) -> Limits {
-        let RoomLimits { wall, silence, log_bytes, processes, memory } = self.limits.clone();
-        Limits { wall, silence, log_bytes, processes, memory, ..Limits::default() }
+        let RoomLimits { wall, silence, log_bytes, processes, memory, disk } = self.limits.clone();
+        Limits { wall, silence, log_bytes, processes, memory, disk, ..Limits::default() }
     }
 
     /// Everything a script finds in its environment; nothing of the caller's.

@@ -11,10 +11,10 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Signal};
 
 use crate::cgroup::Group;
+use crate::claims::Claims;
 use crate::disk::Disk;
 use crate::sys::init::REPORT_LEN;
 use crate::sys::launch::Entered;
-use crate::sys::mountpoint::MadeDirectories;
 use crate::sys::raw;
 use crate::{Error, Exit, Limit, Limits, Outcome, Room, Stream, Usage, census};
 
@@ -43,7 +43,7 @@ pub struct Child {
     begin: Instant,
     reaped: bool,
     terminal: bool,
-    made: Arc<MadeDirectories>,
+    claims: Arc<Claims>,
     /// Where the kernel counts what is in it.
     group: Option<Group>,
     /// What is looked at of the disk.
@@ -77,7 +77,7 @@ impl Child {
         status: OwnedFd,
         room: &Room,
         begin: Instant,
-        made: MadeDirectories,
+        claims: Arc<Claims>,
     ) -> Self {
         let Entered { pid, pidfd } = entered;
         let terminal = matches!(room.session, crate::Session::Keep | crate::Session::Foreground);
@@ -91,16 +91,16 @@ impl Child {
             begin,
             reaped: false,
             terminal,
-            made: Arc::new(made),
+            claims,
             group: None,
             disk: None,
             last: None,
         }
     }
 
-    /// The mount points made for the room.
-    pub(crate) fn made(&self) -> Arc<MadeDirectories> {
-        Arc::clone(&self.made)
+    /// What the room has of the caller's folders.
+    pub(crate) fn claims(&self) -> Arc<Claims> {
+        Arc::clone(&self.claims)
     }
 
     /// Has `act` done when everything inside has ended.

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use crate::blank::Blank;
+use crate::claims::Claims;
 use crate::plan::plan_again;
 use crate::spawn::{caller, enter_blank, spawn_of};
-use crate::sys::mountpoint::MadeDirectories;
 use crate::{Child, Error, Input, Limits, Output, Room, Session};
 
 /// A room that stays when its program has ended, with everything the program left in it: its file systems in memory, what was
@@ -30,8 +30,8 @@ use crate::{Child, Error, Input, Limits, Output, Room, Session};
 pub struct Kept {
     room: Room,
     blank: Blank,
-    /// Held by the room's processes too: the last to go removes them.
-    made: Arc<MadeDirectories>,
+    /// Held by who is inside, too: the last to go gives them up.
+    claims: Arc<Claims>,
     /// Whether a program is inside.
     taken: Arc<AtomicBool>,
 }
@@ -39,9 +39,9 @@ pub struct Kept {
 impl Kept {
     pub(crate) fn spawn(room: &Room) -> Result<(Child, Self), Error> {
         let (mut child, blank) = spawn_of(room, |kind, maps| Blank::make(kind, maps, None))?;
-        let (taken, made) = (Arc::new(AtomicBool::new(true)), child.made());
+        let (taken, claims) = (Arc::new(AtomicBool::new(true)), child.claims());
         child.at_last(leaving(&taken));
-        Ok((child, Self { room: room.clone(), blank, made, taken }))
+        Ok((child, Self { room: room.clone(), blank, claims, taken }))
     }
 
     /// The room that was kept, with an interactive shell on the caller's terminal as its program and without limits; the rest,
@@ -66,16 +66,12 @@ impl Kept {
             return Err(Error::invalid("a program is still in the room that was kept: wait for its end first"));
         }
         let entered = caller(room).and_then(|(caller, _)| {
-            let plan = plan_again(room, &caller, &self.blank)?;
+            let plan = plan_again(room, &caller, &self.blank, &self.claims)?;
             enter_blank(room, &caller, &self.blank, plan, None, begin)
         });
         match entered {
             Ok(mut child) => {
-                let (leave, made) = (leaving(&self.taken), Arc::clone(&self.made));
-                child.at_last(move || {
-                    drop(made);
-                    leave();
-                });
+                child.at_last(leaving(&self.taken));
                 Ok(child)
             }
             Err(error) => {

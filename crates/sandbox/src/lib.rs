@@ -71,6 +71,7 @@ mod census;
 mod cgroup;
 mod changes;
 mod child;
+mod claims;
 mod disk;
 mod error;
 mod filter;

@@ -8,10 +8,11 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use crate::blank::Blank;
+use crate::claims::Claims;
 use crate::error::{STEP_IDMAP, STEP_OVERLAY, STEP_PIVOT, STEP_PROC, STEP_WRITE};
 use crate::steps::Steps;
 use crate::sys::launch::Placed;
-use crate::sys::mountpoint::{MadeDirectories, exists_in, open_root};
+use crate::sys::mountpoint::{exists_in, open_root};
 use crate::sys::raw::{MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY};
 use crate::sys::step::{Content, Cover, MountPoint, Ownership, Slot, Step};
 use crate::{Access, Error, Mount, Owner, Room, Root, Upper};
@@ -42,7 +43,7 @@ pub(crate) struct Plan {
     /// The root that they put in its place; `None` where it is in the blank already.
     pub root: Option<Placed>,
     /// Kept until the room is gone.
-    pub made: MadeDirectories,
+    pub claims: Arc<Claims>,
 }
 
 struct Planner<'a> {
@@ -53,7 +54,7 @@ struct Planner<'a> {
     outside: Steps,
     /// Done among the room's own mounts.
     inside: Steps,
-    made: MadeDirectories,
+    claims: Claims,
     /// The mounts for [`Mount::Data`], the first one's first.
     data: std::vec::IntoIter<Slot>,
 }
@@ -61,29 +62,29 @@ struct Planner<'a> {
 /// The steps that make `room`, which has passed [`check`], of `blank` for `caller`.
 pub(crate) fn plan(room: &Room, caller: &Caller, blank: &Blank) -> Result<Plan, Error> {
     let (outside, inside) = (Steps::default(), Steps::default());
-    let (made, data) = (MadeDirectories::default(), Vec::new().into_iter());
-    let mut planner = Planner { room, caller, blank, outside, inside, made, data };
+    let (claims, data) = (Claims::default(), Vec::new().into_iter());
+    let mut planner = Planner { room, caller, blank, outside, inside, claims, data };
     let root = planner.whole()?;
-    let Planner { outside: mut steps, inside, made, .. } = planner;
+    let Planner { outside: mut steps, inside, claims, .. } = planner;
     let namespace = blank.mounts.as_raw_fd();
     steps.push("entering the room's mounts", Step::Enter { namespace, kind: libc::CLONE_NEWNS });
     let root = root.map(|Placed { steps: inside, slot }| Placed { steps: steps.steps.len() + inside, slot });
     steps.append(inside);
-    Ok(Plan { steps, root, made })
+    Ok(Plan { steps, root, claims: Arc::new(claims) })
 }
 
-/// The steps that make a room of `blank` ready again, in which `room` was made before and has ended.
-pub(crate) fn plan_again(room: &Room, caller: &Caller, blank: &Blank) -> Result<Plan, Error> {
+/// The steps that make a room of `blank` ready again, in which `room` was made before, with these claims, and has ended.
+pub(crate) fn plan_again(room: &Room, caller: &Caller, blank: &Blank, held: &Arc<Claims>) -> Result<Plan, Error> {
     let (outside, inside) = (Steps::default(), Steps::default());
-    let (made, data) = (MadeDirectories::default(), Vec::new().into_iter());
-    let mut planner = Planner { room, caller, blank, outside, inside, made, data };
+    let (claims, data) = (Claims::default(), Vec::new().into_iter());
+    let mut planner = Planner { room, caller, blank, outside, inside, claims, data };
     let (root, proc) = planner.standing();
     planner.fresh_proc(root, proc)?;
-    let Planner { outside: mut steps, inside, made, .. } = planner;
+    let Planner { outside: mut steps, inside, .. } = planner;
     let namespace = blank.mounts.as_raw_fd();
     steps.push("entering the room's mounts", Step::Enter { namespace, kind: libc::CLONE_NEWNS });
     steps.append(inside);
-    Ok(Plan { steps, root: None, made })
+    Ok(Plan { steps, root: None, claims: Arc::clone(held) })
 }
 
 /// Refuses what no kernel could make.
@@ -318,7 +319,7 @@ impl Planner<'_> {
                         Stand::File | Stand::Link(_) => (target.parent(), 0o755),
                     };
                     if let Some(target) = target {
-                        let made = self.made.make(&top, target, mode);
+                        let made = self.claims.made.make(&top, target, mode);
                         made.map_err(|error| {
                             Error::start(
                                 format!("making {} in the root {}", target.display(), path.display()),
@@ -470,9 +471,14 @@ impl Planner<'_> {
                 else {
                     return Err(Error::invalid("the upper and the work directory must not be roots"));
                 };
+                if upper_name == work_name {
+                    return Err(Error::invalid("the upper and the work directory must be two"));
+                }
                 if work.parent() != Some(parent) {
                     return Err(Error::invalid("the upper and the work directory must stand in the same directory"));
                 }
+                self.claims.lock(upper)?;
+                self.claims.lock(work)?;
                 let base = self.bind(parent, Access::Rw, Owner::Caller)?;
                 self.inside(format!("attaching {}", parent.display()), Step::Park { slot: base });
                 let upper = self.open_in(base, c_string(upper_name)?, &format!("opening {}", upper.display()));

@@ -50,7 +50,9 @@ pub enum Upper {
         /// Bytes.
         size: u64,
     },
-    /// Into directories of the caller, which must stand in the same directory.
+    /// Into directories of the caller, which must stand in the same directory. Both are locked (`flock`) as long as the room is
+    /// there: another room on one of them cannot start. The room's init holds the lock, too; where the caller is killed, it ends
+    /// with that, an instant before everything else inside.
     Dir {
         /// Receives the changes.
         upper: PathBuf,

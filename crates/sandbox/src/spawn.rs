@@ -63,7 +63,7 @@ pub(crate) fn enter_blank(
     pty: Option<OwnedFd>,
     begin: Instant,
 ) -> Result<Child, Error> {
-    let Plan { steps, root, made } = plan;
+    let Plan { steps, root, claims } = plan;
     let mut io = Stdio { pty, ..Stdio::default() };
     let mut payload = payload(room, caller, blank, &mut io)?;
     let mut group = Group::make(&room.limits);
@@ -71,6 +71,7 @@ pub(crate) fn enter_blank(
     let (alive_read, alive) = started("making a pipe", pipe_with(PipeFlags::CLOEXEC))?;
     let (status, status_write) = started("making a pipe", pipe_with(PipeFlags::CLOEXEC))?;
     let (alive_read, status_write) = (high(alive_read)?, high(status_write)?);
+    let locks = claims.locks();
     let mut launch = |group: Option<&Group>| {
         let doors = group.map(Group::doors).unwrap_or_default();
         payload.rlimits = rlimits(room, caller, group);
@@ -85,6 +86,7 @@ pub(crate) fn enter_blank(
             mounts: blank.mounts.as_raw_fd(),
             slots: steps.slots,
             payload: &payload,
+            locks: &locks,
             groups: &doors,
             alive: &alive_read,
             status: &status_write,
@@ -103,7 +105,7 @@ pub(crate) fn enter_blank(
         }
         other => explain(&steps.names, other),
     })?;
-    Ok(Child::new(entered, io.child, alive, status, room, begin, made).counted_by(group).looked_at_on(disk))
+    Ok(Child::new(entered, io.child, alive, status, room, begin, claims).counted_by(group).looked_at_on(disk))
 }
 
 /// A copy whose number is not one of those that the init uses.

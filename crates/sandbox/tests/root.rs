@@ -487,6 +487,39 @@ fn case_40_a_link_in_the_root_does_not_lead_a_mount_out_of_it() {
 }
 
 #[test]
+fn two_rooms_do_not_write_into_the_same_upper_folder() {
+    let (base, dir) = (Base::new(), TempDir::new().unwrap());
+    let [upper, work, other] = ["upper", "work", "other"].map(|name| mkdir(dir.path().join(name)));
+    let room = |upper: &Path, work: &Path, script: &str| {
+        layered(&base, &[], Upper::Dir { upper: upper.to_owned(), work: work.to_owned() }, script)
+    };
+    let child = room(&upper, &work, "sleep 1000").spawn().unwrap();
+    for (upper, work, named) in [(&upper, &other, &upper), (&other, &work, &work), (&work, &upper, &work)] {
+        let error = room(upper, work, "true").spawn().unwrap_err();
+        assert_eq!(error.errno(), Some(libc::EWOULDBLOCK), "{error}");
+        let text = error.to_string();
+        assert!(text.contains(&format!("locking {}", named.display())) && text.contains("another room"), "{text}");
+    }
+    if root() {
+        // Who is not root may not look.
+        let held = [4, 5].map(|number| std::fs::read_link(format!("/proc/{}/fd/{number}", child.id())).unwrap());
+        assert_eq!(held, [upper.clone(), work.clone()], "as long as anything is inside");
+    }
+    drop(child);
+    assert!(room(&upper, &work, "touch /x").spawn().unwrap().wait().unwrap().success());
+    // A room that was kept still has its folders.
+    let (child, kept) = room(&upper, &work, "ls /x").spawn_keeping().unwrap();
+    assert!(child.wait().unwrap().success());
+    assert_eq!(room(&upper, &work, "true").spawn().unwrap_err().errno(), Some(libc::EWOULDBLOCK));
+    let again = kept.enter(&room(&upper, &work, "test -e /x")).unwrap();
+    drop(kept);
+    assert_eq!(room(&upper, &work, "true").spawn().unwrap_err().errno(), Some(libc::EWOULDBLOCK));
+    assert!(again.wait().unwrap().success());
+    assert!(room(&upper, &work, "true").spawn().unwrap().wait().unwrap().success());
+    assert!(matches!(room(&upper, &upper, "true").spawn(), Err(Error::Invalid { .. })));
+}
+
+#[test]
 fn what_others_rename_meanwhile_does_not_matter() {
     let (base, dir) = (Base::new(), TempDir::new().unwrap());
     let layer = mkdir(dir.path().join("layer"));

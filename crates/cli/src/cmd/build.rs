@@ -16,7 +16,7 @@ use trust::{SigArchive, SignOptions, Signer, next_seq, sign_package};
 use crate::building::Told;
 use crate::change::{self, Change, Install, Manner};
 use crate::failure::Failure;
-use crate::options::Workshop;
+use crate::options::{Workshop, size};
 use crate::render::{self, Voice};
 use crate::{exit, keys, packages, places, signals};
 
@@ -43,6 +43,12 @@ pub struct Args {
     /// Jobs that make may run at once.
     #[arg(short, long, value_name = "N")]
     jobs: Option<NonZeroUsize>,
+    /// End a script when its processes use more memory (K, M, G, T are powers of 1024).
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    memory: Option<u64>,
+    /// End a script when its build folder and its output have grown by more than this.
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    disk: Option<u64>,
     /// Build again what was built before.
     #[arg(long)]
     rebuild: bool,
@@ -78,6 +84,7 @@ pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
         ..BuildOptions::default()
     };
     options.jobs = args.jobs.unwrap_or(options.jobs);
+    (options.limits.memory, options.limits.disk) = (args.memory, args.disk);
     let wanted: Vec<PackageRef> =
         args.specs.iter().map(|spec| tree.find_package(spec, None, None)).collect::<Result<_, _>>()?;
     let mut builder = args.workshop.builder(&tree, options, &stop)?;

@@ -15,6 +15,7 @@ use sandbox::{
 };
 
 use crate::failure::Failure;
+use crate::options::size;
 use crate::render::Voice;
 use crate::{exit, signals};
 use operations::{Operations, Tree};
@@ -359,19 +360,6 @@ fn root(args: &Args, tree: &mut Tree) -> anyhow::Result<Root> {
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     seconds.ok_or_else(|| format!("'{text}' is not a number of seconds"))
-}
-
-/// Bytes, with a suffix that is a power of 1024.
-fn size(text: &str) -> Result<u64, String> {
-    let (digits, shift) = match text.as_bytes().last() {
-        Some(b'k' | b'K') => (&text[..text.len() - 1], 10),
-        Some(b'm' | b'M') => (&text[..text.len() - 1], 20),
-        Some(b'g' | b'G') => (&text[..text.len() - 1], 30),
-        Some(b't' | b'T') => (&text[..text.len() - 1], 40),
-        _ => (text, 0),
-    };
-    let number: u64 = digits.parse().map_err(|_| format!("'{text}' is not a size"))?;
-    number.checked_mul(1 << shift).ok_or_else(|| format!("'{text}' is too large"))
 }
 
 #[cfg(test)]

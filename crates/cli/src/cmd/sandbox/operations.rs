@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use sandbox::{Access, Mount, Owner, Root, Upper};
 
-use super::{TMPFS, size};
+use super::TMPFS;
 use crate::exit;
 use crate::failure::Failure;
+use crate::options::size;
 
 /// Bytes that one descriptor may give.
 const MOST: u64 = 64 << 20;

@@ -1,0 +1,45 @@
+//! What a room has of the caller's folders for itself until it is gone.
+
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::path::Path;
+
+use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
+
+use crate::Error;
+use crate::sys::mountpoint::MadeDirectories;
+
+/// Mount points that were made for it, and folders that no other room may write into at the same time.
+#[derive(Debug, Default)]
+pub(crate) struct Claims {
+    pub made: MadeDirectories,
+    locked: Vec<OwnedFd>,
+}
+
+impl Claims {
+    /// Locks a folder that an overlay writes into: what two of them do with one the kernel leaves open.
+    pub(crate) fn lock(&mut self, path: &Path) -> Result<(), Error> {
+        let step = format!("locking {}", path.display());
+        let folder = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let locked = rustix::fs::open(path, folder, Mode::empty())
+            // The numbers below are the init's, which holds a copy.
+            .and_then(|folder| rustix::io::fcntl_dupfd_cloexec(&folder, 10))
+            .and_then(|folder| rustix::fs::flock(&folder, FlockOperation::NonBlockingLockExclusive).map(|()| folder));
+        match locked {
+            Ok(folder) => {
+                self.locked.push(folder);
+                Ok(())
+            }
+            Err(Errno::WOULDBLOCK) => {
+                let hint = "another room writes into it: wait for its end, or give each room folders of its own";
+                Err(Error::hinted(&step, Errno::WOULDBLOCK.raw_os_error(), String::new(), hint.to_owned()))
+            }
+            Err(errno) => Err(Error::start(step, errno.raw_os_error())),
+        }
+    }
+
+    /// The descriptors that keep the locks, for whoever is to keep them too.
+    pub(crate) fn locks(&self) -> Vec<RawFd> {
+        self.locked.iter().map(AsRawFd::as_raw_fd).collect()
+    }
+}
