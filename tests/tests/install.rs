@@ -215,6 +215,15 @@ fn a_requirement_that_nothing_meets_is_no_solution() {
     env.pkg(&["pack", "hello-tree", "-o", "hello.kpkg", "-m", "requires=so:libmissing.so.1"]).code(0);
     env.pkg(&["trust", "sign", "hello.kpkg", "--key", "key"]).code(0);
     env.pkg(&["install", "--root", "root", "-y", "hello.kpkg"]).code(3).err_has(&["so:libmissing.so.1"]);
+    let many: Vec<String> = (10..22).map(|number| format!("requires=so:lib{number}.so")).collect();
+    let mut words = vec!["pack", "hello-tree", "-o", "hello.kpkg"];
+    words.extend(many.iter().flat_map(|requires| ["-m", requires]));
+    env.pkg(&words).code(0);
+    env.pkg(&["trust", "sign", "hello.kpkg", "--key", "key"]).code(0);
+    let few = env.pkg(&["install", "--root", "root", "-y", "hello.kpkg"]).code(3);
+    few.err_has(&["lib17", "and 4 more", "hint: `-v` names all", "`--ignore-relations` goes ahead"]);
+    assert!(!few.err.contains("lib21"));
+    env.pkg(&["install", "--root", "root", "-y", "-v", "hello.kpkg"]).code(3).err_has(&["lib18", "lib21"]);
 }
 
 #[test]

@@ -34,6 +34,12 @@ pub(crate) fn failure(error: &anyhow::Error, voice: &Voice) -> u8 {
     if let Some(failed) = find::<BuildError>(error) {
         tell_log(failed, voice);
     }
+    let further = find::<installdb::Error>(error).map(installdb::Error::further_reasons).unwrap_or_default();
+    if voice.verbose {
+        further.iter().for_each(|reason| voice.cause(reason));
+    } else if !further.is_empty() {
+        voice.hint("`-v` names all reasons");
+    }
     if let Some(hint) = hint(error) {
         voice.hint(hint);
     }

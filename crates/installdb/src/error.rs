@@ -276,6 +276,15 @@ pub enum ErrorKind {
 }
 
 impl Error {
+    /// The reasons that are too many for the error's text.
+    pub fn further_reasons(&self) -> Vec<String> {
+        match self {
+            Self::Unmet(all) => all.iter().skip(SHOWN).map(ToString::to_string).collect(),
+            Self::Refused(all) => all.iter().skip(SHOWN).map(ToString::to_string).collect(),
+            _ => Vec::new(),
+        }
+    }
+
     /// The class of this error.
     pub fn kind(&self) -> ErrorKind {
         match self {
@@ -369,12 +378,14 @@ fn there(found: Option<FileKind>) -> &'static str {
     }
 }
 
+/// As many reasons as an error names in its text.
+const SHOWN: usize = 8;
+
 /// The first few of many, and how many more there are.
 struct List<'a, T>(&'a [T]);
 
 impl<T: fmt::Display> fmt::Display for List<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const SHOWN: usize = 8;
         for (index, item) in self.0.iter().take(SHOWN).enumerate() {
             write!(f, "{}{item}", if index > 0 { "; " } else { "" })?;
         }
