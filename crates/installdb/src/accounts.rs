@@ -3,6 +3,10 @@
 //! Who is there already is taken as he is, whatever a package says of him. Nobody is ever taken away again: his files may
 //! outlive the package, and whoever got his number next would own them.
 
+pub(crate) mod account_file;
+pub(crate) mod principals;
+mod sysusers;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -10,10 +14,10 @@ use pkgformat::PackageMeta;
 use pkgfs::{ErrorKind as DiskError, RecordLock, Root};
 use pkgtypes::{PackageName, PkgPath, Timestamp};
 
-use crate::account_file::AccountFile;
+use self::account_file::AccountFile;
+use self::principals::Principals;
+use self::sysusers::{Line, Primary, User};
 use crate::error::Result;
-use crate::principals::Principals;
-use crate::sysusers::{self, Line, Primary, User};
 use crate::{Error, Finding, Notice, place};
 
 /// From which numbers those are chosen that a package leaves open: the highest that is free for both users and groups,

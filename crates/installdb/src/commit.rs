@@ -9,16 +9,17 @@ use trust::Clock;
 use crate::error::Result;
 use crate::journal::{self, Ending, State};
 use crate::layout::Layout;
-use crate::pending::{Failed, Results, Which};
 use crate::plan::Work;
 use crate::rows::{self, PackageRows};
-use crate::script::PATIENCE;
+use crate::scripts::call::PATIENCE;
+use crate::scripts::pending;
+use crate::scripts::pending::{Failed, Results, Which};
 use crate::stage::Findings;
 use crate::step::Step;
 use crate::trigger;
 use crate::{
-    Error, InstallDb, Notice, Operation, PackageVersion, PendingScript, Progress, ScriptRun, Unset, past, pending,
-    recover, schedule,
+    Error, InstallDb, Notice, Operation, PackageVersion, PendingScript, Progress, ScriptRun, Unset, past, recover,
+    schedule,
 };
 
 /// A transaction that is decided: its rows are in the database and the journal says so. What is left are the renames

@@ -7,11 +7,12 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::error::{DbResult as _, Result};
 use crate::installed::{database_file, full_path, keep_log};
-use crate::pending::Which;
 use crate::schema::Found;
-use crate::script::PATIENCE;
+use crate::scripts::call::PATIENCE;
+use crate::scripts::pending;
+use crate::scripts::pending::Which;
 use crate::space::Space;
-use crate::{Error, Finding, Installed, Progress, Recovery, header, journal, pending, place, recover, schema};
+use crate::{Error, Finding, Installed, Progress, Recovery, header, journal, place, recover, schema};
 
 /// The packages of a root, to be changed. One process at a time has it; questions are answered through [`Installed`],
 /// which this dereferences to.

@@ -9,7 +9,7 @@ use pkgtypes::PkgPath;
 use crate::error::Result;
 use crate::layout::{Fate, Layout};
 use crate::plan::Work;
-use crate::script::Call;
+use crate::scripts::call::Call;
 use crate::tree::Packages;
 use crate::{Finding, InstallDb};
 

@@ -1,7 +1,7 @@
 use pkgtypes::{ParseError, PkgPath};
 
 use crate::Interference;
-use crate::account_file::Attributes;
+use crate::accounts::account_file::Attributes;
 use crate::kept::Keeping;
 use crate::step::{Step, staged_path};
 

@@ -3,8 +3,8 @@ use pkgfs::{Root, Stat};
 use pkgtypes::Mode;
 
 use crate::Unset;
+use crate::accounts::principals::Principals;
 use crate::error::Result;
-use crate::principals::Principals;
 
 /// What the calling user can give to files, and the names that the root knows.
 #[derive(Debug)]

@@ -5,9 +5,10 @@ use rusqlite::Connection;
 use sandbox::Access;
 
 use crate::plan::Work;
-use crate::script::Call;
+use crate::scripts::call::Call;
+use crate::scripts::foreign;
 use crate::stage::Findings;
-use crate::{Operation, foreign, order, rows};
+use crate::{Operation, order, rows};
 
 /// What may refuse: of packages that go, what requires others first; then of packages that come, what is required first.
 /// Our own scripts see everything and change nothing; those of other package managers expect that they may.

@@ -17,10 +17,11 @@ use crate::journal::Ending;
 use crate::layout::Layout;
 use crate::plan::Work;
 use crate::rights::Rights;
-use crate::script::{Call, PATIENCE};
+use crate::scripts::call::{Call, PATIENCE};
+use crate::scripts::run;
 use crate::step::Step;
 use crate::{
-    Error, InstallDb, Notice, Operation, Progress, Unset, User, accounts, interpreter, journal, place, recover, run,
+    Error, InstallDb, Notice, Operation, Progress, Unset, User, accounts, interpreter, journal, place, recover,
     schedule, step,
 };
 

@@ -7,10 +7,11 @@ use pkgtypes::{Glob, PackageName, PkgPath};
 use rusqlite::Connection;
 
 use crate::layout::{Fate, Layout};
+use crate::order;
 use crate::plan::Work;
 use crate::rows::{path_column, word_column};
-use crate::script::{Call, Program};
-use crate::{order, pending};
+use crate::scripts::call::{Call, Program};
+use crate::scripts::pending;
 
 /// What the stage of a trigger is called.
 pub(crate) const STAGE: &str = "trigger";

@@ -12,7 +12,7 @@ use pkgtypes::{Mode, PkgPath, Timestamp};
 use super::package_reader::{self, PackageReader, Targets};
 use super::writer::{Target, Writers, given};
 use super::{Findings, Script};
-use crate::account_file::Attributes;
+use crate::accounts::account_file::Attributes;
 use crate::error::Result;
 use crate::layout::{Fate, Layout, MadeContent, What};
 use crate::plan::Work;

@@ -7,7 +7,7 @@
 use pkgformat::PackageMeta;
 use pkgtypes::PackageName;
 
-use crate::script::{Call, Program};
+use crate::scripts::call::{Call, Program};
 
 /// The package manager whose package it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

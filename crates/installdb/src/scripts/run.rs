@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use crate::Installed;
 use crate::error::{DbResult as _, Result};
 use crate::rows::word_column;
-use crate::script::{Call, Ended};
+use crate::scripts::call::{Call, Ended};
 
 /// A script or a trigger that ran.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,9 +9,10 @@ use sandbox::Access;
 use crate::error::{DbResult as _, Result};
 use crate::query::split;
 use crate::rows::word_column;
-use crate::script::{Call, Ended, PATIENCE, Program};
+use crate::scripts::call::{Call, Ended, PATIENCE, Program};
+use crate::scripts::run;
 use crate::stage::joined;
-use crate::{Error, InstallDb, Installed, Progress, recover, run};
+use crate::{Error, InstallDb, Installed, Progress, recover};
 
 /// A script of a package that came or went, or a trigger, that has not succeeded yet.
 #[derive(Debug, Clone, PartialEq, Eq)]

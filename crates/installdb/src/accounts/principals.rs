@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use pkgformat::Principal;
 use pkgfs::Root;
 
-use crate::account_file::AccountFile;
+use crate::accounts::account_file::AccountFile;
 use crate::error::Result;
 
 /// The users and groups that a root itself knows.
