@@ -7,7 +7,7 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension as _, Row};
 use trust::{Acceptance, Basis, Owner, SigArchive, Signed};
 
-use crate::rows::digest_column;
+use crate::column::digest_column;
 
 /// Writes down on what a package is accepted; the last time counts.
 pub(crate) fn save(conn: &Connection, acceptance: &Acceptance) -> rusqlite::Result<()> {

@@ -1,33 +1,15 @@
 //! Transactions that change paths of installed packages, and no package.
 
-use pkgtypes::Timestamp;
 use rusqlite::Connection;
 use trust::Clock;
 
+use crate::author::Author;
 use crate::commit::elapsed;
 use crate::error::Result;
 use crate::journal::Ending;
 use crate::stage::{Guard, ending};
 use crate::step::Step;
-use crate::{Done, Error, InstallDb, Notice, User, recover};
-
-/// Who changes something, when and how, for the history.
-#[derive(Debug, Clone)]
-pub struct Author {
-    /// When the change is made.
-    pub time: Timestamp,
-    /// The command that asks for it.
-    pub argv: Vec<Vec<u8>>,
-    /// Who asks for it.
-    pub user: Option<User>,
-}
-
-impl Author {
-    /// Somebody of whom nothing but the time is known.
-    pub fn new(time: Timestamp) -> Self {
-        Self { time, argv: Vec::new(), user: None }
-    }
-}
+use crate::{Done, Error, InstallDb, Notice, recover};
 
 /// Carries out steps: `stage` makes what they place, and `write` has the rows that are decided together with them.
 pub(crate) fn amend<T>(

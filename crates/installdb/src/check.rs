@@ -1,23 +1,21 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::fs::File;
-use std::io::{self, Read};
 
 use pkgformat::{Entry, EntryKind, Use};
 use pkgfs::{Batch, ErrorKind as DiskError, FileKind, Root, Stat};
-use pkgtypes::{Digest, Hasher, PkgPath};
+use pkgtypes::{Digest, PkgPath};
 
 use crate::accounts::Accounts;
+use crate::content::{content, digest_of};
 use crate::error::Result;
 use crate::layout::{Fate, Layout, Made, MadeContent, Staging, What};
 use crate::links::Links;
-use crate::plan::Work;
-use crate::regenerate::content;
 use crate::request::{Content, Unowned};
 use crate::rights::Rights;
 use crate::space::Space;
 use crate::stage::Staged;
 use crate::step::{Step, staged_path};
 use crate::tree::{self, Before, EntryRef, Packages};
+use crate::work::Work;
 use crate::{
     Error, Finding, Forgotten, InstallDb, LinkProblem, Notice, Operation, Progress, held, kept, rehearsal, stock,
 };
@@ -700,23 +698,4 @@ fn is_same(root: &Root, entry: &Entry, stat: &Stat) -> Result<bool> {
         EntryKind::Block { major, minor, .. } => stat.kind == FileKind::Block && stat.rdev == (*major, *minor),
         EntryKind::Dir { .. } | EntryKind::Hardlink { .. } | EntryKind::Ghost => false,
     })
-}
-
-pub(crate) fn digest_of(root: &Root, path: &PkgPath) -> Result<Digest> {
-    let file = root.open_file(path)?;
-    digest_file(file).map_err(|error| pkgfs::Error::new("read the file", root.path().join(path), error).into())
-}
-
-/// The digest of an open file's content.
-pub(crate) fn digest_file(mut file: File) -> io::Result<Digest> {
-    let mut hasher = Hasher::new();
-    let mut buffer = vec![0; 128 << 10];
-    loop {
-        match file.read(&mut buffer) {
-            Ok(0) => return Ok(hasher.finish()),
-            Ok(length) => hasher.update(&buffer[..length]),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
 }

@@ -6,17 +6,17 @@ use pkgtypes::{PackageName, Timestamp};
 use rusqlite::{Connection, TransactionBehavior};
 use trust::Clock;
 
+use crate::brought::Findings;
 use crate::error::Result;
 use crate::journal::{self, Ending, State};
 use crate::layout::Layout;
-use crate::plan::Work;
 use crate::rows::{self, PackageRows};
 use crate::scripts::call::PATIENCE;
 use crate::scripts::pending;
 use crate::scripts::pending::{Failed, Results, Which};
-use crate::stage::Findings;
 use crate::step::Step;
 use crate::trigger;
+use crate::work::Work;
 use crate::{
     Error, InstallDb, Notice, Operation, PackageVersion, PendingScript, Progress, ScriptRun, Unset, past, recover,
     schedule,

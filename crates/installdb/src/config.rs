@@ -7,11 +7,13 @@ use pkgfs::FileKind;
 use pkgtypes::{Digest, PackageName, PkgPath};
 use trust::Clock;
 
-use crate::amend::{Author, amend};
-use crate::check::digest_of;
+use crate::Author;
+use crate::amend::amend;
+use crate::column::{path_column, word_column};
+use crate::content::content;
+use crate::content::digest_of;
 use crate::error::{DbResult as _, Result};
-use crate::regenerate::content;
-use crate::rows::{self, path_column};
+use crate::rows;
 use crate::step::{Step, stage_name, staged_path};
 use crate::{Done, Error, Finding, InstallDb, Installed, Notice};
 
@@ -137,7 +139,7 @@ impl Installed {
                 "SELECT name FROM packages WHERE id IN
                  (SELECT package FROM paths WHERE ',' || filetype || ',' LIKE '%,config,%') ORDER BY name",
             )?;
-            statement.query_map([], |row| rows::word_column(row, 0))?.collect()
+            statement.query_map([], |row| word_column(row, 0))?.collect()
         };
         read().during("read the packages", &self.conn)
     }

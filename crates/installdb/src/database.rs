@@ -6,7 +6,8 @@ use pkgtypes::Mode;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::error::{DbResult as _, Result};
-use crate::installed::{database_file, full_path, keep_log};
+use crate::installed::{database_file, full_path};
+use crate::log::keep_log;
 use crate::schema::Found;
 use crate::scripts::call::PATIENCE;
 use crate::scripts::pending;

@@ -10,11 +10,12 @@ use rusqlite::Connection;
 use trust::Clock;
 
 use self::stage::Stage;
-use crate::amend::{Author, amend};
+use crate::amend::amend;
+use crate::author::Author;
+use crate::content::content;
 use crate::error::Result;
 use crate::layout::{Layout, Staging, What};
 use crate::links::Links;
-use crate::regenerate::content;
 use crate::request::Source;
 use crate::rights::Rights;
 use crate::space::Space;

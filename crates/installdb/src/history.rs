@@ -7,9 +7,9 @@ use pkgtypes::{Arch, PackageId, PackageName, Release, Timestamp, Version};
 use rusqlite::types::ValueRef;
 use rusqlite::{OptionalExtension as _, Row};
 
+use crate::column::{digest_column, word_column};
 use crate::error::{DbResult as _, Result};
-use crate::query::split;
-use crate::rows::{digest_column, word_column};
+use crate::words::split;
 use crate::{Error, Installed, Operation, PackageVersion, User};
 
 /// A transaction of the past.

@@ -2,10 +2,10 @@ use std::path::{Path, PathBuf};
 
 use pkgfs::{ErrorKind as DiskError, Lock, LockKind, Root, Wait};
 use pkgtypes::PkgPath;
-use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::error::{DbResult as _, Result};
+use crate::log::keep_log;
 use crate::{Error, header, place, schema};
 
 /// How long a question waits for a process that is just then creating or repairing the database's shared memory.
@@ -115,13 +115,6 @@ fn open_shared(file: &Path) -> Result<Connection> {
     keep_log(&conn)?;
     schema::expect_tables(&conn)?;
     Ok(conn)
-}
-
-/// Leaves the log and the shared memory beside the database when the last connection closes: a reader without the right
-/// to make them finds them.
-pub(crate) fn keep_log(conn: &Connection) -> Result<()> {
-    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).during("configure the connection", conn)?;
-    Ok(())
 }
 
 fn percent_encoded(file: &Path) -> String {

@@ -4,8 +4,8 @@ use pkgtypes::{PackageName, PkgPath};
 use rusqlite::{Connection, Row};
 
 use crate::Installed;
+use crate::column::path_column;
 use crate::error::{DbResult as _, Result};
-use crate::rows::path_column;
 
 /// Something that somebody else did after a transaction was decided, so that it could only be worked around.
 #[derive(Debug, Clone, PartialEq, Eq)]

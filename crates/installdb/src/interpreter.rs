@@ -8,9 +8,9 @@ use pkgtypes::PkgPath;
 
 use crate::error::Result;
 use crate::layout::{Fate, Layout};
-use crate::plan::Work;
 use crate::scripts::call::Call;
 use crate::tree::Packages;
+use crate::work::Work;
 use crate::{Finding, InstallDb};
 
 /// As many links as the kernel follows.

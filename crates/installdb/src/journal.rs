@@ -105,10 +105,3 @@ pub(crate) fn end(conn: &mut Connection, txn: i64, ending: Ending) -> Result<()>
     let reset = conn.pragma_update(None, "synchronous", "full");
     written.and(reset).during("end a transaction", conn)
 }
-
-/// Moves the log's content into the database file, so that those who read without shared memory have little to do.
-///
-/// A reader that is in the way, or a full disk, only puts it off.
-pub(crate) fn checkpoint(conn: &Connection) {
-    let _ = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
-}

@@ -13,13 +13,13 @@ use pkgfs::{Batch, ErrorKind as DiskError, FileKind, Place, Root};
 use pkgtypes::{Digest, Mode, PkgPath};
 use rusqlite::{Connection, OptionalExtension as _};
 
-use crate::check::digest_of;
+use crate::content::digest_of;
 use crate::error::{DbResult as _, Result};
-use crate::plan::Work;
 use crate::retention::{self, Forget};
 use crate::space::Space;
 use crate::step::Step;
 use crate::tree::{Before, EntryRef};
+use crate::work::Work;
 use crate::{Installed, Retention, place};
 
 /// What a transaction does with kept contents.
@@ -132,7 +132,7 @@ fn forgotten(db: &Installed, forget: Forget) -> Result<Vec<Kept>> {
         let mut statement =
             db.conn.prepare_cached("SELECT hash, made, n, size FROM kept WHERE txn <= ? ORDER BY made, n")?;
         let kept = statement.query_map([last], |row| {
-            let digest = crate::rows::digest_column(row, 0)?;
+            let digest = crate::column::digest_column(row, 0)?;
             Ok(Kept { digest, path: path(row.get(1)?, row.get(2)?), size: row.get(3)? })
         })?;
         kept.collect()

@@ -13,8 +13,8 @@ use pkgfs::{Batch, ErrorKind as DiskError, FileKind, Stat};
 use pkgtypes::{PackageName, PkgPath};
 use rustix::io::Errno;
 
+use crate::column::path_column;
 use crate::error::{DbResult as _, Result};
-use crate::rows::path_column;
 use crate::standing::Standing;
 use crate::{Installed, LinkProblem, place};
 

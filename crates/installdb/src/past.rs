@@ -6,9 +6,9 @@ use pkgformat::{Limits, PackageRecord, Reader};
 use pkgtypes::{Digest, PackageId, PackageName, PkgPath};
 use rusqlite::{Connection, OptionalExtension as _};
 
+use crate::column::{digest_column, path_column};
 use crate::error::{DbResult as _, Result};
 use crate::request::Accepted;
-use crate::rows::{digest_column, path_column};
 use crate::stock::Stock;
 use crate::{Error, Incoming, Installed, Source, acceptance};
 

@@ -6,8 +6,8 @@ use pkgformat::{Limits, PackageRecord};
 use pkgtypes::{Arch, PackageId, PackageName, PkgPath, Release, Timestamp, Version};
 use rusqlite::{OptionalExtension as _, Row};
 
+use crate::column::{digest_column, path_column, word_column};
 use crate::error::{DbResult as _, Result};
-use crate::rows::{digest_column, path_column, word_column};
 use crate::{Error, Installed};
 
 /// An installed package, as lists show it.
@@ -299,11 +299,4 @@ impl Installed {
         };
         read().during("read the paths", &self.conn)
     }
-}
-
-/// The arguments, a NUL after each.
-pub(crate) fn split(argv: &[u8]) -> Vec<Vec<u8>> {
-    let mut arguments: Vec<Vec<u8>> = argv.split(|&byte| byte == 0).map(<[u8]>::to_vec).collect();
-    arguments.pop();
-    arguments
 }

@@ -5,8 +5,9 @@ use pkgtypes::PkgPath;
 
 use crate::error::Result;
 use crate::journal::{self, Ending, State};
-use crate::step::{self, GONE, Step};
-use crate::{Installed, Interference, accounts, kept, place};
+use crate::placing::GONE;
+use crate::step::{self, Step};
+use crate::{Installed, Interference, accounts, kept, log, place};
 
 /// What was done about an interrupted transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,7 +69,7 @@ pub(crate) fn finish(db: &mut Installed, txn: i64, ending: impl FnOnce() -> Endi
     step::run(&db.root, &db.conn, txn, &steps)?;
     sync_filesystems(&db.root, &steps, false)?;
     journal::end(&mut db.conn, txn, ending())?;
-    journal::checkpoint(&db.conn);
+    log::checkpoint(&db.conn);
     Ok(())
 }
 
@@ -81,7 +82,7 @@ pub(crate) fn discard(db: &mut Installed, txn: i64, ending: Ending) -> Result<()
     step::discard(&db.root, txn, &step::load(&db.conn)?)?;
     kept::discard(&db.root, txn)?;
     journal::end(&mut db.conn, txn, ending)?;
-    journal::checkpoint(&db.conn);
+    log::checkpoint(&db.conn);
     Ok(())
 }
 

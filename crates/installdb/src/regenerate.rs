@@ -4,12 +4,12 @@ use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, Write};
 
-use pkgformat::{Entry, EntryKind, PackageRecord, Writer};
+use pkgformat::{EntryKind, PackageRecord, Writer};
 use pkgtypes::{Digest, PackageName, PkgPath};
 use rusqlite::OptionalExtension as _;
 use trust::SigArchive;
 
-use crate::check::digest_file;
+use crate::content::{content, digest_file};
 use crate::error::{DbResult as _, Result};
 use crate::links::Links;
 use crate::{Aspect, Error, Installed, Progress, VerifyOptions, kept};
@@ -155,14 +155,6 @@ impl Installed {
 fn content_of_link(record: &PackageRecord, entry: usize) -> Option<Digest> {
     match &record.manifest().entries()[entry].kind {
         EntryKind::Hardlink { target } => record.manifest().find(target).and_then(content),
-        _ => None,
-    }
-}
-
-/// The content of a file.
-pub(crate) fn content(entry: &Entry) -> Option<Digest> {
-    match &entry.kind {
-        EntryKind::File { digest, .. } => Some(*digest),
         _ => None,
     }
 }

@@ -6,12 +6,13 @@ use std::collections::HashSet;
 use pkgformat::{Reader, ScriptKind};
 use pkgtypes::Digest;
 
+use crate::brought::{Findings, Script};
 use crate::error::Result;
 use crate::layout::Layout;
-use crate::plan::Work;
 use crate::request::{Content, Source};
 use crate::stage::read_whole;
-use crate::stage::{Findings, Script, runnable};
+use crate::stage::runnable;
+use crate::work::Work;
 use crate::{Error, Event, InstallDb, Progress};
 
 /// Reads every package to its end.

@@ -9,7 +9,7 @@ use trust::{Acceptance, Verified};
 use crate::error::Result;
 use crate::standing::Standing;
 use crate::stock::Stock;
-use crate::{Error, Retention, Wish};
+use crate::{Error, Retention, User, Wish};
 
 /// Where a package's bytes come from, decompressed.
 pub struct Source<'p>(Box<dyn Read + Send + 'p>);
@@ -201,15 +201,6 @@ impl Request<'_> {
             options: Options::default(),
         }
     }
-}
-
-/// Somebody who asks for a change.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct User {
-    /// The number by which the machine knows him.
-    pub uid: u32,
-    /// His name, where the machine has one for him.
-    pub name: Option<String>,
 }
 
 /// What is done in the cases where more than one thing can be.

@@ -1,33 +1,12 @@
 //! A package as rows.
 
 use pkgformat::{Entry, EntryKind, PackageMeta, PackageRecord, ScriptKind, Use};
-use pkgtypes::{Digest, PkgPath, Relation, Timestamp};
-use rusqlite::types::Type;
-use rusqlite::{Connection, OptionalExtension as _, Row};
+use pkgtypes::{PkgPath, Relation, Timestamp};
+use rusqlite::{Connection, OptionalExtension as _};
 use trust::Acceptance;
 
-use crate::stage::Script;
+use crate::brought::Script;
 use crate::{Unset, acceptance};
-
-/// A path in a column of bytes.
-pub(crate) fn path_column(row: &Row<'_>, column: usize) -> rusqlite::Result<PkgPath> {
-    let bytes = row.get_ref(column)?.as_blob()?;
-    PkgPath::new(bytes).map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, Type::Blob, Box::new(error)))
-}
-
-/// A word in a column of text.
-pub(crate) fn word_column<T>(row: &Row<'_>, column: usize) -> rusqlite::Result<T>
-where
-    T: std::str::FromStr<Err = pkgtypes::ParseError>,
-{
-    let text = row.get_ref(column)?.as_str()?;
-    text.parse().map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error)))
-}
-
-/// A digest in a column of bytes.
-pub(crate) fn digest_column(row: &Row<'_>, column: usize) -> rusqlite::Result<Digest> {
-    row.get(column).map(Digest::from_bytes)
-}
 
 /// What is written of every package, installed or not.
 pub(crate) struct RecordRows<'a> {

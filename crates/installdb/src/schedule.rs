@@ -4,10 +4,10 @@ use pkgformat::{PackageMeta, ScriptKind};
 use rusqlite::Connection;
 use sandbox::Access;
 
-use crate::plan::Work;
+use crate::brought::Findings;
 use crate::scripts::call::Call;
 use crate::scripts::foreign;
-use crate::stage::Findings;
+use crate::work::Work;
 use crate::{Operation, order, rows};
 
 /// What may refuse: of packages that go, what requires others first; then of packages that come, what is required first.

@@ -90,7 +90,7 @@ pub(crate) fn migrate(conn: &mut Connection) -> Result<()> {
     };
     let mut steps = steps;
     steps().map_err(|source| Error::sqlite("make the tables", path, source))?;
-    crate::journal::checkpoint(conn);
+    crate::log::checkpoint(conn);
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use pkgfs::Root;
 use pkgtypes::PkgPath;
 
 use crate::error::Result;
-use crate::plan::Work;
+use crate::work::Work;
 use crate::{Finding, place};
 
 /// The unit in which file systems give out space.

@@ -3,26 +3,24 @@ mod flusher;
 mod package_reader;
 mod writer;
 
-use std::collections::HashSet;
-
-use pkgformat::ScriptKind;
-use pkgtypes::{Digest, Timestamp};
+use pkgtypes::Timestamp;
 use rusqlite::Connection;
 use sandbox::Access;
 
 use crate::accounts::Accounts;
+use crate::brought::Findings;
 use crate::commit::{self, Committed};
 use crate::error::{DbResult as _, Result};
 use crate::journal::Ending;
 use crate::layout::Layout;
-use crate::plan::Work;
 use crate::rights::Rights;
 use crate::scripts::call::{Call, PATIENCE};
 use crate::scripts::run;
 use crate::step::Step;
+use crate::words::joined;
+use crate::work::Work;
 use crate::{
-    Error, InstallDb, Notice, Operation, Progress, Unset, User, accounts, interpreter, journal, place, recover,
-    schedule, step,
+    Error, InstallDb, Notice, Operation, Progress, User, accounts, interpreter, journal, place, recover, schedule, step,
 };
 
 pub use package_reader::readers;
@@ -30,33 +28,6 @@ pub use package_reader::readers;
 pub(crate) use fill::{PRIVATE, give, initial, make_node};
 pub(crate) use package_reader::read_whole;
 pub(crate) use writer::{Target, given, write_stream};
-
-/// A script that came with a package.
-#[derive(Debug)]
-pub(crate) struct Script {
-    pub(crate) package: usize,
-    pub(crate) kind: ScriptKind,
-    pub(crate) digest: Digest,
-    pub(crate) content: Vec<u8>,
-}
-
-/// What staging found out.
-#[derive(Debug)]
-pub(crate) struct Findings {
-    /// What could not be given, one for each node.
-    pub(crate) unset: Vec<Unset>,
-    pub(crate) scripts: Vec<Script>,
-    /// What could not be kept, by its number.
-    pub(crate) unkept: HashSet<i64>,
-}
-
-impl Findings {
-    /// The script of this kind of the incoming package at this position.
-    pub(crate) fn scripts_of(&self, package: usize, kind: ScriptKind) -> Option<Vec<u8>> {
-        let script = self.scripts.iter().find(|script| script.package == package && script.kind == kind);
-        script.map(|script| script.content.clone())
-    }
-}
 
 /// The scripts that may refuse, if all that run before the change and after it can.
 pub(crate) fn runnable(
@@ -256,14 +227,4 @@ impl Drop for Guard<'_> {
 
 pub(crate) fn ending(error: &Error) -> Ending {
     Ending::Failed(error.to_string())
-}
-
-/// The arguments with a NUL after each.
-pub(crate) fn joined(argv: &[Vec<u8>]) -> Vec<u8> {
-    let mut joined = Vec::new();
-    for argument in argv {
-        joined.extend_from_slice(argument);
-        joined.push(0);
-    }
-    joined
 }

@@ -6,7 +6,7 @@ use pkgtypes::{Mode, ParseError, PkgPath};
 use rusqlite::{Connection, Row, Statement, types::Type};
 
 use crate::error::{DbResult as _, Result};
-use crate::placing::Placing;
+use crate::placing::{GONE, Placing};
 use crate::stage::given;
 
 /// One step. Each can be repeated: after it was done, doing it again changes nothing. That is what makes recovery a
@@ -85,7 +85,7 @@ pub(crate) fn load(conn: &Connection) -> Result<Vec<Step>> {
 }
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<Step> {
-    let path = crate::rows::path_column(row, 1)?;
+    let path = crate::column::path_column(row, 1)?;
     Ok(match row.get_ref(0)?.as_str()? {
         "remove" => Step::Remove(path),
         "remove-dir" => Step::RemoveDir(path),
@@ -139,10 +139,6 @@ pub(crate) fn discard(root: &Root, txn: i64, steps: &[Step]) -> Result<()> {
     }
     Ok(())
 }
-
-/// What says that a path is not there (any more): it is absent, something on the way to it is no folder
-/// or a link, or what has its name is of another type.
-pub(crate) const GONE: [ErrorKind; 3] = [ErrorKind::NotFound, ErrorKind::WrongType, ErrorKind::Symlink];
 
 fn ignore(answer: pkgfs::Result<()>, kinds: &[ErrorKind]) -> Result<()> {
     match answer {

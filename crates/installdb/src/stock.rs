@@ -8,11 +8,11 @@ use pkgformat::{Entry, EntryKind};
 use pkgfs::Root;
 use pkgtypes::{Digest, PackageName, PkgPath};
 
-use crate::check::digest_file;
+use crate::content::digest_file;
 use crate::error::Result;
 use crate::layout::{Fate, Layout, What};
-use crate::plan::Work;
 use crate::request::Content;
+use crate::work::Work;
 use crate::{Error, Finding, Installed, kept};
 
 /// A package's scripts, and where on the disk the contents of its files are.

@@ -6,12 +6,12 @@ use pkgformat::PackageMeta;
 use pkgtypes::{Glob, PackageName, PkgPath};
 use rusqlite::Connection;
 
+use crate::column::{path_column, word_column};
 use crate::layout::{Fate, Layout};
 use crate::order;
-use crate::plan::Work;
-use crate::rows::{path_column, word_column};
 use crate::scripts::call::{Call, Program};
 use crate::scripts::pending;
+use crate::work::Work;
 
 /// What the stage of a trigger is called.
 pub(crate) const STAGE: &str = "trigger";

@@ -6,12 +6,12 @@ use pkgtypes::PackageName;
 use rusqlite::{Connection, OptionalExtension as _};
 use sandbox::Access;
 
+use crate::column::word_column;
 use crate::error::{DbResult as _, Result};
-use crate::query::split;
-use crate::rows::word_column;
 use crate::scripts::call::{Call, Ended, PATIENCE, Program};
 use crate::scripts::run;
-use crate::stage::joined;
+use crate::words::joined;
+use crate::words::split;
 use crate::{Error, InstallDb, Installed, Progress, recover};
 
 /// A script of a package that came or went, or a trigger, that has not succeeded yet.

@@ -6,8 +6,8 @@ use pkgtypes::PackageName;
 use rusqlite::Connection;
 
 use crate::Installed;
+use crate::column::word_column;
 use crate::error::{DbResult as _, Result};
-use crate::rows::word_column;
 use crate::scripts::call::{Call, Ended};
 
 /// A script or a trigger that ran.

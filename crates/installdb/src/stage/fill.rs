@@ -11,15 +11,15 @@ use pkgtypes::{Mode, PkgPath, Timestamp};
 
 use super::package_reader::{self, PackageReader, Targets};
 use super::writer::{Target, Writers, given};
-use super::{Findings, Script};
 use crate::accounts::account_file::Attributes;
+use crate::brought::{Findings, Script};
 use crate::error::Result;
 use crate::layout::{Fate, Layout, MadeContent, What};
-use crate::plan::Work;
 use crate::request::Content;
 use crate::rights::{Grant, Rights, plain};
 use crate::step::stage_name;
 use crate::tree::{Node, Packages};
+use crate::work::Work;
 use crate::{Error, Event, InstallDb, Progress, Unset};
 
 /// Readings that may wait to be told.

@@ -10,9 +10,9 @@ use pkgformat::{BlobReader, EntryKind, Reader, ScriptKind};
 use pkgfs::Root;
 use pkgtypes::{Digest, Hasher};
 
-use super::Script;
 use super::writer::{self, Failed, Feeder, Target};
 use crate::Error;
+use crate::brought::Script;
 use crate::request::{Content, Source};
 use crate::stock::Stock;
 use crate::tree::Packages;

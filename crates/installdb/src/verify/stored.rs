@@ -5,8 +5,8 @@ use std::collections::{HashMap, HashSet};
 use pkgformat::PackageRecord;
 use pkgtypes::PkgPath;
 
+use crate::column::path_column;
 use crate::error::{DbResult as _, Result};
-use crate::rows::path_column;
 use crate::{Installed, Unset};
 
 /// What could not be given to entries when their packages were installed.

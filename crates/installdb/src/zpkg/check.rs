@@ -8,7 +8,7 @@ use rusqlite::Connection;
 
 use super::content::{self, own};
 use super::{BlobContent, Zpkg, ZpkgProblem, path, rows, schema};
-use crate::rows::digest_column;
+use crate::column::digest_column;
 
 /// What a file that was checked holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

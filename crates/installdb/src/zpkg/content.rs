@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use super::ZpkgProblem;
 use super::connection::Guarded;
-use crate::rows::digest_column;
+use crate::column::digest_column;
 
 /// The length of a row's content, but for the last one's: 1 MiB.
 pub(super) const PART: usize = 1 << 20;

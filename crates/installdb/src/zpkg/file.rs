@@ -11,8 +11,8 @@ use super::connection::Guarded;
 use super::content::{self, own};
 use super::{Blob, BlobContent, LoosePath, ZpkgContents, ZpkgProblem, check, path};
 use crate::Error;
+use crate::column::digest_column;
 use crate::error::Result;
-use crate::rows::digest_column;
 
 /// A file of packages, contents and paths, to be read. It is taken to be hostile: what is answered was checked, and what
 /// was not checked is not answered.

@@ -11,7 +11,8 @@ use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use super::ZpkgProblem;
 use super::connection::Guarded;
-use crate::rows::{digest_column, filetype, path_column};
+use crate::column::{digest_column, path_column};
+use crate::rows::filetype;
 
 /// The package of a path that belongs to none.
 const NONE: i64 = 0;

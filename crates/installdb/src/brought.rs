@@ -1,0 +1,35 @@
+//! What the packages of a transaction turned out to bring.
+
+use std::collections::HashSet;
+
+use pkgformat::ScriptKind;
+use pkgtypes::Digest;
+
+use crate::Unset;
+
+/// A script that came with a package.
+#[derive(Debug)]
+pub(crate) struct Script {
+    pub(crate) package: usize,
+    pub(crate) kind: ScriptKind,
+    pub(crate) digest: Digest,
+    pub(crate) content: Vec<u8>,
+}
+
+/// What staging found out.
+#[derive(Debug)]
+pub(crate) struct Findings {
+    /// What could not be given, one for each node.
+    pub(crate) unset: Vec<Unset>,
+    pub(crate) scripts: Vec<Script>,
+    /// What could not be kept, by its number.
+    pub(crate) unkept: HashSet<i64>,
+}
+
+impl Findings {
+    /// The script of this kind of the incoming package at this position.
+    pub(crate) fn scripts_of(&self, package: usize, kind: ScriptKind) -> Option<Vec<u8>> {
+        let script = self.scripts.iter().find(|script| script.package == package && script.kind == kind);
+        script.map(|script| script.content.clone())
+    }
+}
