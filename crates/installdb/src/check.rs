@@ -17,7 +17,7 @@ use crate::step::{Step, staged_path};
 use crate::tree::{self, Before, EntryRef, Packages};
 use crate::work::Work;
 use crate::{
-    Error, Finding, Forgotten, InstallDb, LinkProblem, Notice, Operation, Progress, held, kept, rehearsal, stock,
+    Error, Finding, Forgotten, InstallDb, LinkProblem, Notice, Operation, Progress, held, kept, rehearsal, supply,
 };
 
 /// A transaction for which nothing was found that speaks against it.
@@ -38,7 +38,7 @@ impl<'db, 'p> Checked<'db, 'p> {
         let accounts = Accounts::plan(&db.root, metas, work.time, &mut findings)?;
         let rights = Rights::new(accounts.principals());
         let (layout, mut findings) = Survey::new(db, &work, &rights, findings).run(&accounts)?;
-        stock::locate(db, &mut work, &layout, &mut findings)?;
+        supply::locate(db, &mut work, &layout, &mut findings)?;
         if !findings.is_empty() {
             return Err(Error::Refused(findings));
         }

@@ -12,14 +12,13 @@ use crate::journal::{self, Ending, State};
 use crate::layout::Layout;
 use crate::rows::{self, PackageRows};
 use crate::scripts::call::PATIENCE;
-use crate::scripts::pending;
-use crate::scripts::pending::{Failed, Results, Which};
+use crate::scripts::pending::{self, Failed, Results, Which};
 use crate::step::Step;
 use crate::trigger;
 use crate::work::Work;
 use crate::{
     Error, InstallDb, Notice, Operation, PackageVersion, PendingScript, Progress, ScriptRun, Unset, past, recover,
-    schedule,
+    schedule, sync,
 };
 
 /// A transaction that is decided: its rows are in the database and the journal says so. What is left are the renames
@@ -61,7 +60,7 @@ pub(crate) fn decide(
     let installed = db.installed_mut();
     let (root, conn) = (&installed.root, &mut installed.conn);
     std::thread::scope(|scope| {
-        let syncing = scope.spawn(|| recover::sync_filesystems(root, steps, is_keeping));
+        let syncing = scope.spawn(|| sync::filesystems(root, steps.iter().map(Step::path), is_keeping));
         let path = crate::error::path_of(conn);
         let failed = |source| Error::sqlite("write the packages", path.clone(), source);
         let change = conn.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;

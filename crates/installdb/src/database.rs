@@ -10,8 +10,7 @@ use crate::installed::{database_file, full_path};
 use crate::log::keep_log;
 use crate::schema::Found;
 use crate::scripts::call::PATIENCE;
-use crate::scripts::pending;
-use crate::scripts::pending::Which;
+use crate::scripts::pending::{self, PendingScript, Results, Which};
 use crate::space::Space;
 use crate::{Error, Finding, Installed, Progress, Recovery, header, journal, place, recover, schema};
 
@@ -88,6 +87,18 @@ impl InstallDb {
             });
         }
         Ok(Self { installed, recovery: None, lock: None })
+    }
+
+    /// Runs the scripts that have not succeeded yet once more, those too that failed, and tells of those that fail again.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`]; the database can not be read or written; that a script fails is none.
+    pub fn run_pending_scripts(&mut self, progress: &mut dyn Progress) -> Result<Vec<PendingScript>> {
+        let Results { failed, is_stopped } = pending::run(self, Which::All, PATIENCE, progress)?;
+        if is_stopped {
+            return Err(Error::Stopped);
+        }
+        Ok(failed.into_iter().filter(|failed| failed.stays).map(|failed| failed.script).collect())
     }
 
     pub(crate) fn is_preview(&self) -> bool {

@@ -3,7 +3,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use pkgfs::FileKind;
+use pkgfs::{ErrorKind as DiskError, FileKind};
 use pkgtypes::{Digest, PackageName, PkgPath};
 use rusqlite::{Connection, OpenFlags};
 
@@ -348,6 +348,10 @@ fn is_sound(path: &Path) -> bool {
 fn passing() -> io::Error {
     io::Error::other("a read failed, and the same read did not when it was tried again")
 }
+
+/// What says that a path is not there (any more): it is absent, something on the way to it is no folder
+/// or a link, or what has its name is of another type.
+pub(crate) const GONE: [DiskError; 3] = [DiskError::NotFound, DiskError::WrongType, DiskError::Symlink];
 
 /// The file behind a connection, for messages.
 pub(crate) fn path_of(conn: &Connection) -> PathBuf {

@@ -164,6 +164,8 @@ mod stage;
 mod standing;
 mod step;
 mod stock;
+mod supply;
+mod sync;
 mod tree;
 mod trigger;
 mod unowned;

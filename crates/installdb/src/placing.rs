@@ -13,12 +13,9 @@ use rusqlite::Connection;
 use rustix::io::Errno;
 
 use crate::Error;
-use crate::error::Result;
+use crate::error::{GONE, Result};
 use crate::interference::{self, Interference};
 
-/// What says that a path is not there (any more): it is absent, something on the way to it is no folder
-/// or a link, or what has its name is of another type.
-pub(crate) const GONE: [ErrorKind; 3] = [ErrorKind::NotFound, ErrorKind::WrongType, ErrorKind::Symlink];
 /// What keeps a name from being renamed over: it is a folder, or no folder where one comes.
 const IN_THE_WAY: [ErrorKind; 3] = [ErrorKind::NotEmpty, ErrorKind::Exists, ErrorKind::WrongType];
 /// Who puts things into the way faster than this is not waited for; the next recovery goes on.

@@ -1,13 +1,11 @@
 //! Bringing a root out of a transaction that was interrupted.
 
-use pkgfs::{Batch, ErrorKind as DiskError, FileKind, Root};
-use pkgtypes::PkgPath;
+use pkgfs::{ErrorKind as DiskError, Root};
 
 use crate::error::Result;
 use crate::journal::{self, Ending, State};
-use crate::placing::GONE;
 use crate::step::{self, Step};
-use crate::{Installed, Interference, accounts, kept, log, place};
+use crate::{Installed, Interference, accounts, kept, log, place, sync};
 
 /// What was done about an interrupted transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,7 +65,7 @@ fn sync_log(root: &Root) -> Result<()> {
 pub(crate) fn finish(db: &mut Installed, txn: i64, ending: impl FnOnce() -> Ending) -> Result<()> {
     let steps = step::load(&db.conn)?;
     step::run(&db.root, &db.conn, txn, &steps)?;
-    sync_filesystems(&db.root, &steps, false)?;
+    sync::filesystems(&db.root, steps.iter().map(Step::path), false)?;
     journal::end(&mut db.conn, txn, ending())?;
     log::checkpoint(&db.conn);
     Ok(())
@@ -83,60 +81,5 @@ pub(crate) fn discard(db: &mut Installed, txn: i64, ending: Ending) -> Result<()
     kept::discard(&db.root, txn)?;
     journal::end(&mut db.conn, txn, ending)?;
     log::checkpoint(&db.conn);
-    Ok(())
-}
-
-/// Brings every file system that the steps touch to the disk, each once, and that of what is `kept`.
-pub(crate) fn sync_filesystems(root: &Root, steps: &[Step], kept: bool) -> Result<()> {
-    let mut synced = Vec::new();
-    let mut last: Option<Option<PkgPath>> = None;
-    let mut folders = Batch::new(root);
-    if kept {
-        sync_once(&mut folders, Some(place::kept()), &mut synced)?;
-    }
-    for step in steps {
-        let folder = step.path().parent();
-        if last.as_ref() == Some(&folder) {
-            continue;
-        }
-        sync_once(&mut folders, folder.clone(), &mut synced)?;
-        last = Some(folder);
-    }
-    Ok(())
-}
-
-/// Brings what scripts wrote to the disk, as far as it is where scripts usually write.
-pub(crate) fn sync_written(root: &Root) -> Result<()> {
-    let (mut folders, mut synced) = (Batch::new(root), Vec::new());
-    let usr = PkgPath::new(b"usr".as_slice()).expect("three letters are a path");
-    [None, Some(usr), Some(place::folder())].into_iter().try_for_each(|at| sync_once(&mut folders, at, &mut synced))
-}
-
-/// Syncs the file system of the folder, or of the nearest one above that exists, unless it is in the list.
-fn sync_once(folders: &mut Batch<'_>, folder: Option<PkgPath>, synced: &mut Vec<u64>) -> Result<()> {
-    let mut folder = folder;
-    while let Some(path) = folder {
-        match sync_folder(folders, &path, synced) {
-            Err(error) if GONE.contains(&error.kind) => folder = path.parent(),
-            answer => return Ok(answer?),
-        }
-    }
-    let device = folders.root().stat_top()?.dev;
-    if !synced.contains(&device) {
-        folders.root().syncfs()?;
-        synced.push(device);
-    }
-    Ok(())
-}
-
-fn sync_folder(folders: &mut Batch<'_>, path: &PkgPath, synced: &mut Vec<u64>) -> pkgfs::Result<()> {
-    let there = folders.at(path)?.stat()?.filter(|stat| stat.kind == FileKind::Dir);
-    let folder = match there {
-        Some(stat) if synced.contains(&stat.dev) => return Ok(()),
-        // What is no folder answers as what it is.
-        _ => folders.root().sub(path)?,
-    };
-    folder.syncfs()?;
-    synced.push(folder.stat_top()?.dev);
     Ok(())
 }

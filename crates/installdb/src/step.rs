@@ -5,8 +5,8 @@ use pkgfs::{Batch, ErrorKind, FileKind, Place, Root, Stat, fd};
 use pkgtypes::{Mode, ParseError, PkgPath};
 use rusqlite::{Connection, Row, Statement, types::Type};
 
-use crate::error::{DbResult as _, Result};
-use crate::placing::{GONE, Placing};
+use crate::error::{DbResult as _, GONE, Result};
+use crate::placing::Placing;
 use crate::stage::given;
 
 /// One step. Each can be repeated: after it was done, doing it again changes nothing. That is what makes recovery a

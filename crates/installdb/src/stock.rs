@@ -1,19 +1,13 @@
-//! What is left of a package that was installed before, and where its contents are.
+//! What is left of a package that was installed before.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fs::File;
-use std::io;
 
-use pkgformat::{Entry, EntryKind};
 use pkgfs::Root;
 use pkgtypes::{Digest, PackageName, PkgPath};
 
-use crate::content::digest_file;
+use crate::Error;
 use crate::error::Result;
-use crate::layout::{Fate, Layout, What};
-use crate::request::Content;
-use crate::work::Work;
-use crate::{Error, Finding, Installed, kept};
 
 /// A package's scripts, and where on the disk the contents of its files are.
 #[derive(Debug)]
@@ -23,12 +17,14 @@ pub(crate) struct Stock {
     places: HashMap<Digest, PkgPath>,
 }
 
-/// The contents that are to be staged of one package: their sizes, and a path that each is for.
-type Needed = BTreeMap<Digest, (u64, PkgPath)>;
-
 impl Stock {
     pub(crate) fn new(scripts: HashMap<Digest, Vec<u8>>) -> Self {
         Self { scripts, places: HashMap::new() }
+    }
+
+    /// Takes note of where its contents are.
+    pub(crate) fn supply(&mut self, places: HashMap<Digest, PkgPath>) {
+        self.places = places;
     }
 
     /// Opens a content. It was looked at before, and has to be looked at again while it is read.
@@ -37,79 +33,4 @@ impl Stock {
         let place = self.places.get(&digest).ok_or_else(spoilt)?;
         Ok(root.open_file(place)?)
     }
-}
-
-/// Finds the contents of all returning packages, or says of which package what is missing.
-///
-/// Each is read and held against its digest, so that what was spoilt meanwhile is missing before anything is changed. Two
-/// places are looked into: what was kept, and the files of packages that go. Only where something is missing then, the
-/// files of all installed packages.
-pub(crate) fn locate(db: &Installed, work: &mut Work<'_>, layout: &Layout, findings: &mut Vec<Finding>) -> Result<()> {
-    let mut going: Option<HashMap<Digest, Vec<PkgPath>>> = None;
-    for package in 0..work.contents.len() {
-        if !matches!(work.contents[package], Content::Stock(_)) {
-            continue;
-        }
-        let mut missing = needed(work, layout, package);
-        let mut places = HashMap::new();
-        for (digest, (size, _)) in &missing {
-            let known = kept::find(db, *digest)?.into_iter();
-            let going = going
-                .get_or_insert_with(|| files(work.outgoing.iter().flat_map(|old| old.standing.entries(&old.record))));
-            let known = known.chain(going.get(digest).into_iter().flatten().cloned());
-            places.extend(first_good(&db.root, *digest, *size, known).map(|place| (*digest, place)));
-        }
-        missing.retain(|digest, _| !places.contains_key(digest));
-        places.extend(db.files_with(&missing.keys().copied().collect())?);
-        missing.retain(|digest, _| !places.contains_key(digest));
-        if let Some((_, path)) = missing.values().next() {
-            let (package, more) = (work.incoming[package].record.meta().name.clone(), missing.len() - 1);
-            findings.push(Finding::NotKept { package, path: Some(path.clone()), more });
-        }
-        if let Content::Stock(stock) = &mut work.contents[package] {
-            stock.places = places;
-        }
-    }
-    Ok(())
-}
-
-/// What of a package is going to be staged and is not empty.
-fn needed(work: &Work<'_>, layout: &Layout, package: usize) -> Needed {
-    let staged = layout.fates.iter().enumerate().filter(|(_, fate)| matches!(fate, Fate::Staged(_)));
-    let beside = layout.stagings.iter().filter_map(|staging| match staging.what {
-        What::Beside(node) => Some(node),
-        _ => None,
-    });
-    let mut needed = BTreeMap::new();
-    for node in staged.map(|(node, _)| node).chain(beside).map(|node| &work.tree.nodes[node]) {
-        let entry = work.packages().entry(node);
-        if let EntryKind::File { digest, size, .. } = entry.kind
-            && node.source.package == package
-            && size > 0
-        {
-            needed.entry(digest).or_insert_with(|| (size, entry.path.clone()));
-        }
-    }
-    needed
-}
-
-fn files<'a>(entries: impl Iterator<Item = &'a Entry>) -> HashMap<Digest, Vec<PkgPath>> {
-    let mut files: HashMap<Digest, Vec<PkgPath>> = HashMap::new();
-    for entry in entries {
-        if let EntryKind::File { digest, .. } = entry.kind {
-            files.entry(digest).or_default().push(entry.path.clone());
-        }
-    }
-    files
-}
-
-/// The first of these files that has the content.
-fn first_good(root: &Root, digest: Digest, size: u64, mut places: impl Iterator<Item = PkgPath>) -> Option<PkgPath> {
-    places.find(|place| has_content(root, place, digest, size).unwrap_or(false))
-}
-
-fn has_content(root: &Root, place: &PkgPath, digest: Digest, size: u64) -> io::Result<bool> {
-    let opened = root.at(place).and_then(|place| place.open_with_stat());
-    let (file, stat) = opened.map_err(|error| error.source)?;
-    Ok(stat.size == size && digest_file(file)? == digest)
 }

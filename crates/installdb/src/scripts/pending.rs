@@ -8,11 +8,10 @@ use sandbox::Access;
 
 use crate::column::word_column;
 use crate::error::{DbResult as _, Result};
-use crate::scripts::call::{Call, Ended, PATIENCE, Program};
+use crate::scripts::call::{Call, Ended, Program};
 use crate::scripts::run;
-use crate::words::joined;
-use crate::words::split;
-use crate::{Error, InstallDb, Installed, Progress, recover};
+use crate::words::{joined, split};
+use crate::{Installed, Progress, sync};
 
 /// A script of a package that came or went, or a trigger, that has not succeeded yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -142,7 +141,7 @@ fn note(db: &Installed, ran: Vec<Ran>) -> Result<Vec<Failed>> {
     if ran.is_empty() {
         return Ok(Vec::new());
     }
-    recover::sync_written(&db.root)?;
+    sync::written(&db.root)?;
     let staying = ran.iter().map(|ran| stays(db, ran)).collect::<Result<Vec<_>>>()?;
     let write = || {
         let change = db.conn.unchecked_transaction()?;
@@ -191,19 +190,5 @@ impl Installed {
             scripts.collect()
         };
         read().during("read the scripts to be run", &self.conn)
-    }
-}
-
-impl InstallDb {
-    /// Runs the scripts that have not succeeded yet once more, those too that failed, and tells of those that fail again.
-    ///
-    /// # Errors
-    /// [`Error::Stopped`]; the database can not be read or written; that a script fails is none.
-    pub fn run_pending_scripts(&mut self, progress: &mut dyn Progress) -> Result<Vec<PendingScript>> {
-        let Results { failed, is_stopped } = run(self, Which::All, PATIENCE, progress)?;
-        if is_stopped {
-            return Err(Error::Stopped);
-        }
-        Ok(failed.into_iter().filter(|failed| failed.stays).map(|failed| failed.script).collect())
     }
 }
