@@ -92,6 +92,17 @@ impl Env {
         self.pkg(&["trust", "key", "add", "key.pub", "--tier", "trusted", "--root", "root"]).code(0);
     }
 
+    /// Puts the shell of this machine, and the libraries that it needs, into a root, for packages' scripts.
+    pub fn add_shell(&self, root: &str) {
+        let listed = Command::new("ldd").arg("/bin/sh").output().expect("a machine with a shell can say what it needs");
+        let listed = String::from_utf8(listed.stdout).expect("the libraries' names are text");
+        for file in listed.split_whitespace().filter(|word| word.starts_with('/')).chain(["/bin/sh"]) {
+            let copy = self.path(root).join(&file[1..]);
+            fs::create_dir_all(copy.parent().expect("it is in the root")).expect("the root is ours");
+            fs::canonicalize(file).and_then(|file| fs::copy(file, copy)).expect("a shell can be read");
+        }
+    }
+
     /// Packs, signs and installs into the root of [`Env::trusted_root`].
     pub fn install(&self, name: &str, files: &[(&str, &str)]) {
         self.pack(name, files);

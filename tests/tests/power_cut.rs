@@ -154,7 +154,7 @@ impl Scene {
         for folder in ["dev", "proc", "run", "sys", "tmp"] {
             fs::create_dir(self.at(folder)).unwrap();
         }
-        self.add_shell();
+        self.env.add_shell("disk/root");
         let write = "while read -r path; do echo \"trigger $path\"; done >>/log";
         let packages = [
             tool("1.0", "old"),
@@ -177,16 +177,6 @@ impl Scene {
         fs::write(self.at("lib/broken/a"), "damaged").unwrap();
         fs::set_permissions(self.at("lib/broken/b"), fs::Permissions::from_mode(0o666)).unwrap();
         fs::remove_file(self.at("log")).unwrap();
-    }
-
-    fn add_shell(&self) {
-        let listed = Command::new("ldd").arg("/bin/sh").output().unwrap();
-        let listed = String::from_utf8(listed.stdout).unwrap();
-        for file in listed.split_whitespace().filter(|word| word.starts_with('/')).chain(["/bin/sh"]) {
-            let copy = self.at(&file[1..]);
-            fs::create_dir_all(copy.parent().unwrap()).unwrap();
-            fs::copy(fs::canonicalize(file).unwrap(), copy).unwrap();
-        }
     }
 
     fn pkg(&self, words: &[&str]) -> e2e::Run<'_> {

@@ -10,6 +10,8 @@ use std::process::{Command, Stdio};
 
 use e2e::Env;
 use e2e::pack::Pack;
+use pkgformat::ScriptKind;
+use rustix::process::{Pid, Signal};
 
 /// System calls before which the signal comes, and how often they are tried at most.
 const CALLS: [&str; 8] = ["openat2", "mkdirat", "linkat", "renameat2", "unlinkat", "pwrite64", "fsync", "syncfs"];
@@ -177,6 +179,31 @@ fn a_limit_on_the_size_of_files_is_an_error_and_no_end_in_the_middle() {
         }
     }
     assert!(refused > 1);
+}
+
+/// The script says that it runs through a pipe, and then does until it is asked to end; the second time it is done at once.
+#[test]
+fn a_script_after_the_change_is_ended_and_can_be_run_again() {
+    let env = Env::new(env!("CARGO_BIN_EXE_pkg-e2e"));
+    env.trusted_root();
+    env.add_shell("root");
+    assert!(Command::new("mkfifo").arg(env.path("root/pipe")).status().unwrap().success());
+    let script = "[ -e /asked ] && exit 0; trap ': >/asked; exit 3' TERM; echo begun >/pipe; while :; do :; done";
+    let tool = Pack::new("tool", "1").file("bin/tool", 0o755, "1").script(ScriptKind::PostInstall, script).write(&env);
+    for signal in [Signal::INT, Signal::TERM] {
+        let mut command = env.command(&["install", "--root", "root", "-y", &tool]);
+        let change = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        assert_eq!(fs::read_to_string(env.path("root/pipe")).unwrap(), "begun\n");
+        rustix::process::kill_process(Pid::from_child(&change), signal).unwrap();
+        let ended = change.wait_with_output().unwrap();
+        let said = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(ended.status.signal(), Some(signal.as_raw()), "{said}");
+        assert!(said.contains("a request to stop") && said.contains("`pkg recover` runs it again"), "{said}");
+        assert!(env.path("root/asked").exists());
+        env.pkg(&["verify", "--root", "root"]).code(0);
+        env.pkg(&["recover", "--root", "root"]).code(0).err_has(&["have succeeded"]);
+        fs::remove_file(env.path("root/asked")).unwrap();
+    }
 }
 
 /// As where the output goes to a program that has ended.
