@@ -87,7 +87,9 @@ impl Call {
             Err(error) => {
                 let is_missing = matches!(&error, sandbox::Error::Exec { source, .. } if is_absent(source));
                 let is_without_room = !matches!(&error, sandbox::Error::Exec { .. });
-                return not_started(error.to_string(), is_missing, is_without_room);
+                // What the room says of itself need not name the root.
+                let place = if is_without_room { format!("in {:?}: ", root.path()) } else { String::new() };
+                return not_started(format!("{place}{error}"), is_missing, is_without_room);
             }
         };
         let how = match outcome.cause {
