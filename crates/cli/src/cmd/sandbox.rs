@@ -66,12 +66,6 @@ pub struct Args {
     /// The rest of the tree.
     #[command(flatten)]
     tree: Operations,
-    /// Set an environment variable.
-    #[arg(long, num_args = 2, value_names = ["NAME", "VALUE"], action = clap::ArgAction::Append)]
-    setenv: Vec<OsString>,
-    /// Take an environment variable away, PATH for example.
-    #[arg(long, value_name = "NAME", action = clap::ArgAction::Append)]
-    unsetenv: Vec<OsString>,
     /// Call the command by this name (its argument 0).
     #[arg(long, value_name = "NAME")]
     argv0: Option<OsString>,
@@ -293,10 +287,10 @@ fn room(args: &Args) -> anyhow::Result<Room> {
     let mut room = Room::new(root, program);
     room.args(words.cloned()).cwd(&args.chdir).env("PATH", PATH);
     room.mounts = tree.mounts;
-    for pair in args.setenv.chunks_exact(2) {
-        room.env(&pair[0], &pair[1]);
+    for (name, value) in tree.env {
+        room.env.retain(|(old, _)| *old != name);
+        room.env.extend(value.map(|value| (name, value)));
     }
-    room.env.retain(|(name, _)| !args.unsetenv.contains(name));
     room.arg0.clone_from(&args.argv0);
     room.hostname.clone_from(&args.hostname);
     room.net = match args.net {
@@ -428,6 +422,16 @@ mod tests {
             Mount::ReadOnly { target },
         ];
         assert_eq!(room.mounts, seen);
+    }
+
+    #[test]
+    fn the_environment_is_set_in_the_order_of_the_line() {
+        let room = parse(
+            &"--setenv A 1 --unsetenv A --unsetenv B --setenv B 2 --unsetenv PATH --setenv B 3 true"
+                .split(' ')
+                .collect::<Vec<_>>(),
+        );
+        assert_eq!(room.env, [("B".into(), "3".into())]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What a command line says of the room's tree, in the order in which it says it.
+//! What a command line says of the room's tree and environment, in the order in which it says it.
 
 use std::ffi::{OsStr, OsString};
 use std::io::Read;
@@ -22,7 +22,7 @@ const BIND: &[&str] = &["SRC", "DST"];
 const DATA: &[&str] = &["FD", "DST"];
 const PLACE: &[&str] = &["DST"];
 
-const OPTIONS: [Described; 19] = [
+const OPTIONS: [Described; 21] = [
     ("ro-bind", BIND, "Show SRC read-only at DST; `/ /` makes the host's tree the root"),
     ("bind", BIND, "Show SRC writable at DST"),
     ("dev-bind", BIND, "The same, and devices in it work"),
@@ -44,11 +44,13 @@ const OPTIONS: [Described; 19] = [
         "Permissions of what the next option makes: --dir, --tmpfs, --file, --bind-data, --ro-bind-data",
     ),
     ("size", &["SIZE"], "Bytes of the next --tmpfs (K, M, G, T are powers of 1024)"),
+    ("setenv", &["NAME", "VALUE"], "Set an environment variable"),
+    ("unsetenv", &["NAME"], "Take an environment variable away, PATH for example"),
     ("args", &["FD"], "Read more options from this descriptor, each with a NUL byte at its end"),
     ("sync-fd", &["FD"], "Keep this descriptor open while the room is there, which the command does with all"),
 ];
 
-/// The options about the tree, as they came.
+/// The options about tree and environment, as they came.
 #[derive(Debug, Default)]
 pub(super) struct Operations(Vec<(&'static str, Vec<OsString>)>);
 
@@ -86,12 +88,14 @@ impl clap::FromArgMatches for Operations {
     }
 }
 
-/// A tree as the options describe it.
+/// Tree and environment as the options describe them.
 #[derive(Debug, Default)]
 pub(super) struct Tree {
     /// The roots that were named.
     pub roots: Vec<Root>,
     pub mounts: Vec<Mount>,
+    /// Variables that are set, and taken away.
+    pub env: Vec<(OsString, Option<OsString>)>,
     /// Whether the root is to be read-only.
     pub ro: bool,
     perms: Option<u32>,
@@ -116,6 +120,8 @@ impl Tree {
         match (name, words) {
             ("perms", [mode]) => self.perms = Some(octal(mode)?),
             ("size", [bytes]) => self.size = Some(size(&text(bytes)?).map_err(|why| wrong(&why))?),
+            ("setenv", [name, value]) => self.env.push((name.into(), Some(value.into()))),
+            ("unsetenv", [name]) => self.env.push((name.into(), None)),
             ("args", _) => {
                 return Err(wrong("--args stands among what --args gives, or after options of pkg's own")
                     .hint("give it as an option of sandbox, and options as -q after it"));
