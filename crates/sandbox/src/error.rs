@@ -190,6 +190,7 @@ fn hint(step: &str, errno: i32) -> String {
         }
         libc::ELOOP if step == STEP_OVERLAY => "a layer is named twice, or lies inside another",
         libc::EMFILE => "every layer and mount takes an open file: raise the limit (ulimit -n), or name fewer of them",
+        libc::EINVAL if step.starts_with("making read-only") => "nothing is mounted there by itself",
         libc::EROFS if step.starts_with(STEP_WRITE) => {
             "what is there is read-only: write into a file system in memory, or mount the data over the place"
         }

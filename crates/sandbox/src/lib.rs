@@ -47,8 +47,7 @@
 //!
 //! # Limitations
 //!
-//! - Linux 6.8 or newer for overlay roots with `lowerdir+`; x86_64 and aarch64. The latter's filter is tested by an interpreter
-//!   and its init by an emulator; a whole room was never run there.
+//! - Linux 6.8 or newer for overlay roots with `lowerdir+`; x86_64 and aarch64 (which was run on emulated machines only).
 //! - One user and one group inside (all of them for a root caller's [`Profile::Script`], more with [`Room::range`]): `chown` to
 //!   another fails with EINVAL.
 //! - A layer of an ordinary user's overlay must not have other file systems mounted inside it, and layers must not nest.

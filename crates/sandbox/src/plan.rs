@@ -92,6 +92,9 @@ pub(crate) fn check(room: &Room) -> Result<(), Error> {
     for target in targets(room) {
         normal_target(&target)?;
     }
+    if sizes(room).any(|size| size == 0) {
+        return Err(Error::invalid("a file system in memory of 0 bytes is one without a bound: give it a size"));
+    }
     if !room.proc && room.mounts.iter().any(|mount| matches!(mount, Mount::Data { .. })) {
         return Err(Error::invalid("mounted data is made below /proc, which the room has not"));
     }
@@ -128,6 +131,19 @@ pub(crate) fn check(room: &Room) -> Result<(), Error> {
         return Err(Error::invalid("a user or group id of 4294967295 does not exist"));
     }
     Ok(())
+}
+
+/// Sizes of the file systems in memory that a room names.
+fn sizes(room: &Room) -> impl Iterator<Item = u64> {
+    let upper = match &room.root {
+        Root::Overlay { upper: Upper::Tmpfs { size }, .. } => Some(*size),
+        _ => None,
+    };
+    let mounts = room.mounts.iter().filter_map(|mount| match mount {
+        Mount::Tmpfs { size, .. } => Some(*size),
+        _ => None,
+    });
+    mounts.chain(upper).chain(room.tmp)
 }
 
 /// What the kernel may count for the set-up, generously. It shares the caller's memory for a while: were it chosen when memory runs

@@ -329,6 +329,20 @@ fn mounts_are_done_and_changed_in_the_order_they_are_named() {
     room.mounts.push(Mount::ReadOnly { target: "/x/open".into() });
     let error = room.spawn().unwrap_err();
     assert_eq!((error.step(), error.errno()), (Some("making read-only /x/open"), Some(libc::EINVAL)), "{error}");
+    assert!(error.to_string().contains("nothing is mounted"), "{error}");
+}
+
+#[test]
+fn memory_without_a_bound_is_refused() {
+    let base = Base::new();
+    let [mut tmpfs, mut tmp] = [base.sh("true"), base.sh("true")];
+    tmpfs.tmpfs("/x", 0);
+    tmp.tmp = Some(0);
+    let upper = layered(&base, &[], Upper::Tmpfs { size: 0 }, "true");
+    for room in [tmpfs, tmp, upper] {
+        let error = room.spawn().unwrap_err();
+        assert!(matches!(&error, Error::Invalid { what } if what.contains("0 bytes")), "{error}");
+    }
 }
 
 #[test]
