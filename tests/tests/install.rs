@@ -1,5 +1,6 @@
 //! A root and its packages: install, remove, questions, verify, recover.
 #![expect(clippy::disallowed_methods, reason = "tests arrange trees of their own")]
+#![expect(clippy::unwrap_used, reason = "what a scene is made of must be there")]
 
 use std::fs;
 
@@ -298,13 +299,7 @@ fn what_was_moved_aside_is_told_at_once_and_afterwards() {
     env.write("root/bin/kept", "");
     env.pkg(&["install", "--root", "root", "-y", &tool]).code(0);
     env.pkg(&["remove", "--root", "root", "-y", "tool"]).code(0);
-    let now = pkgtypes::Timestamp::from_seconds(1_800_000_000);
-    let mut db = installdb::InstallDb::open(env.path("root")).unwrap();
-    let id = db.history().unwrap()[0].changes[0].new.as_ref().unwrap().id;
-    let mut request = installdb::Request::new(now);
-    request.install = vec![db.past_package(id).unwrap().unwrap()];
-    drop(db.plan(request).unwrap().check().unwrap().stage(&mut ()).unwrap().commit().unwrap());
-    drop(db);
+    decide_on_the_first(&env);
     env.write("root/bin/tool/theirs", "");
 
     let json = env.pkg(&["recover", "--root", "root", "--json"]).code(0).json();
@@ -316,4 +311,38 @@ fn what_was_moved_aside_is_told_at_once_and_afterwards() {
     assert_eq!(json["aside"][0]["before"], "/bin/tool");
     fs::remove_dir_all(env.path("root/bin/tool.save.1")).unwrap();
     assert_eq!(env.pkg(&["verify", "--root", "root"]).code(0).out, "");
+}
+
+/// Decides to install the first package that ever was there again, and leaves it at that.
+fn decide_on_the_first(env: &Env) {
+    let now = pkgtypes::Timestamp::from_seconds(1_800_000_000);
+    let mut db = installdb::InstallDb::open(env.path("root")).unwrap();
+    let id = db.history().unwrap()[0].changes[0].new.as_ref().unwrap().id;
+    let mut request = installdb::Request::new(now);
+    request.install = vec![db.past_package(id).unwrap().unwrap()];
+    drop(db.plan(request).unwrap().check().unwrap().stage(&mut ()).unwrap().commit().unwrap());
+}
+
+/// The administrator moved a folder to another disk after a crash.
+#[test]
+fn a_folder_that_is_a_link_now_is_named_and_waited_for() {
+    let env = env();
+    let tool = Pack::new("tool", "1").file("bin/tool", 0o755, "1").write(&env);
+    env.write("root/bin/kept", "");
+    env.pkg(&["install", "--root", "root", "-y", &tool]).code(0);
+    env.pkg(&["remove", "--root", "root", "-y", "tool"]).code(0);
+    decide_on_the_first(&env);
+    fs::rename(env.path("root/bin"), env.path("root/other")).unwrap();
+    std::os::unix::fs::symlink("other", env.path("root/bin")).unwrap();
+    for verb in [&["recover"][..], &["install", "-y", &tool]] {
+        let said = env.pkg(&[verb, &["--root", "root"]].concat()).code(1);
+        said.err_has(&[
+            "/bin was a folder when this was decided, and is a symbolic link now",
+            "hint: put the folder back",
+        ]);
+    }
+    fs::remove_file(env.path("root/bin")).unwrap();
+    fs::rename(env.path("root/other"), env.path("root/bin")).unwrap();
+    env.pkg(&["recover", "--root", "root"]).code(0);
+    assert_eq!(fs::read_to_string(env.path("root/bin/tool")).unwrap(), "1");
 }
