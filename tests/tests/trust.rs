@@ -45,6 +45,18 @@ fn an_unsigned_package_is_refused() {
 }
 
 #[test]
+fn a_junior_can_not_make_keys_trusted() {
+    let env = env();
+    env.trusted_root();
+    fs::rename(env.path("root/etc/trust.d/keys/trusted"), env.path("root/etc/trust.d/keys/junior")).unwrap();
+    env.install("hello", &[("bin/hello", "hej")]);
+    env.pack("hello", &[("etc/trust.d/keys/trusted/mine.pub", &fs::read_to_string(env.path("key.pub")).unwrap())]);
+    env.pkg(&["trust", "sign", "hello.kpkg", "--key", "key"]).code(0);
+    refused(&env, "E_FLOOR");
+    env.pkg(&["trust", "why", "hello.kpkg", "--root", "root"]).code(4).out_has(&["a trusted key is needed"]);
+}
+
+#[test]
 fn one_unsigned_package_can_be_accepted_by_its_exact_content() {
     let env = env();
     env.trusted_root();

@@ -4,6 +4,7 @@ use pkgformat::PackageRecord;
 use pkgtypes::{FullVersion, PackageId, PackageName, Timestamp};
 
 use crate::decision::{Basis, FoundKey, Signed};
+use crate::floor;
 use crate::level::Voice;
 use crate::sig_archive::{RowSignature, SignedStatement};
 use crate::statement::utc;
@@ -39,7 +40,8 @@ pub struct Want {
 ///
 /// What counts is a valid, unexpired signature under a statement on exactly this package, by a key of tier trusted, senior
 /// or junior whose scope covers the repository and the name. How many of which tiers are needed is the store's
-/// [`Policy`](crate::Policy), by default one. Keys without a tier count as no signature; a key that is untrusted never
+/// [`Policy`](crate::Policy), by default one. What the package does in a root may need a higher tier
+/// ([`ReasonCode::Floor`]). Keys without a tier count as no signature; a key that is untrusted never
 /// counts, and a package that nobody else signed is refused even with an exception.
 pub fn evaluate(
     store: &Store,
@@ -48,12 +50,20 @@ pub fn evaluate(
     archive: &SigArchive,
     clock: &dyn Clock,
 ) -> Decision {
-    decide(store, want, Subject::of(record), archive, Moment::new(clock, want.newest_signed))
+    let (subject, moment) = (Subject::of(record), Moment::new(clock, want.newest_signed));
+    decide(store, want, subject, floor::of(record), archive, moment)
 }
 
-pub(crate) fn decide(store: &Store, want: &Want, subject: Subject, archive: &SigArchive, moment: Moment) -> Decision {
-    let mut search =
-        Search { store, want, subject: &subject, moment, left: MAX_VERIFICATIONS, findings: Vec::new(), unlisted: 0 };
+pub(crate) fn decide(
+    store: &Store,
+    want: &Want,
+    subject: Subject,
+    floor: Option<(Tier, String)>,
+    archive: &SigArchive,
+    moment: Moment,
+) -> Decision {
+    let (left, findings, unlisted) = (MAX_VERIFICATIONS, Vec::new(), 0);
+    let mut search = Search { store, want, subject: &subject, floor, moment, left, findings, unlisted };
     let outcome = search.run(archive);
     let Search { findings, unlisted, .. } = search;
     Decision { subject, policy: store.policy().clone(), moment, findings, unlisted, outcome }
@@ -63,6 +73,8 @@ struct Search<'a> {
     store: &'a Store,
     want: &'a Want,
     subject: &'a Subject,
+    /// The least tier that counts, and what of the package is why.
+    floor: Option<(Tier, String)>,
     moment: Moment,
     left: usize,
     findings: Vec<Finding>,
@@ -211,7 +223,14 @@ impl<'a> Search<'a> {
             return Err(problem(ReasonCode::KeyUntrusted, "it is explicitly not trusted", cure));
         }
         self.check_time(row)?;
+        self.check_floor(file.tier())?;
         self.in_scope(row, files)
+    }
+
+    fn check_floor(&self, tier: Tier) -> Result<(), Problem> {
+        let Some((floor, why)) = self.floor.as_ref().filter(|(floor, _)| tier < *floor) else { return Ok(()) };
+        let cause = format!("its signature is valid, but the package {why}, for which a {floor} key is needed");
+        Err(problem(ReasonCode::Floor, cause, format!("have it signed by somebody whose key is {floor}")))
     }
 
     fn check_time(&self, statement: &Statement) -> Result<(), Problem> {
@@ -396,12 +415,13 @@ fn remoteness(code: ReasonCode) -> u8 {
         ReasonCode::Expired => 1,
         ReasonCode::KeyExpired => 2,
         ReasonCode::Future => 3,
-        ReasonCode::Quorum => 4,
-        ReasonCode::TooLarge => 5,
-        ReasonCode::SigBad => 6,
-        ReasonCode::RepoMismatch => 7,
-        ReasonCode::KeyUnknown => 8,
-        ReasonCode::SubjectMismatch => 9,
-        _ => 10,
+        ReasonCode::Floor => 4,
+        ReasonCode::Quorum => 5,
+        ReasonCode::TooLarge => 6,
+        ReasonCode::SigBad => 7,
+        ReasonCode::RepoMismatch => 8,
+        ReasonCode::KeyUnknown => 9,
+        ReasonCode::SubjectMismatch => 10,
+        _ => 11,
     }
 }

@@ -50,6 +50,7 @@ mod clock;
 mod decision;
 mod error;
 mod evaluate;
+mod floor;
 mod gate;
 mod key_file;
 mod level;

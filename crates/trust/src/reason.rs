@@ -30,6 +30,8 @@ pub enum ReasonCode {
     Hash,
     /// Bytes that are not what they claim to be.
     Parse,
+    /// What the package does in a root needs a signature of a higher tier.
+    Floor,
     /// The statement's time is over.
     Expired,
     /// The statement is issued in the future.
@@ -58,7 +60,7 @@ pub enum ReasonCode {
 
 impl ReasonCode {
     /// All of them.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::Accept,
         Self::Unsigned,
         Self::Quorum,
@@ -72,6 +74,7 @@ impl ReasonCode {
         Self::Namespace,
         Self::Hash,
         Self::Parse,
+        Self::Floor,
         Self::Expired,
         Self::Future,
         Self::SubjectMismatch,
@@ -102,6 +105,7 @@ impl ReasonCode {
             Self::Namespace => "E_NAMESPACE",
             Self::Hash => "E_HASH",
             Self::Parse => "E_PARSE",
+            Self::Floor => "E_FLOOR",
             Self::Expired => "E_EXPIRED",
             Self::Future => "E_FUTURE",
             Self::SubjectMismatch => "E_SUBJECT_MISMATCH",

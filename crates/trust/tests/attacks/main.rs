@@ -21,4 +21,5 @@ mod a29_weak_keys;
 mod a33_clocks;
 mod a38_tampered_trust_dir;
 mod a39_unreadable_trust_dir;
+mod a44_content_floor;
 mod a47_hash_downgrade;
