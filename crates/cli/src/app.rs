@@ -21,6 +21,7 @@ struct Pkg {
 
 /// How things are said.
 #[derive(Debug, clap::Args)]
+#[group(skip)]
 struct Manner {
     /// Say less: no status lines.
     #[arg(short, long, global = true)]

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt;
 
 use pkgtypes::{Mode, Timestamp};
 use rustix::fs::{Gid, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags};
@@ -15,6 +16,18 @@ use crate::Stat;
 /// As `fstat(2)`.
 pub fn stat(file: &File) -> io::Result<Stat> {
     Ok(rustix::fs::fstat(file)?.into())
+}
+
+/// What is written at once. The kernel takes memory for a whole write in one piece where it can, and beyond eight pages it moves
+/// other memory about to make room for it: on a machine whose memory is full of small files that took more time than the writing.
+const PIECE: usize = 32 << 10;
+
+/// Writes all of `bytes` at `offset`, in pieces that the kernel finds memory for.
+///
+/// # Errors
+/// As `pwrite(2)`.
+pub fn write_all_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+    bytes.chunks(PIECE).zip((offset..).step_by(PIECE)).try_for_each(|(piece, at)| file.write_all_at(piece, at))
 }
 
 /// Sets the permission bits, whatever the umask is.

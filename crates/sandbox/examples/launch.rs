@@ -1,8 +1,8 @@
 //! How long a room takes from spawn to end, beside a bare process and, where it is installed, bubblewrap.
 //!
-//! `cargo run --release -p sandbox --example launch [ROUNDS [BALLAST_MIB [PKG]]]`: all cases take turns, so that they see the
-//! same machine; BALLAST_MIB is memory of the caller; PKG is a `pkg` whose `pkg sandbox` is timed as well. On a busy machine
-//! `chrt -f 10` before it gives steadier numbers. The columns beside the median are its ratio to the bare process and to
+//! `cargo run --release -p sandbox --example launch [ROUNDS [BALLAST_MIB [PROGRAMS]]]`: all cases take turns, so that they see
+//! the same machine; BALLAST_MIB is memory of the caller; PROGRAMS is a folder whose `pkg-sandbox` and `pkg` are timed as well.
+//! On a busy machine `chrt -f 10` before it gives steadier numbers. The columns beside the median are its ratio to the bare process and to
 //! bubblewrap.
 #![expect(clippy::print_stdout, reason = "prints its result")]
 
@@ -81,8 +81,11 @@ fn main() {
         "/tmp",
         PROGRAM,
     ];
-    let pkg = argument(3).unwrap_or_default();
-    let pkg = [&pkg, "sandbox", "--ro-bind", "/", "/", "--", PROGRAM];
+    let programs = argument(3).unwrap_or_default();
+    let (small, whole) = (format!("{programs}/pkg-sandbox"), format!("{programs}/pkg"));
+    let line = ["--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--", PROGRAM];
+    let small = [&[small.as_str()], line.as_slice()].concat();
+    let whole = [&[whole.as_str(), "sandbox"], line.as_slice()].concat();
     println!("first launch of this process: {} microseconds", time(&mut || run(&host)).as_micros());
     let mut cases: Vec<Case<'_>> = vec![
         ("bare process", Box::new(|| assert!(command(&[PROGRAM])))),
@@ -95,8 +98,10 @@ fn main() {
     if command(&bwrap) {
         cases.push(("bwrap --unshare-all on /", Box::new(|| assert!(command(&bwrap)))));
     }
-    if command(&pkg) {
-        cases.push(("pkg sandbox on /", Box::new(|| assert!(command(&pkg)))));
+    for (name, words) in [("pkg-sandbox on /", &small), ("pkg sandbox on /", &whole)] {
+        if command(words) {
+            cases.push((name, Box::new(|| assert!(command(words)))));
+        }
     }
     let mut times: Vec<Vec<Duration>> = vec![Vec::new(); cases.len()];
     for _ in 0..rounds {

@@ -1,7 +1,7 @@
 //! Making the staged files, beside the thread that reads and verifies them.
 
 use std::fs::File;
-use std::io::{self, ErrorKind as IoError, Seek as _, SeekFrom, Write as _};
+use std::io::{self, ErrorKind as IoError, Seek as _, SeekFrom};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -185,8 +185,8 @@ const PRIVATE: Mode = Mode::from_raw(0o600);
 
 fn write_whole(folders: &mut Batch<'_>, target: &Target<'_>, content: &[u8]) -> Result<Option<Missing>> {
     let place = folders.at(&target.path)?;
-    let mut file = place.create_file(PRIVATE)?;
-    file.write_all(content).map_err(disk(&place, "write the file"))?;
+    let file = place.create_file(PRIVATE)?;
+    fd::write_all_at(&file, content, 0).map_err(disk(&place, "write the file"))?;
     finish_file(&place, &file, target)
 }
 
@@ -200,8 +200,8 @@ pub(crate) fn write_stream(
     let mut missing = Vec::new();
     let mut original = {
         let place = folders.at(&first.path)?;
-        let mut file = place.create_file(PRIVATE)?;
-        write_pieces(&mut file, pieces).map_err(disk(&place, "write the file"))?;
+        let file = place.create_file(PRIVATE)?;
+        write_pieces(&file, pieces).map_err(disk(&place, "write the file"))?;
         missing.extend(finish_file(&place, &file, first)?);
         file
     };
@@ -215,16 +215,14 @@ pub(crate) fn write_stream(
     Ok(missing)
 }
 
-fn write_pieces(file: &mut File, pieces: impl Iterator<Item = io::Result<Vec<u8>>>) -> io::Result<()> {
+fn write_pieces(file: &File, pieces: impl Iterator<Item = io::Result<Vec<u8>>>) -> io::Result<()> {
     let mut length = 0;
     for piece in pieces {
         let piece = piece?;
-        length += piece.len() as u64;
-        if piece.len() >= HOLE && piece.iter().all(|&byte| byte == 0) {
-            file.seek(SeekFrom::Start(length))?;
-        } else {
-            file.write_all(&piece)?;
+        if piece.len() < HOLE || piece.iter().any(|&byte| byte != 0) {
+            fd::write_all_at(file, &piece, length)?;
         }
+        length += piece.len() as u64;
     }
     file.set_len(length)
 }

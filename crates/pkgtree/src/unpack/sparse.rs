@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 
 /// File systems keep holes in units of this.
 const BLOCK: usize = 4096;
@@ -23,7 +22,7 @@ pub(super) enum Portion {
 /// left out.
 pub(super) fn write(file: &File, bytes: &[u8], offset: u64, extent: Portion) -> io::Result<()> {
     for range in data_ranges(bytes, extent) {
-        file.write_all_at(&bytes[range.clone()], offset + range.start as u64)?;
+        pkgfs::fd::write_all_at(file, &bytes[range.clone()], offset + range.start as u64)?;
     }
     Ok(())
 }
