@@ -185,6 +185,23 @@ fn hint(step: &str, errno: i32) -> String {
             "overlayfs with lowerdir+ needs Linux 6.8; for an ordinary user nothing may be mounted inside a layer; an upper directory must \
              not lie on an overlay or on NFS"
         }
+        libc::ENOENT if step.starts_with("opening /dev/") => "the host's /dev lacks it: mount a devtmpfs there",
+        libc::ENOENT
+            if step.starts_with("opening /")
+                || step.starts_with("opening the root")
+                || step.starts_with("opening layer") =>
+        {
+            "nothing of that name is on the host: make it, or name another"
+        }
+        libc::ENOENT if step.starts_with("entering the working directory") => {
+            "the room has no such folder: name another, or let one be made there"
+        }
+        libc::ENOTDIR if step.starts_with("opening the root") || step.starts_with("opening layer") => {
+            "a root is a folder: name one"
+        }
+        libc::EACCES if step.starts_with("opening") => {
+            "this user may not reach it: change the modes on the way, or run as one who may"
+        }
         libc::EINVAL if step.starts_with("mounting /") && step != STEP_PROC => {
             "a file can be shown in the place of a file only, and a folder in that of a folder"
         }
