@@ -27,11 +27,7 @@ fn caught() -> &'static Arc<AtomicUsize> {
 pub fn watch() {
     // It can be caught, so this is not refused.
     let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
-    let ignored = ignored();
-    for signal in [SIGINT, SIGTERM, SIGHUP] {
-        if ignored >> (signal - 1) & 1 == 1 {
-            continue;
-        }
+    for signal in [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| !sandbox::is_ignored(*signal)) {
         let number = usize::try_from(signal).expect("signal numbers are positive");
         let first = Arc::clone(caught());
         // Both are refused only for signals that can not be caught, and these can.
@@ -45,13 +41,6 @@ pub fn watch() {
             AT_INTERRUPT.lock().unwrap_or_else(PoisonError::into_inner).extend(made.into_iter().flatten());
         }
     }
-}
-
-/// The signals that were ignored when the process began, a bit for each.
-fn ignored() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
 }
 
 /// Leaves what is typed at the terminal (Ctrl-C, Ctrl-\) to a program that shares it: from now on both do nothing here.

@@ -109,3 +109,8 @@ pub use stock::Stock;
 pub fn inherited(number: std::os::fd::RawFd) -> std::io::Result<std::os::fd::OwnedFd> {
     sys::raw::copy_inherited(number).map_err(std::io::Error::from_raw_os_error)
 }
+
+/// Whether this process ignores a signal, as `nohup` has it ignore one before it starts.
+pub fn is_ignored(signal: i32) -> bool {
+    sys::raw::is_ignored(signal)
+}

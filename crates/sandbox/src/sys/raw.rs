@@ -555,6 +555,13 @@ pub(crate) fn default_signals() {
 }
 
 /// Gives one signal its default action.
+pub(crate) fn is_ignored(signal: c_int) -> bool {
+    let mut now = [0usize; 4];
+    // SAFETY: `now` is as large as `struct kernel_sigaction`, whose first member is the handler.
+    let asked = unsafe { sys!(libc::SYS_rt_sigaction, signal, 0, now.as_mut_ptr(), 8) };
+    asked.is_ok() && now[0] == libc::SIG_IGN
+}
+
 pub(crate) fn default_signal(signal: c_int) {
     let default = [0usize; 4];
     // SAFETY: all zero is `struct kernel_sigaction` with SIG_DFL; SIGKILL and SIGSTOP fail with EINVAL, harmlessly.
