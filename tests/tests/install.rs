@@ -295,11 +295,7 @@ fn recover_has_nothing_to_do_after_a_good_run() {
 #[test]
 fn what_was_moved_aside_is_told_at_once_and_afterwards() {
     let env = env();
-    let tool = Pack::new("tool", "1").file("bin/tool", 0o755, "1").write(&env);
-    env.write("root/bin/kept", "");
-    env.pkg(&["install", "--root", "root", "-y", &tool]).code(0);
-    env.pkg(&["remove", "--root", "root", "-y", "tool"]).code(0);
-    decide_on_the_first(&env);
+    decide_to_install_tool(&env);
     env.write("root/bin/tool/theirs", "");
 
     let json = env.pkg(&["recover", "--root", "root", "--json"]).code(0).json();
@@ -313,25 +309,26 @@ fn what_was_moved_aside_is_told_at_once_and_afterwards() {
     assert_eq!(env.pkg(&["verify", "--root", "root"]).code(0).out, "");
 }
 
-/// Decides to install the first package that ever was there again, and leaves it at that.
-fn decide_on_the_first(env: &Env) {
+/// Decides to install `bin/tool`, beside an unowned `bin/kept`, and leaves it at that; the package's file.
+fn decide_to_install_tool(env: &Env) -> String {
+    let tool = Pack::new("tool", "1").file("bin/tool", 0o755, "1").write(env);
+    env.write("root/bin/kept", "");
+    env.pkg(&["install", "--root", "root", "-y", &tool]).code(0);
+    env.pkg(&["remove", "--root", "root", "-y", "tool"]).code(0);
     let now = pkgtypes::Timestamp::from_seconds(1_800_000_000);
     let mut db = installdb::InstallDb::open(env.path("root")).unwrap();
     let id = db.history().unwrap()[0].changes[0].new.as_ref().unwrap().id;
     let mut request = installdb::Request::new(now);
     request.install = vec![db.past_package(id).unwrap().unwrap()];
     drop(db.plan(request).unwrap().check().unwrap().stage(&mut ()).unwrap().commit().unwrap());
+    tool
 }
 
 /// The administrator moved a folder to another disk after a crash.
 #[test]
 fn a_folder_that_is_a_link_now_is_named_and_waited_for() {
     let env = env();
-    let tool = Pack::new("tool", "1").file("bin/tool", 0o755, "1").write(&env);
-    env.write("root/bin/kept", "");
-    env.pkg(&["install", "--root", "root", "-y", &tool]).code(0);
-    env.pkg(&["remove", "--root", "root", "-y", "tool"]).code(0);
-    decide_on_the_first(&env);
+    let tool = decide_to_install_tool(&env);
     fs::rename(env.path("root/bin"), env.path("root/other")).unwrap();
     std::os::unix::fs::symlink("other", env.path("root/bin")).unwrap();
     for verb in [&["recover"][..], &["install", "-y", &tool]] {

@@ -173,7 +173,7 @@ fn a_line_as_flatpak_writes_it_runs() {
 fn lines_of_wrappers_and_blogs_run() {
     let env = env();
     env.write("home/secret", "s");
-    env.write("home/work/file", "f");
+    env.write("home/own/file", "f");
     let line = "--dev-bind /dev /dev --proc /proc --chdir / --die-with-parent --ro-bind-try /nix /nix --ro-bind /usr /usr \
         --tmpfs /usr/share --symlink /etc/ld.so.conf /usr/share/ld.so.conf --remount-ro /usr/share \
         --symlink usr/bin /bin --symlink usr/lib /lib --symlink usr/lib64 /lib64 --ro-bind /etc /etc --tmpfs /etc/ssl \
@@ -185,12 +185,12 @@ fn lines_of_wrappers_and_blogs_run() {
         &env,
         &[],
         "exec $PKG sandbox --ro-bind / / --dev /dev --bind $PWD $PWD --tmpfs $PWD/home \
-        --bind $PWD/home/work $PWD/home/work --chdir $PWD -- sh -c 'ls home; cat home/work/file; echo new >made'",
+        --bind $PWD/home/own $PWD/home/own --chdir $PWD -- sh -c 'ls home; cat home/own/file; echo new >made'",
     );
-    assert_eq!((out.as_str(), fs::read_to_string(env.path("made")).unwrap().as_str()), ("work\nf", "new\n"), "{err}");
+    assert_eq!((out.as_str(), fs::read_to_string(env.path("made")).unwrap().as_str()), ("own\nf", "new\n"), "{err}");
     // What comes later hides what came before.
     let (_, out, err) =
-        script(&env, &[], "exec $PKG sandbox --ro-bind / / --bind $PWD/home/work /mnt/work --tmpfs /mnt ls -A /mnt");
+        script(&env, &[], "exec $PKG sandbox --ro-bind / / --bind $PWD/home/own /mnt/own --tmpfs /mnt ls -A /mnt");
     assert_eq!(out, "", "{err}");
     let written = env.pkg(&words(
         "--tmpfs / --ro-bind /usr /usr --symlink usr/lib64 /lib64 --symlink usr/lib /lib /usr/bin/touch /x",

@@ -12,9 +12,8 @@ use crate::{Child, Error, Net, Room};
 
 /// What takes the kernel longest for a room, begun before it is known what room it will be.
 ///
-/// For a program that is started for the sake of one room: it begins first, and then reads its command line. It saves a root
-/// caller's room with a network of its own a tenth of its time, and changes nothing else; where it can not help, it does
-/// nothing. A [`Stock`](crate::Stock) is for programs that make many rooms.
+/// For a program that is started for the sake of one room: it begins first, and reads its command line while the kernel makes the
+/// network. It helps root's rooms with a loopback of their own, and changes nothing else; where it can not help, it does nothing. A [`Stock`](crate::Stock) is for programs that make many rooms.
 ///
 /// ```no_run
 /// use sandbox::{Access, HeadStart, Room, Root};

@@ -39,9 +39,9 @@
 //!   it if one did.
 //! - **Same numbers**: files of the caller show as [`Ids`] inside, for root by id-mapped mounts, and what is written inside
 //!   belongs to the caller outside. Files of all others show as 65534.
-//! - **Threads**: everything is allocated before the first process of a room exists. Its set-up shares the caller's memory with
-//!   vfork semantics, so the cost does not grow with that memory and no copy of it (keys!) lives in the room; it only calls the
-//!   kernel. No such process runs beside the program: the init has replaced it by then.
+//! - **Threads**: what a process of the set-up needs is allocated before that process exists. It shares the caller's memory, so
+//!   the cost does not grow with that memory and no copy of it (keys!) lives in the room; it only calls the kernel. Some of it
+//!   is done while the caller goes on. No such process runs beside the program: the init has replaced the last one by then.
 //! - **Speed**: a [`Stock`] makes ahead what all rooms have, which halves the time of a start and frees it from the number of
 //!   the host's mounts; a [`HeadStart`] is for programs that make one room. Example `launch` measures it.
 //!

@@ -3,8 +3,9 @@ use pkgtypes::{Mode, PkgPath};
 
 use crate::Tier;
 
-/// Where roots have what they trust: who writes there makes keys of his own trusted.
-const TRUST: [&[u8]; 2] = [b"etc/trust.d", b"usr/lib/trust.d"];
+/// Where roots have what they trust: who writes there makes keys of his own trusted. `lib` leads to `usr/lib` in most roots, and
+/// such links of the administrator's are followed.
+const TRUST: [&[u8]; 3] = [b"etc/trust.d", b"usr/lib/trust.d", b"lib/trust.d"];
 
 /// What makes files programs with rights.
 const CAPABILITY: &[u8] = b"security.capability";

@@ -1,6 +1,7 @@
 //! Namespaces made by processes that share the caller's memory and descriptors, and end at once.
 //!
-//! One makes the mounts. A network takes the kernel as long as all the rest, so a second makes that at the same time.
+//! One makes the mounts. A network takes the kernel as long as all the rest, so a second makes that at the same time. The caller
+//! goes on meanwhile, so neither may touch what it has besides their steps: no memory is allocated, no `errno` set.
 
 use std::ffi::{c_int, c_void};
 use std::ops::Range;

@@ -38,7 +38,9 @@ fn needed(record: &PackageRecord) -> Tier {
 
 #[test]
 fn what_makes_keys_trusted_needs_a_trusted_one() {
-    for path in ["etc/trust.d/keys/trusted/x.pub", "etc/trust.d", "usr/lib/trust.d/policy.toml"] {
+    for path in
+        ["etc/trust.d/keys/trusted/x.pub", "etc/trust.d", "usr/lib/trust.d/policy.toml", "lib/trust.d/policy.toml"]
+    {
         assert_eq!(needed(&with(path, 0o644, |_| {})), Tier::Trusted, "{path}");
     }
     for path in ["etc/trust.dx", "usr/bin/tool", "opt/etc/trust.d/x", "boots", "boot"] {
