@@ -41,7 +41,10 @@ fn a_changed_file_is_listed_compared_and_decided_about() {
     config(&["list", "--all"]).code(0).out_has(&["unchanged     hello /etc/hello.conf"]);
     env.write("root/etc/hello.conf", "color = blue\nsize = 1\n");
     let verified = env.pkg(&["verify", "--root", "root"]).code(0);
-    assert_eq!((&*verified.out, &*verified.err), ("changed  hello /etc/hello.conf content\n", "nothing is damaged\n"));
+    assert_eq!(
+        (&*verified.out, &*verified.err),
+        ("changed  hello /etc/hello.conf content 22 instead of 21 bytes\n", "nothing is damaged\n")
+    );
     let changes = config(&["diff", "--from", "hello-1.kpkg"]).code(0).out;
     assert_eq!(
         changes,

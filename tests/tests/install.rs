@@ -94,6 +94,32 @@ fn verify_tells_what_differs() {
 }
 
 #[test]
+fn verify_and_fix_tell_what_is_there_and_what_should_be() {
+    use std::os::unix::fs::PermissionsExt;
+    let env = env();
+    env.install("hello", &[("bin/hello", "hej"), ("bin/other", "x")]);
+    fs::write(env.path("root/bin/hello"), "hello").unwrap();
+    fs::set_permissions(env.path("root/bin/other"), fs::Permissions::from_mode(0o700)).unwrap();
+    env.pkg(&["verify", "--root", "root"]).code(10).out_has(&[
+        "differs  hello /bin/hello content 5 instead of 3 bytes\n",
+        "differs  hello /bin/other mode 0700 instead of 0644\n",
+    ]);
+    let told = env.pkg(&["verify", "--root", "root", "--json"]).code(10).json();
+    let digest = "9c478bf63e9500cb5db1e85ece82f18c8eb9e52e2f9135acd7f10972c8d563ba";
+    let content = serde_json::json!([{
+        "aspect": "content",
+        "expected": { "size": 3, "digest": digest },
+        "found": { "size": 5, "digest": null },
+    }]);
+    let mode = serde_json::json!([{ "aspect": "mode", "expected": "0644", "found": "0700" }]);
+    assert_eq!((&told["differences"][0]["details"], &told["differences"][1]["details"]), (&content, &mode));
+    let fix = ["fix", "--root", "root", "-n", "--from", "hello.kpkg"];
+    env.pkg(&fix).code(0).err_has(&["fix   hello /bin/other mode 0700 instead of 0644\n"]);
+    let plan = env.pkg(&[&fix[..], &["--json"]].concat()).code(0).events();
+    assert_eq!((&plan[0]["repairs"][0]["details"], &plan[0]["repairs"][1]["details"]), (&content, &mode));
+}
+
+#[test]
 fn verify_counts_damage_and_nothing_else() {
     let env = env();
     env.install("hello", &[("bin/hello", "hej")]);
@@ -150,7 +176,7 @@ fn a_fix_brings_back_what_was_damaged_from_a_package_or_the_cache() {
     fs::write(env.path("root/bin/hello"), "HEJ").unwrap();
     fs::remove_dir_all(env.path("root/share")).unwrap();
     fix(&["-y"]).code(10).err_has(&[
-        "can not fix hello /bin/hello content: its content is nowhere to be had",
+        "3 bytes: its content is nowhere to be had",
         "hint: `--from FILE` takes contents from a package file",
     ]);
     // As a shell writes `--from *.kpkg`.

@@ -10,11 +10,13 @@
 #![forbid(unsafe_code)]
 
 mod app;
+pub mod aspects;
 pub mod building;
 pub mod cached;
 pub mod caller;
 pub mod change;
 pub mod cmd;
+pub mod content;
 pub mod exit;
 mod explain;
 pub mod failure;

@@ -149,8 +149,13 @@ pub fn path(path: &PkgPath) -> Cow<'_, str> {
 pub fn put_path(object: &mut Value, lead: &str, path: &PkgPath) {
     object["path"] = format!("{lead}{}", self::path(path)).into();
     if std::str::from_utf8(path.as_bytes()).is_err() {
-        object["path_hex"] = path.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect::<String>().into();
+        object["path_hex"] = hex(path.as_bytes()).into();
     }
+}
+
+/// Bytes as hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Bytes as people read them: `5.3 MiB`.

@@ -25,7 +25,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ["info", name] => writeln!(out, "{:#?}", installed.package(&name.parse()?)?)?,
         ["verify"] => {
             for difference in installed.verify(&[])? {
-                writeln!(out, "{}: {:?}", difference.path, difference.aspects)?;
+                for aspect in &difference.aspects {
+                    writeln!(out, "{}: {aspect}", difference.path)?;
+                }
             }
         }
         _ => return Err("list, owner PATH, info NAME or verify is expected".into()),

@@ -171,7 +171,10 @@ impl<'p> Fix<'_, 'p> {
                 .filter(|(_, entry)| matches!(&entry.kind, EntryKind::Hardlink { target } if *target == file.path));
             links.extend(names.map(|(entry, known)| {
                 let at = EntryRef { package: damage.at.package, entry };
-                (known.path.clone(), Damage { at, aspects: vec![Aspect::Link], obstacle: None })
+                (
+                    known.path.clone(),
+                    Damage { at, aspects: vec![Aspect::Link { expected: file.path.clone() }], obstacle: None },
+                )
             }));
         }
         for (path, link) in links {
@@ -206,13 +209,13 @@ impl<'p> Fix<'_, 'p> {
             Err(error) => return Err(error.into()),
         };
         let Some(stat) = stat else { return Ok(None) };
-        if aspects.contains(&Aspect::Type) {
+        if aspects.iter().any(|aspect| matches!(aspect, Aspect::Type { .. })) {
             // A file or a link can be replaced by another one; a folder, and what a folder should replace, is more.
             let is_folder = matches!(entry.kind, EntryKind::Dir { .. }) || stat.kind == FileKind::Dir;
             return Ok(is_folder.then_some(Obstacle::InTheWay));
         }
         let grant = self.rights.grant(entry);
-        let needs_owner = aspects.contains(&Aspect::Owner) && grant.owner.is_none();
+        let needs_owner = aspects.iter().any(|aspect| matches!(aspect, Aspect::Owner { .. })) && grant.owner.is_none();
         let denied = !is_made_anew(entry, aspects) && (needs_owner || !self.rights.may_set(&stat));
         Ok(denied.then_some(Obstacle::Denied))
     }
@@ -382,7 +385,7 @@ struct Piece {
 /// Whether it takes a new thing to bring the entry back. Attributes can be set in place, except those of a symbolic link.
 fn is_made_anew(entry: &Entry, aspects: &[Aspect]) -> bool {
     let is_link = matches!(entry.kind, EntryKind::Symlink { .. });
-    is_link || aspects.iter().any(|aspect| !matches!(aspect, Aspect::Mode | Aspect::Owner | Aspect::Xattrs))
+    is_link || !aspects.iter().all(Aspect::is_attribute)
 }
 
 /// What could not be given this time, instead of what could not be given before.

@@ -202,4 +202,4 @@ pub use scripts::run::ScriptRun;
 pub use stage::{Staged, readers};
 pub use unowned::Unowneds;
 pub use unset::Unset;
-pub use verify::{Aspect, Difference, VerifyOptions};
+pub use verify::{Aspect, Difference, Facts, Ownership, VerifyOptions};

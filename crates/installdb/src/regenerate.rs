@@ -72,8 +72,7 @@ impl Installed {
     fn whole_files(&self, record: &PackageRecord, progress: &mut dyn Progress) -> Result<HashMap<Digest, PkgPath>> {
         let name = &record.meta().name;
         let differences = self.verify_with(std::slice::from_ref(name), VerifyOptions::default(), progress)?;
-        let has_other_content = |aspect: &Aspect| !matches!(aspect, Aspect::Mode | Aspect::Owner | Aspect::Xattrs);
-        let broken = differences.iter().filter(|difference| difference.aspects.iter().any(has_other_content));
+        let broken = differences.iter().filter(|difference| !difference.aspects.iter().all(Aspect::is_attribute));
         let broken: HashSet<&PkgPath> = broken.map(|difference| &difference.path).collect();
         let contents = || record.manifest().entries().iter().filter_map(|entry| Some((content(entry)?, &entry.path)));
         let whole = contents().filter(|(_, path)| !broken.contains(path));

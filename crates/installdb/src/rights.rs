@@ -2,9 +2,9 @@ use pkgformat::Entry;
 use pkgfs::{Root, Stat};
 use pkgtypes::Mode;
 
-use crate::Unset;
 use crate::accounts::principals::Principals;
 use crate::error::Result;
+use crate::{Ownership, Unset};
 
 /// What the calling user can give to files, and the names that the root knows.
 #[derive(Debug)]
@@ -49,6 +49,11 @@ impl Rights {
     pub(crate) fn owner(&self, entry: &Entry) -> Result<(u32, u32), &'static str> {
         let uid = self.principals.user(&entry.owner).ok_or("user")?;
         Ok((uid, self.principals.group(&entry.group).ok_or("group")?))
+    }
+
+    /// What the root calls this user and this group.
+    pub(crate) fn names(&self, uid: u32, gid: u32) -> Ownership {
+        Ownership { user: self.principals.user_name(uid), group: self.principals.group_name(gid) }
     }
 
     /// The permissions that an entry should have on the disk; `None` for the types that have none of their own.

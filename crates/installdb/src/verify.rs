@@ -3,10 +3,11 @@ use std::fs::File;
 use std::io::{ErrorKind as IoError, Read as _};
 use std::sync::{Mutex, PoisonError};
 
-use pkgformat::{Entry, EntryKind, Use};
+use pkgformat::{Entry, EntryKind, Use, Xattr};
 use pkgfs::{Batch, ErrorKind as DiskError, FileKind, Place, Root, Stat, fd};
 use pkgtypes::{Digest, Hasher, PackageName, PkgPath};
 
+pub use self::aspect::{Aspect, Facts, Ownership};
 use self::shares::{Share, Shares, Subject};
 use self::stored::Stored;
 use crate::error::Result;
@@ -14,6 +15,7 @@ use crate::links::Links;
 use crate::rights::Rights;
 use crate::{Error, Event, Installed, Progress, Unset};
 
+mod aspect;
 mod shares;
 mod stored;
 
@@ -36,32 +38,6 @@ impl Difference {
     pub fn is_damage(&self) -> bool {
         !self.expected && self.aspects.iter().any(|aspect| *aspect != Aspect::Unreadable)
     }
-}
-
-/// What is different about a path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-#[non_exhaustive]
-pub enum Aspect {
-    /// Nothing is there.
-    Missing,
-    /// Something of another type is there.
-    Type,
-    /// The content of a file.
-    Content,
-    /// The target of a symbolic link.
-    Target,
-    /// The file that a hard link is a name of.
-    Link,
-    /// The permissions.
-    Mode,
-    /// Owner or group.
-    Owner,
-    /// An extended attribute that the package sets, or a capability that it does not.
-    Xattrs,
-    /// The numbers of a device.
-    Device,
-    /// It could not be read.
-    Unreadable,
 }
 
 /// How closely is looked.
@@ -212,7 +188,7 @@ impl<'a> Worker<'a> {
             };
             let aspects = match found {
                 Err(error) if error.kind == DiskError::TooManyFiles => return Err(error),
-                found => found.unwrap_or_else(|error| vec![unreachable_aspect(&error)]),
+                found => found.unwrap_or_else(|error| vec![unreachable_aspect(entry, &error)]),
             };
             if !aspects.is_empty() {
                 let path = record.manifest().entries()[index].path.clone();
@@ -229,7 +205,7 @@ fn is_expected(entry: &Entry, aspects: &[Aspect]) -> bool {
     if entry.uses.contains(&Use::Config) {
         return !aspects.contains(&Aspect::Unreadable);
     }
-    entry.uses.contains(&Use::Mutable) && aspects.iter().all(|aspect| *aspect == Aspect::Content)
+    entry.uses.contains(&Use::Mutable) && aspects.iter().all(|aspect| matches!(aspect, Aspect::Content { .. }))
 }
 
 /// Looks at one path. A file that is read anyway is looked up once for both.
@@ -249,7 +225,7 @@ fn look(
     }
     let Some(stat) = place.stat()? else { return Ok(vec![Aspect::Missing]) };
     if !is_of_type(entry, stat.kind) {
-        return Ok(vec![Aspect::Type]);
+        return Ok(vec![Aspect::Type { expected: entry.kind.name(), found: Some(stat.kind) }]);
     }
     let is_needed = is_file && (!entry.xattrs.is_empty() || !verifier.is_believed(entry, &stat));
     let file = if is_needed { readable(place.open_file())? } else { None };
@@ -287,31 +263,34 @@ impl Verifier<'_> {
             EntryKind::File { size, digest, .. } => {
                 aspects.extend(self.content_aspect(buffer, &entry.path, (*size, digest), stat, file));
             }
-            EntryKind::Symlink { target } if place.read_link().ok().as_ref() != Some(target) => {
-                aspects.push(Aspect::Target);
+            EntryKind::Symlink { target } => {
+                let found = place.read_link()?;
+                if found != *target {
+                    aspects.push(Aspect::Target { expected: target.clone(), found });
+                }
             }
             EntryKind::Hardlink { target } => {
                 let same = |other: Stat| (other.dev, other.ino) == (stat.dev, stat.ino);
                 if !readable(self.root.stat(target))?.flatten().is_some_and(same) {
-                    aspects.push(Aspect::Link);
+                    aspects.push(Aspect::Link { expected: target.clone() });
                 }
                 return Ok(aspects);
             }
             EntryKind::Char { major, minor, .. } | EntryKind::Block { major, minor, .. }
                 if stat.rdev != (*major, *minor) =>
             {
-                aspects.push(Aspect::Device);
+                aspects.push(Aspect::Device { expected: (*major, *minor), found: stat.rdev });
             }
             _ => {}
         }
-        let mode = Rights::expected_mode(entry, unset);
-        if mode.is_some_and(|mode| mode != stat.mode) {
-            aspects.push(Aspect::Mode);
+        if let Some(expected) = Rights::expected_mode(entry, unset).filter(|mode| *mode != stat.mode) {
+            aspects.push(Aspect::Mode { expected, found: stat.mode });
         }
         if !unset.contains(Unset::OWNER) && self.rights.owner(entry) != Ok((stat.uid, stat.gid)) {
-            aspects.push(Aspect::Owner);
+            let expected = Ownership { user: entry.owner.to_string(), group: entry.group.to_string() };
+            aspects.push(Aspect::Owner { expected, found: self.rights.names(stat.uid, stat.gid) });
         }
-        aspects.extend(xattr_aspect(entry, unset, place, file)?.filter(|more| !aspects.contains(more)));
+        add_xattrs(&mut aspects, entry, unset, place, file)?;
         Ok(aspects)
     }
 
@@ -323,8 +302,12 @@ impl Verifier<'_> {
         stat: &Stat,
         file: Option<&File>,
     ) -> Option<Aspect> {
+        let differs = |found| Aspect::Content {
+            expected: Facts { size, digest: Some(*digest) },
+            found: Facts { size: stat.size, digest: found },
+        };
         if stat.size != size {
-            return Some(Aspect::Content);
+            return Some(differs(None));
         }
         let mut known = self.shared.get(path).map(|known| known.lock().unwrap_or_else(PoisonError::into_inner));
         let before = known.as_ref().and_then(|known| **known);
@@ -339,7 +322,7 @@ impl Verifier<'_> {
         if let Some(known) = &mut known {
             **known = Some(found);
         }
-        (found != *digest).then_some(Aspect::Content)
+        (found != *digest).then(|| differs(Some(found)))
     }
 }
 
@@ -361,10 +344,10 @@ fn digest_of(mut file: &File, size: u64, buffer: &mut [u8]) -> std::io::Result<D
     Ok(hasher.finish())
 }
 
-fn unreachable_aspect(error: &pkgfs::Error) -> Aspect {
+fn unreachable_aspect(entry: &Entry, error: &pkgfs::Error) -> Aspect {
     match error.kind {
         DiskError::NotFound => Aspect::Missing,
-        DiskError::WrongType | DiskError::Symlink => Aspect::Type,
+        DiskError::WrongType | DiskError::Symlink => Aspect::Type { expected: entry.kind.name(), found: None },
         _ => Aspect::Unreadable,
     }
 }
@@ -387,28 +370,39 @@ const CAPABILITY: &[u8] = b"security.capability";
 
 /// Holds the attributes that the package sets against the disk's. Without any, a file is looked at only where it is open:
 /// it may have got capabilities.
-fn xattr_aspect(entry: &Entry, unset: Unset, place: &Place<'_>, file: Option<&File>) -> pkgfs::Result<Option<Aspect>> {
+fn add_xattrs(
+    aspects: &mut Vec<Aspect>,
+    entry: &Entry,
+    unset: Unset,
+    place: &Place<'_>,
+    file: Option<&File>,
+) -> pkgfs::Result<()> {
     if unset.contains(Unset::XATTRS) {
-        return Ok(None);
-    }
-    if entry.xattrs.is_empty() {
-        return Ok(file.and_then(|file| fd::xattr(file, CAPABILITY).ok()?).map(|_| Aspect::Xattrs));
+        return Ok(());
     }
     let folder = match entry.kind {
-        EntryKind::Dir { .. } => readable(place.open_dir())?,
+        EntryKind::Dir { .. } if !entry.xattrs.is_empty() => readable(place.open_dir())?,
         _ => None,
     };
-    let Some(file) = folder.as_ref().or(file) else { return Ok(Some(Aspect::Unreadable)) };
+    let Some(file) = folder.as_ref().or(file) else {
+        if !entry.xattrs.is_empty() && !aspects.contains(&Aspect::Unreadable) {
+            aspects.push(Aspect::Unreadable);
+        }
+        return Ok(());
+    };
     let is_set = |name: &[u8]| entry.xattrs.iter().any(|xattr| *xattr.name == *name);
-    if !is_set(CAPABILITY) && matches!(fd::xattr(file, CAPABILITY), Ok(Some(_))) {
-        return Ok(Some(Aspect::Xattrs));
+    if !is_set(CAPABILITY)
+        && let Ok(found @ Some(_)) = fd::xattr(file, CAPABILITY)
+    {
+        aspects.push(Aspect::Xattr { name: CAPABILITY.to_vec(), expected: None, found });
     }
-    for xattr in &entry.xattrs {
-        match fd::xattr(file, &xattr.name) {
-            Ok(Some(value)) if *value == *xattr.value => {}
-            Ok(_) => return Ok(Some(Aspect::Xattrs)),
-            Err(_) => return Ok(Some(Aspect::Unreadable)),
+    for Xattr { name, value } in &entry.xattrs {
+        match fd::xattr(file, name) {
+            Ok(Some(found)) if found == *value => {}
+            Ok(found) => aspects.push(Aspect::Xattr { name: name.clone(), expected: Some(value.clone()), found }),
+            Err(_) if aspects.contains(&Aspect::Unreadable) => {}
+            Err(_) => aspects.push(Aspect::Unreadable),
         }
     }
-    Ok(None)
+    Ok(())
 }

@@ -57,6 +57,19 @@ impl Stat {
 }
 
 impl FileKind {
+    /// The word for it, as package manifests have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Dir => "dir",
+            Self::Symlink => "symlink",
+            Self::Fifo => "fifo",
+            Self::Socket => "socket",
+            Self::Char => "char",
+            Self::Block => "block",
+        }
+    }
+
     pub(crate) fn from_raw(raw: u32) -> Self {
         match FileType::from_raw_mode(raw) {
             FileType::Directory => Self::Dir,

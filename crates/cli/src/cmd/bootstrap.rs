@@ -52,7 +52,9 @@ pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
     builder.build(std::slice::from_ref(&set), &mut told)?;
     told.finish();
     let packages = builder.runtime(&set)?;
-    if !args.json {
+    if args.json {
+        render::json(&json!({ "reason": "finished", "set": args.set, "packages": packages.len() }))?;
+    } else {
         voice.status(format_args!("{} packages of the set `{}` are in the cache", packages.len(), args.set));
     }
     Ok(exit::DONE)

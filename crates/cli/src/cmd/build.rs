@@ -110,7 +110,7 @@ pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
     }
     for package in &built {
         if args.json {
-            let line = json!({ "reason": "package", "name": package.package.output.as_str(), "id": package.id.to_string(), "path": package.path, "built": package.fresh });
+            let line = json!({ "reason": "package", "name": package.package.output.as_str(), "id": package.id.to_string(), "path": package.path.display().to_string(), "built": package.fresh });
             render::json(&line)?;
         } else {
             render::data(package.path.display())?;

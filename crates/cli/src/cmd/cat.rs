@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use anyhow::Context;
 use pkgformat::{EntryKind, PackageRecord};
 use pkgtypes::{Digest, PkgPath};
+use serde_json::json;
 
+use crate::content::Content;
 use crate::exit;
 use crate::failure::Failure;
 use crate::packages;
@@ -21,6 +23,9 @@ pub struct Args {
     file: PathBuf,
     /// The path of a file in it.
     path: PathBuf,
+    /// Tell the content in events as JSON, one a line: `text`, or `hex` where it is none.
+    #[arg(long)]
+    json: bool,
 }
 
 /// Writes the content of one file of a package.
@@ -34,24 +39,27 @@ pub fn run(args: &Args, _: &Voice) -> anyhow::Result<u8> {
     let missing = || Failure::new(exit::UNKNOWN, format!("{} holds no file `{shown}`", packages::shown(&args.file)));
     let damaged = || format!("cannot read `{shown}` in {}", packages::shown(&args.file));
     let mut opened = packages::look(&args.file)?;
-    let digest = content(opened.record(), &path).ok_or_else(missing)?;
-    copy(opened.blob(&digest).with_context(damaged)?)?;
+    let digest = digest(opened.record(), &path).ok_or_else(missing)?;
+    let mut content = Content::new(args.json);
+    copy(opened.blob(&digest).with_context(damaged)?, &mut content)?;
+    let mut facts = json!({ "digest": digest.to_string() });
+    render::put_path(&mut facts, "/", &path);
+    content.finish(facts)?;
     Ok(exit::DONE)
 }
 
 /// The blob that a path shows, also through a hard link.
-fn content(package: &PackageRecord, path: &PkgPath) -> Option<Digest> {
+fn digest(package: &PackageRecord, path: &PkgPath) -> Option<Digest> {
     match &package.manifest().find(path)?.kind {
         EntryKind::File { digest, .. } => Some(*digest),
-        EntryKind::Hardlink { target } => content(package, target),
+        EntryKind::Hardlink { target } => digest(package, target),
         _ => None,
     }
 }
 
 /// What was written before damage is found can not be taken back, so the end tells.
-fn copy(blob: impl Read) -> anyhow::Result<()> {
+fn copy(blob: impl Read, out: &mut Content) -> anyhow::Result<()> {
     let mut blob = Stoppable(blob);
-    let mut out = std::io::stdout().lock();
     let mut buffer = vec![0; 1 << 16];
     loop {
         let read = blob.read(&mut buffer).map_err(pkgformat::Error::from)?;

@@ -12,6 +12,7 @@ use pkgfs::{Durability, Root, TempFile};
 use pkgtypes::{Arch, Digest, Mode, PackageId, PkgPath, Timestamp};
 use serde_json::{Value, json};
 
+use crate::content::Content;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::render::{self, Voice};
@@ -193,6 +194,9 @@ struct ExtractArgs {
     /// The mode of the file, four octal digits.
     #[arg(long, value_name = "MODE", default_value = "0644", value_parser = mode)]
     mode: Mode,
+    /// Print what was written as JSON; on standard output the content comes in events, one a line.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -203,6 +207,9 @@ struct CompareArgs {
     blob: String,
     /// The file to compare it with; `-` is standard input.
     path: PathBuf,
+    /// Print one JSON document.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -431,12 +438,20 @@ fn store(args: &BlobsArgs, change: impl Fn(&mut ZpkgEdit, &Digest) -> installdb:
 fn extract(args: &ExtractArgs) -> anyhow::Result<u8> {
     let zpkg = Zpkg::open(&args.file)?;
     let digest = find_blob(&zpkg, &args.blob)?;
+    if args.output.as_os_str() == "-" {
+        let mut content = Content::new(args.json);
+        zpkg.write_content(&digest, &mut content)?;
+        content.finish(json!({ "digest": digest.to_string() }))?;
+        return Ok(exit::DONE);
+    }
     match Output::of(&args.output)? {
         Output::File { folder, name } => zpkg.extract(&digest, &folder, &name, args.mode)?,
-        Output::Stream(mut stream) => {
-            zpkg.write_content(&digest, &mut stream)?;
-            render::written(stream.flush())?;
-        }
+        Output::Stream(mut stream) => zpkg.write_content(&digest, &mut stream)?,
+    }
+    if args.json {
+        let size = zpkg.blob(&digest)?.size;
+        let file = args.output.display().to_string();
+        render::json(&json!({ "format_version": 1, "digest": digest.to_string(), "size": size, "file": file }))?;
     }
     Ok(exit::DONE)
 }
@@ -444,11 +459,14 @@ fn extract(args: &ExtractArgs) -> anyhow::Result<u8> {
 fn compare(args: &CompareArgs, voice: &Voice) -> anyhow::Result<u8> {
     let zpkg = Zpkg::open(&args.file)?;
     let digest = find_blob(&zpkg, &args.blob)?;
-    if zpkg.compare(&digest, Stoppable(open_content(&args.path)?))? {
-        return Ok(exit::DONE);
+    let is_same = zpkg.compare(&digest, Stoppable(open_content(&args.path)?))?;
+    if args.json {
+        let file = args.path.display().to_string();
+        render::json(&json!({ "format_version": 1, "digest": digest.to_string(), "file": file, "same": is_same }))?;
+    } else if !is_same {
+        voice.status(format_args!("{} differs from blob {digest}", packages::shown(&args.path)));
     }
-    voice.status(format_args!("{} differs from blob {digest}", packages::shown(&args.path)));
-    Ok(exit::DIFFERENT)
+    Ok(if is_same { exit::DONE } else { exit::DIFFERENT })
 }
 
 fn list(args: &ListArgs) -> anyhow::Result<u8> {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use builder::BuildOptions;
 use recipe::{DepSpec, RecipeId};
+use serde_json::json;
 
 use crate::building::Told;
 use crate::options::Workshop;
@@ -42,7 +43,9 @@ pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
     let builder = args.workshop.builder(&tree, options, &stop)?;
     let mut told = Told::new(voice, args.json);
     let sources = builder.fetch(&recipes, args.from_dir.as_deref(), &mut told)?;
-    if !args.json {
+    if args.json {
+        render::json(&json!({ "reason": "finished", "sources": sources }))?;
+    } else {
         voice.status(format_args!("{} in the store", render::count(sources as u64, "source")));
     }
     Ok(exit::DONE)

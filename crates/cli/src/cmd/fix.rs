@@ -8,12 +8,11 @@ use pkgformat::{Limits, Reader};
 use serde_json::{Value, json};
 use trust::SystemClock;
 
-use super::verify::word;
 use crate::change::{self, Manner};
 use crate::failure::Failure;
 use crate::render::{self, Voice};
 use crate::signals::Watch;
-use crate::{cached, exit, packages, patterns, places};
+use crate::{aspects, cached, exit, packages, patterns, places};
 
 /// What to bring back, and from where.
 #[derive(Debug, clap::Args)]
@@ -118,8 +117,7 @@ fn tell(repairs: &[Repair], manner: Manner, voice: &Voice) -> anyhow::Result<()>
         return render::json(&json!({ "reason": "plan", "repairs": list }));
     }
     for repair in repairs {
-        let words: Vec<&str> = repair.aspects.iter().map(|aspect| word(*aspect)).collect();
-        let line = format!("{} /{} {}", repair.package, repair.path, words.join(","));
+        let line = format!("{} /{} {}", repair.package, repair.path, aspects::line(&repair.aspects));
         match &repair.obstacle {
             None => voice.status(format_args!("fix   {line}")),
             Some(obstacle) => voice.warning(format_args!("can not fix {line}: {obstacle}")),
@@ -132,12 +130,11 @@ fn tell(repairs: &[Repair], manner: Manner, voice: &Voice) -> anyhow::Result<()>
 }
 
 fn describe(repair: &Repair) -> Value {
-    let words: Vec<&str> = repair.aspects.iter().map(|aspect| word(*aspect)).collect();
     let mut value = json!({
         "package": repair.package.as_str(),
-        "differs": words,
         "obstacle": repair.obstacle.map(|obstacle| obstacle.to_string()),
     });
+    aspects::put(&mut value, &repair.aspects);
     render::put_path(&mut value, "/", &repair.path);
     value
 }

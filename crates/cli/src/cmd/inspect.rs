@@ -123,9 +123,7 @@ fn file(entry: &Entry) -> Value {
         value["mode"] = mode.to_string().into();
     }
     if !entry.xattrs.is_empty() {
-        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-        let xattr =
-            |xattr: &Xattr| json!({ "name": xattr.name.escape_ascii().to_string(), "value_hex": hex(&xattr.value) });
+        let xattr = |xattr: &Xattr| json!({ "name": xattr.name.escape_ascii().to_string(), "value_hex": render::hex(&xattr.value) });
         value["xattrs"] = entry.xattrs.iter().map(xattr).collect();
     }
     match &entry.kind {

@@ -41,7 +41,7 @@ enum Verb {
     /// Show the whole derivation of the decision on a package.
     Why(VerifyArgs),
     /// Test this program's own cryptography.
-    Selftest,
+    Selftest(SelftestArgs),
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -142,6 +142,9 @@ struct StatementArgs {
     /// Print the first signature under that statement, for `ssh-keygen -Y verify`.
     #[arg(long)]
     signature: bool,
+    /// As one JSON document.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -180,6 +183,13 @@ struct VerifyArgs {
     json: bool,
 }
 
+#[derive(Debug, clap::Args)]
+struct SelftestArgs {
+    /// As one JSON document.
+    #[arg(long)]
+    json: bool,
+}
+
 /// Runs the verb.
 ///
 /// # Errors
@@ -194,7 +204,7 @@ pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
         Verb::Attach(args) => attach(args, voice),
         Verb::Verify(args) => verify(args, voice),
         Verb::Why(args) => why(args),
-        Verb::Selftest => selftest(voice),
+        Verb::Selftest(args) => selftest(args, voice),
     }
 }
 
@@ -340,7 +350,7 @@ fn options(terms: &TermArgs, now: pkgtypes::Timestamp) -> SignOptions {
 
 fn statement_json(statement: &Statement, path: &Path) -> Value {
     json!({
-        "file": path,
+        "file": path.display().to_string(),
         "name": statement.subject().name.as_str(),
         "version": statement.subject().version.to_string(),
         "release": statement.subject().release.0,
@@ -356,7 +366,8 @@ fn statement_json(statement: &Statement, path: &Path) -> Value {
 fn statement(args: &StatementArgs) -> anyhow::Result<u8> {
     let record = packages::record(&args.package)?;
     if !args.attached && !args.signature {
-        render::raw(trust::statement_for(&record, &options(&args.terms, now()?))?.to_string().as_bytes())?;
+        let statement = trust::statement_for(&record, &options(&args.terms, now()?))?;
+        tell_statement(args, &statement, None)?;
         return Ok(exit::DONE);
     }
     let path = SigArchive::path_beside(&args.package);
@@ -365,11 +376,24 @@ fn statement(args: &StatementArgs) -> anyhow::Result<u8> {
     let row = rows
         .find(|row| row.statement().subject().package_id == record.id())
         .ok_or_else(|| Failure::new(exit::UNKNOWN, format!("{} holds no statement on this package", path.display())))?;
-    match row.signatures().first() {
-        Some(first) if args.signature => render::raw(first.to_sshsig()?.to_armored().as_bytes())?,
-        _ => render::raw(row.statement().to_string().as_bytes())?,
-    }
+    let first = row.signatures().first().filter(|_| args.signature);
+    let signature = first.map(|first| Ok::<_, Error>(first.to_sshsig()?.to_armored())).transpose()?;
+    tell_statement(args, row.statement(), signature)?;
     Ok(exit::DONE)
+}
+
+/// The statement, or the signature under it where that is asked for; programs get both.
+fn tell_statement(args: &StatementArgs, statement: &Statement, signature: Option<String>) -> anyhow::Result<()> {
+    if !args.json {
+        return render::raw(signature.unwrap_or_else(|| statement.to_string()).as_bytes());
+    }
+    let mut document = statement_json(statement, &args.package);
+    document["format_version"] = 1.into();
+    document["statement"] = statement.to_string().into();
+    if let Some(signature) = signature {
+        document["signature"] = signature.into();
+    }
+    render::json(&document)
 }
 
 fn attach(args: &AttachArgs, voice: &Voice) -> anyhow::Result<u8> {
@@ -529,8 +553,12 @@ fn finding_json(finding: &trust::Finding) -> Value {
     })
 }
 
-fn selftest(voice: &Voice) -> anyhow::Result<u8> {
+fn selftest(args: &SelftestArgs, voice: &Voice) -> anyhow::Result<u8> {
     trust::self_test()?;
+    if args.json {
+        render::json(&json!({ "format_version": 1, "passed": true }))?;
+        return Ok(exit::DONE);
+    }
     voice.status("the cryptography of this program does what it should");
     Ok(exit::DONE)
 }

@@ -1,13 +1,13 @@
 //! `pkg verify [GLOB..]`.
 
-use installdb::{Aspect, Difference, Installed, Unowneds, VerifyOptions};
+use installdb::{Difference, Installed, Unowneds, VerifyOptions};
 use pkgtypes::PkgPath;
 use serde_json::{Value, json};
 
 use crate::options::Asked;
 use crate::render::{self, Voice};
 use crate::signals::Watch;
-use crate::{exit, patterns};
+use crate::{aspects, exit, patterns};
 
 /// What to verify.
 #[derive(Debug, clap::Args)]
@@ -75,13 +75,13 @@ fn mark(difference: &Difference) -> Mark {
 }
 
 fn line(mark: Mark, difference: &Difference) -> anyhow::Result<()> {
-    let words: Vec<&str> = difference.aspects.iter().map(|aspect| word(*aspect)).collect();
     let mark = match mark {
         Mark::Differs => "differs",
         Mark::Unread => "unread ",
         Mark::Changed => "changed",
     };
-    render::data(format_args!("{mark}  {} /{} {}", difference.package, difference.path, words.join(",")))
+    let told = aspects::line(&difference.aspects);
+    render::data(format_args!("{mark}  {} /{} {told}", difference.package, difference.path))
 }
 
 fn conclude(differences: &[Difference], voice: &Voice) -> u8 {
@@ -106,22 +106,6 @@ fn conclude(differences: &[Difference], voice: &Voice) -> u8 {
     }
 }
 
-pub(super) fn word(aspect: Aspect) -> &'static str {
-    match aspect {
-        Aspect::Missing => "missing",
-        Aspect::Type => "type",
-        Aspect::Content => "content",
-        Aspect::Target => "target",
-        Aspect::Link => "link",
-        Aspect::Mode => "mode",
-        Aspect::Owner => "owner",
-        Aspect::Xattrs => "xattrs",
-        Aspect::Device => "device",
-        Aspect::Unreadable => "unreadable",
-        _ => "other",
-    }
-}
-
 fn describe_aside((txn, before, path): &(i64, PkgPath, PkgPath)) -> Value {
     let mut value = json!({ "before": format!("/{}", render::path(before)), "transaction": txn });
     render::put_path(&mut value, "/", path);
@@ -129,19 +113,21 @@ fn describe_aside((txn, before, path): &(i64, PkgPath, PkgPath)) -> Value {
 }
 
 fn describe(difference: &Difference) -> Value {
-    let words: Vec<&str> = difference.aspects.iter().map(|aspect| word(*aspect)).collect();
     let mut value = json!({
         "package": difference.package.as_str(),
-        "differs": words,
         "expected": difference.expected,
         "damage": difference.is_damage(),
     });
+    aspects::put(&mut value, &difference.aspects);
     render::put_path(&mut value, "/", &difference.path);
     value
 }
 
 #[cfg(test)]
 mod tests {
+    use installdb::{Aspect, Facts};
+    use pkgtypes::Mode;
+
     use super::*;
 
     #[test]
@@ -152,8 +138,11 @@ mod tests {
             aspects: aspects.to_vec(),
             expected,
         };
+        let mode = Aspect::Mode { expected: Mode::from_raw(0o640), found: Mode::from_raw(0o644) };
+        let facts = |size| Facts { size, digest: None };
+        let content = Aspect::Content { expected: facts(1), found: facts(2) };
         assert_eq!(mark(&difference(&[Aspect::Unreadable], false)), Mark::Unread);
-        assert_eq!(mark(&difference(&[Aspect::Mode, Aspect::Unreadable], false)), Mark::Differs);
-        assert_eq!(mark(&difference(&[Aspect::Content], true)), Mark::Changed);
+        assert_eq!(mark(&difference(&[mode, Aspect::Unreadable], false)), Mark::Differs);
+        assert_eq!(mark(&difference(&[content], true)), Mark::Changed);
     }
 }

@@ -27,6 +27,24 @@ impl Principals {
     pub(crate) fn group(&self, group: &Principal) -> Option<u32> {
         resolve(&self.groups, group)
     }
+
+    /// The user's name, or the number where the root has none for it.
+    pub(crate) fn user_name(&self, uid: u32) -> String {
+        name(&self.users, uid)
+    }
+
+    /// The same of a group.
+    pub(crate) fn group_name(&self, gid: u32) -> String {
+        name(&self.groups, gid)
+    }
+}
+
+fn name(known: &BTreeMap<String, u32>, id: u32) -> String {
+    match known.iter().find(|(_, known)| **known == id) {
+        Some((name, _)) => name.clone(),
+        None if id == 0 => Principal::ROOT.to_string(),
+        None => id.to_string(),
+    }
 }
 
 /// Root is 0 where the root says nothing else, because a new root knows nobody yet.
@@ -45,5 +63,7 @@ mod tests {
         let find = |text: &str| resolve(&known, &text.parse().unwrap());
         assert_eq!((find("root"), find("mail"), find("odd"), find("1234")), (Some(0), Some(8), None, Some(1234)));
         assert_eq!(resolve(&BTreeMap::new(), &Principal::ROOT), Some(0));
+        assert_eq!([0, 8, 9].map(|id| name(&known, id)), ["root", "mail", "9"]);
+        assert_eq!(name(&BTreeMap::new(), 0), "root");
     }
 }

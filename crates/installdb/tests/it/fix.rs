@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
-use installdb::{Author, Done, Error, Fix, InstallDb, Result, Source};
+use installdb::{Aspect, Author, Done, Error, Fix, InstallDb, Result, Source};
 use pkgformat::{EntryKind, Limits, Reader, Xattr};
 use pkgtypes::Mode;
 
@@ -21,9 +21,10 @@ fn carry_out(fix: Fix<'_, '_>) -> Result<Done> {
 
 /// `path aspects`, and what is in the way.
 fn told(fix: &Fix<'_, '_>) -> Vec<String> {
-    let tell = |repair: installdb::Repair| match repair.obstacle {
-        Some(obstacle) => format!("{} {:?} {obstacle:?}", repair.path, repair.aspects),
-        None => format!("{} {:?}", repair.path, repair.aspects),
+    let tell = |repair: installdb::Repair| {
+        let names: Vec<&str> = repair.aspects.iter().map(Aspect::name).collect();
+        let obstacle = repair.obstacle.map(|obstacle| format!(" {obstacle:?}")).unwrap_or_default();
+        format!("{} {}{obstacle}", repair.path, names.join(","))
     };
     fix.repairs().into_iter().map(tell).collect()
 }
@@ -127,7 +128,7 @@ fn a_content_comes_from_another_name_of_it_or_from_a_package_that_is_offered() {
     let older = pack("older 1-1").file("x", 0o644, "one").build();
     let mut db = scene.open();
     let mut fix = db.fix(&[], false, &mut ()).unwrap();
-    assert_eq!(told(&fix), ["bin/a [Missing] NoContent", "bin/b [Missing]", "bin/c [Link]"]);
+    assert_eq!(told(&fix), ["bin/a missing NoContent", "bin/b missing", "bin/c link"]);
     assert_eq!(fix.lacking(), [(name("hello"), hello.record.id())]);
     fix.offer(reader(&other));
     fix.offer(reader(&older));
@@ -165,7 +166,7 @@ fn configuration_is_brought_back_only_on_request() {
     scene.write("etc/hello", "mine");
     assert_eq!(fix(&scene, false, &[&hello]), [""; 0]);
     assert_eq!(scene.read("etc/hello"), "mine");
-    assert_eq!(fix(&scene, true, &[&hello]), ["etc/hello [Content]"]);
+    assert_eq!(fix(&scene, true, &[&hello]), ["etc/hello content"]);
     scene.assert_verified();
 }
 
@@ -180,7 +181,7 @@ fn what_would_be_lost_stays() {
     symlink("../nowhere", scene.at("share/hello")).unwrap();
     let before = scene.tree();
     let told = fix(&scene, false, &[&hello]);
-    assert_eq!(told, ["lib/a [Type] InTheWay", "share/hello [Type] InTheWay", "share/hello/b [Type] NoFolder"]);
+    assert_eq!(told, ["lib/a type InTheWay", "share/hello type InTheWay", "share/hello/b type NoFolder"]);
     assert_eq!(scene.tree(), before);
 }
 
