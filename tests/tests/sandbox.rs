@@ -239,11 +239,32 @@ fn codes_are_the_commands_and_125_says_what_to_do() {
         .err_has(&["entering the working directory /no/such: No such file"]);
     env.write("file", "");
     env.pkg(&words("--ro-bind / / --bind file /mnt -- true")).code(125).err_has(&["mounting /mnt", "of a file only"]);
-    env.pkg(&words("--ro-bind / / --tmpfs /a/../b -- true")).code(125).err_has(&["must not contain '..'"]);
     env.pkg(&words("--ro-bind / / --root / -- true")).code(2).err_has(&["more than one root"]);
-    env.pkg(&words("--ro-bind / / --memory 100K -- true")).code(125).err_has(&["is less than the"]);
     env.pkg(&words("--no-such-option -- true")).code(2);
     env.pkg(&words("--ro-bind / /")).code(2);
+}
+
+#[test]
+fn a_line_that_describes_no_room_is_a_wrong_one() {
+    let env = env();
+    let long = "h".repeat(65);
+    let lines = [
+        ("--tmpfs /a/../b", "must not contain '..'"),
+        ("--memory 100K", "is less than the"),
+        ("--uid 4294967295", "does not exist"),
+        ("--id-range 9 --uid 9", "not within a range of 9 ids"),
+        ("--chdir here", "must be absolute"),
+        ("--setenv A=B c", "not the name of an environment variable"),
+        ("--unsetenv PATH", "no PATH"),
+        ("--size 0 --tmpfs /x", "give it a size"),
+        (&*format!("--hostname {long}"), "1 to 64 bytes"),
+    ];
+    for (options, why) in lines {
+        env.pkg(&words(&format!("--ro-bind / / {options} -- true"))).code(2).err_has(&["error:", why]);
+    }
+    let failed = env.pkg(&words("--json --ro-bind / / --uid 4294967295 -- true")).code(2);
+    let event: serde_json::Value = serde_json::from_str(&failed.out).unwrap();
+    assert_eq!((&event["reason"], &event["exit_code"]), (&"finished".into(), &2.into()));
 }
 
 #[test]

@@ -196,7 +196,8 @@ pub fn words(words: Vec<OsString>, first: usize, verb: &clap::Command) -> Result
 ///
 /// # Errors
 /// A wrong combination of arguments, or a status descriptor that cannot be written. That the room cannot start is no error
-/// here but the exit code [`exit::SANDBOX`], explained on standard error.
+/// here but the exit code [`exit::SANDBOX`], explained on standard error; what the library finds wrong in the line is
+/// [`exit::USAGE`].
 pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
     run_after(HeadStart::begin(), args, voice)
 }
@@ -247,9 +248,11 @@ pub fn run_after(start: HeadStart, args: &Args, voice: &Voice) -> anyhow::Result
     }
 }
 
-/// The exit code where there is none of the command's: the room could not start, or nobody took what it wrote.
+/// The exit code where there is none of the command's: what was asked for is no room, it could not start, or nobody took what it
+/// wrote.
 fn code_of(error: &Error) -> u8 {
     match error {
+        Error::Invalid { .. } => exit::USAGE,
         Error::Sink(source) if source.kind() == std::io::ErrorKind::BrokenPipe => BROKEN_PIPE,
         Error::Sink(_) => exit::FAILED,
         _ => exit::SANDBOX,
