@@ -5,12 +5,15 @@
 
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
 
-use crate::{Limit, Limits};
+use crate::plan::c_string;
+use crate::sys::sweeper::{Leftover, Sweeper};
+use crate::{Error, Limit, Limits};
 
 /// How the names of groups begin; the caller's process id, its start time and a number follow.
 const PREFIX: &str = "room";
@@ -20,7 +23,11 @@ const TRIES: usize = 10_000;
 
 /// The group of a room, in one or two trees.
 #[derive(Debug)]
-pub(crate) struct Group(Vec<Branch>);
+pub(crate) struct Group {
+    branches: Vec<Branch>,
+    /// Removes them in place of a caller that was killed.
+    sweeper: Sweeper,
+}
 
 /// A group in one tree.
 #[derive(Debug)]
@@ -86,38 +93,37 @@ struct Tree {
 
 impl Group {
     /// A group with these limits; none where there is nothing to limit or the caller may not make one.
-    pub(crate) fn make(limits: &Limits) -> Option<Self> {
+    pub(crate) fn make(limits: &Limits) -> Result<Option<Self>, Error> {
         // The init is a process, too.
         let pids = limits.processes.map(|most| (Controller::Pids, most.saturating_add(1)));
         let wanted: Vec<_> = pids.into_iter().chain(limits.memory.map(|most| (Controller::Memory, most))).collect();
-        if wanted.is_empty() {
-            return None;
-        }
-        let own = std::fs::read_to_string("/proc/self/cgroup").ok()?;
-        let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
-        if let Some(branch) = unified(&own, &mounts).and_then(|tree| tree.branch(&wanted)) {
-            return Some(Self(vec![branch]));
-        }
-        let branches: Vec<_> = wanted
-            .iter()
-            .filter_map(|wanted| separate(&own, &mounts, wanted.0)?.branch(std::slice::from_ref(wanted)))
-            .collect();
-        (!branches.is_empty()).then_some(Self(branches))
+        let places = if wanted.is_empty() { Vec::new() } else { places(&wanted) };
+        let Some(name) = (!places.is_empty()).then(name).flatten() else { return Ok(None) };
+        let leftovers = places.iter().map(|place| place.leftover(&name)).collect::<Result<Vec<_>, _>>()?;
+        // Before there is anything, so that there is no moment to be killed at.
+        let sweeper = Sweeper::start(&leftovers)?;
+        let branches: Vec<_> = places.into_iter().filter_map(|place| place.branch(&name)).collect();
+        Ok((!branches.is_empty()).then_some(Self { branches, sweeper }))
     }
 
     /// Where a process writes that wants to be in it.
     pub(crate) fn doors(&self) -> Vec<RawFd> {
-        self.0.iter().map(|branch| branch.procs.as_raw_fd()).collect()
+        self.branches.iter().map(|branch| branch.procs.as_raw_fd()).collect()
+    }
+
+    /// What the room must hold, so that it is not removed from under it.
+    pub(crate) fn held(&self) -> RawFd {
+        self.sweeper.held()
     }
 
     /// Whether it has this limit.
     pub(crate) fn has(&self, limit: Limit) -> bool {
-        self.0.iter().flat_map(|branch| &branch.controllers).any(|controller| controller.limit() == limit)
+        self.branches.iter().flat_map(|branch| &branch.controllers).any(|controller| controller.limit() == limit)
     }
 
     /// The limit that was met, if one was.
     pub(crate) fn reached(&self) -> Option<Limit> {
-        self.0.iter().find_map(|branch| {
+        self.branches.iter().find_map(|branch| {
             let met = |controller: &&Controller| {
                 let (file, word) = controller.counter(branch.unified);
                 std::fs::read_to_string(branch.path.join(file)).is_ok_and(|text| count(&text, word) > 0)
@@ -144,13 +150,31 @@ fn count(text: &str, word: &str) -> u64 {
     text.lines().find_map(number).unwrap_or(0)
 }
 
+/// Where a group can be made, and what it would limit.
+struct Place {
+    parent: PathBuf,
+    unified: bool,
+    wanted: Vec<(Controller, u64)>,
+}
+
+/// Where groups for these limits can be made: one for all, or one for each.
+fn places(wanted: &[(Controller, u64)]) -> Vec<Place> {
+    let Ok(own) = std::fs::read_to_string("/proc/self/cgroup") else { return Vec::new() };
+    let Ok(mounts) = std::fs::read_to_string("/proc/self/mountinfo") else { return Vec::new() };
+    if let Some(place) = unified(&own, &mounts).and_then(|tree| tree.place(wanted)) {
+        return vec![place];
+    }
+    let each = |wanted: &(Controller, u64)| separate(&own, &mounts, wanted.0)?.place(std::slice::from_ref(wanted));
+    wanted.iter().filter_map(each).collect()
+}
+
 impl Tree {
-    fn branch(&self, wanted: &[(Controller, u64)]) -> Option<Branch> {
+    fn place(&self, wanted: &[(Controller, u64)]) -> Option<Place> {
         let parents = [Some(self.own.as_path()), self.own.parent().filter(|_| self.unified && self.own != self.top)];
-        parents.into_iter().flatten().filter(|parent| self.is_shared_out(parent, wanted)).find_map(|parent| {
-            sweep(parent);
-            self.branch_below(parent, wanted)
-        })
+        let parent =
+            parents.into_iter().flatten().find(|parent| self.is_shared_out(parent, wanted) && may_write(parent))?;
+        sweep(parent);
+        Some(Place { parent: parent.to_owned(), unified: self.unified, wanted: wanted.to_vec() })
     }
 
     /// Whether groups below `parent` have the controllers.
@@ -161,16 +185,27 @@ impl Tree {
         let text = std::fs::read_to_string(parent.join("cgroup.subtree_control")).unwrap_or_default();
         wanted.iter().all(|(controller, _)| text.split_ascii_whitespace().any(|name| name == controller.name()))
     }
+}
 
-    fn branch_below(&self, parent: &Path, wanted: &[(Controller, u64)]) -> Option<Branch> {
-        static NUMBER: AtomicU64 = AtomicU64::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let (pid, unified) = (std::process::id(), self.unified);
-        let path = parent.join(format!("{PREFIX}-{pid}-{}-{number}", start_time(pid)?));
+fn may_write(folder: &Path) -> bool {
+    rustix::fs::accessat(CWD, folder, rustix::fs::Access::WRITE_OK, AtFlags::EACCESS).is_ok()
+}
+
+impl Place {
+    fn leftover(&self, name: &str) -> Result<Leftover, Error> {
+        let base = crate::sys::mountpoint::open_root(&self.parent).map_err(|errno| {
+            Error::start(format!("opening the control group {}", self.parent.display()), errno.raw_os_error())
+        })?;
+        Ok(Leftover { base: Arc::new(base), way: c".".to_owned(), name: c_string(name)?, is_folder: true })
+    }
+
+    /// Makes a group; none where the kernel refuses it.
+    fn branch(self, name: &str) -> Option<Branch> {
+        let Self { parent, unified, wanted } = self;
+        let path = parent.join(name);
         rustix::fs::mkdirat(CWD, &path, Mode::from_raw_mode(0o755)).ok()?;
         let controllers = wanted.iter().map(|(controller, _)| *controller).collect();
-        let door = open(&path.join("cgroup.procs"));
-        let Some(procs) = door else {
+        let Some(procs) = open(&path.join("cgroup.procs")) else {
             let _ = rustix::fs::unlinkat(CWD, &path, AtFlags::REMOVEDIR);
             return None;
         };
@@ -187,6 +222,14 @@ impl Tree {
     }
 }
 
+/// A name that no other room's group has.
+fn name() -> Option<String> {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let pid = std::process::id();
+    Some(format!("{PREFIX}-{pid}-{}-{number}", start_time(pid)?))
+}
+
 fn open(path: &Path) -> Option<OwnedFd> {
     rustix::fs::open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()).ok()
 }
@@ -197,7 +240,7 @@ fn start_time(pid: u32) -> Option<u64> {
     stat.rsplit_once(") ")?.1.split_ascii_whitespace().nth(19)?.parse().ok()
 }
 
-/// Removes groups of callers that were killed.
+/// Removes groups of callers that were killed together with the process that was to remove them.
 fn sweep(parent: &Path) {
     for entry in std::fs::read_dir(parent).into_iter().flatten().flatten() {
         let name = entry.file_name();

@@ -7,12 +7,12 @@ use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::Error;
-use crate::sys::mountpoint::MadeDirectories;
+use crate::sys::mountpoint::MadePoints;
 
 /// Mount points that were made for it, and folders that no other room may write into at the same time.
 #[derive(Debug, Default)]
 pub(crate) struct Claims {
-    pub made: MadeDirectories,
+    pub made: MadePoints,
     locked: Vec<OwnedFd>,
 }
 
@@ -38,8 +38,8 @@ impl Claims {
         }
     }
 
-    /// The descriptors that keep the locks, for whoever is to keep them too.
-    pub(crate) fn locks(&self) -> Vec<RawFd> {
-        self.locked.iter().map(AsRawFd::as_raw_fd).collect()
+    /// The descriptors that keep all this, for whoever is to keep it too.
+    pub(crate) fn held(&self) -> Vec<RawFd> {
+        self.locked.iter().map(AsRawFd::as_raw_fd).chain(self.made.held()).collect()
     }
 }

@@ -31,7 +31,8 @@
 //! - **No orphan**: an init of the room's own, a program of two hundred bytes, reaps what is left behind. Everything inside ends
 //!   when the program ends, when a limit is reached, when the [`Child`] is dropped, and when the process that holds it dies, by
 //!   whatever signal; the thread that spawned it does not matter. When `wait` returns nothing is left: no process, no mount
-//!   (with a [`Stock`] the mounts go a moment later).
+//!   (with a [`Stock`] the mounts go a moment later). What a room needs on the host, a control group or mount points in a writable
+//!   root, a process of its own removes when the caller is killed.
 //!   A room from [`spawn_keeping`](Room::spawn_keeping) stays, for a shell in it, until its [`Kept`] is dropped.
 //! - **The truth**: an [`Error`] of [`Room::spawn`] means that the program never ran, and says which step the kernel refused
 //!   and what to do; one of [`Child::wait`], that the room was ended because it could not be watched ([`Error::Watch`]) or
@@ -60,7 +61,8 @@
 //!   `nosuid`, but outside them such a file is what it is: keep [`Access::Rw`] directories below a parent of mode 0700 and look
 //!   before use ([`changes`] tells of them in an upper directory).
 //! - The names of the layers are visible in the room's `/proc/mounts`.
-//! - Mount points that a writable [`Root::Dir`] lacks are made in it, and removed after the room unless the caller was killed.
+//! - Mount points that a writable [`Root::Dir`] lacks are made in it, and removed after the room where nobody put anything into
+//!   them; links that were asked for stay.
 //! - A caller that has made itself undumpable can make rooms as root only.
 //! - Paths and arguments that are not UTF-8 work, but such paths cannot be serialised.
 #![deny(unsafe_code)]

@@ -12,7 +12,7 @@ use crate::claims::Claims;
 use crate::error::{STEP_IDMAP, STEP_OVERLAY, STEP_PIVOT, STEP_PROC, STEP_WRITE};
 use crate::steps::Steps;
 use crate::sys::launch::Placed;
-use crate::sys::mountpoint::{exists_in, open_root};
+use crate::sys::mountpoint::{self, MadePoints, exists_in, open_root};
 use crate::sys::raw::{MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY};
 use crate::sys::step::{Content, Cover, MountPoint, Ownership, Slot, Step};
 use crate::{Access, Error, Mount, Owner, Room, Root, Upper};
@@ -212,6 +212,15 @@ fn root_targets(room: &Room) -> Vec<(PathBuf, Stand<'_>)> {
         .collect()
 }
 
+/// What the caller makes at `target` of a writable root for the time of the room. A link is made by the set-up, and stays.
+fn stand_in_root((target, stand): (PathBuf, Stand<'_>)) -> Option<(PathBuf, mountpoint::Stand)> {
+    match stand {
+        Stand::Folder { mode } => Some((target, mountpoint::Stand::Directory(mode))),
+        Stand::File => Some((target, mountpoint::Stand::File)),
+        Stand::Link(_) => Some((target.parent()?.to_owned(), mountpoint::Stand::Directory(0o755))),
+    }
+}
+
 /// Whether the root of a room is the host's own as it is, read-only, and all mount points are there.
 pub(crate) fn is_whole(room: &Room) -> bool {
     let Root::Dir { path, access: Access::Ro, owner: Owner::Host } = &room.root else { return false };
@@ -329,21 +338,11 @@ impl Planner<'_> {
                 if *access == Access::Ro && !missing.is_empty() {
                     return self.overlay(&[(path, *owner)], &Upper::None);
                 }
-                for (target, stand) in missing {
-                    let (target, mode) = match stand {
-                        Stand::Folder { mode } => (Some(target.as_path()), mode),
-                        Stand::File | Stand::Link(_) => (target.parent(), 0o755),
-                    };
-                    if let Some(target) = target {
-                        let made = self.claims.made.make(&top, target, mode);
-                        made.map_err(|error| {
-                            Error::start(
-                                format!("making {} in the root {}", target.display(), path.display()),
-                                error.raw_os_error(),
-                            )
-                        })?;
-                    }
-                }
+                let wanted: Vec<_> = missing.into_iter().filter_map(stand_in_root).collect();
+                self.claims.made = MadePoints::make(&top, &wanted, |target, errno| {
+                    let step = format!("making {} in the root {}", target.display(), path.display());
+                    Error::start(step, errno.raw_os_error())
+                })?;
                 self.bind(path, *access, *owner)
             }
         }

@@ -66,13 +66,13 @@ pub(crate) fn enter_blank(
     let Plan { steps, root, claims } = plan;
     let mut io = Stdio { pty, ..Stdio::default() };
     let mut payload = payload(room, caller, blank, &mut io)?;
-    let mut group = Group::make(&room.limits);
+    let mut group = Group::make(&room.limits)?;
     let disk = Disk::of(room)?;
     let (alive_read, alive) = started("making a pipe", pipe_with(PipeFlags::CLOEXEC))?;
     let (status, status_write) = started("making a pipe", pipe_with(PipeFlags::CLOEXEC))?;
     let (alive_read, status_write) = (high(alive_read)?, high(status_write)?);
-    let locks = claims.locks();
     let mut launch = |group: Option<&Group>| {
+        let held: Vec<_> = claims.held().into_iter().chain(group.map(Group::held)).collect();
         let doors = group.map(Group::doors).unwrap_or_default();
         payload.rlimits = rlimits(room, caller, group);
         // With a group, its namespace is made when that has been entered.
@@ -86,7 +86,7 @@ pub(crate) fn enter_blank(
             mounts: blank.mounts.as_raw_fd(),
             slots: steps.slots,
             payload: &payload,
-            locks: &locks,
+            held: &held,
             groups: &doors,
             alive: &alive_read,
             status: &status_write,

@@ -276,7 +276,7 @@ fn grouper() {
         return;
     }
     drop(child);
-    println!("\nAFTER {}", groups_of(std::process::id()).len());
+    println!("\nAFTER {}{}", groups_of(std::process::id()).len(), sweepers_of(std::process::id()).len());
 }
 
 #[test]
@@ -287,7 +287,7 @@ fn no_control_group_is_left_also_by_a_caller_that_is_killed() {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", "grouper", "--nocapture"]).env("PROBE", "grouper").stderr(Stdio::null());
     let text = String::from_utf8(command.output().unwrap().stdout).unwrap();
-    assert!(!text.contains("DURING 0") && text.contains("INSIDE /\n") && text.contains("AFTER 0"), "{text}");
+    assert!(!text.contains("DURING 0") && text.contains("INSIDE /\n") && text.contains("AFTER 00"), "{text}");
     let mut holder = command.env("HOLD", "1").stdout(Stdio::piped()).spawn().unwrap();
     let mut out = BufReader::new(holder.stdout.take().unwrap());
     let mut line = String::new();
@@ -298,15 +298,139 @@ fn no_control_group_is_left_also_by_a_caller_that_is_killed() {
     assert!(!groups_of(holder.id()).is_empty());
     holder.kill().unwrap();
     holder.wait().unwrap();
-    // The next to make a group clears away what nobody can use any more; the processes in it take a moment to go.
-    let base = Base::new();
-    let mut room = base.sh("exit 0");
-    (room.limits.memory, room.limits.processes) = (Some(1 << 30), Some(50));
+    // The processes in it take a moment to go; no other room has a part in this.
+    until("a control group was left", || groups_of(holder.id()).is_empty());
+}
+
+/// Waits for what others do, and not for ever.
+fn until(else_: &str, is_so: impl Fn() -> bool) {
     let deadline = std::time::Instant::now() + Duration::from_secs(20);
-    while !groups_of(holder.id()).is_empty() {
-        assert!(std::time::Instant::now() < deadline, "a control group was left");
-        assert!(run(&room).0.success());
+    while !is_so() {
+        assert!(std::time::Instant::now() < deadline, "{else_}");
+        std::thread::yield_now();
     }
+}
+
+/// What is in a folder.
+fn entries(path: &std::path::Path) -> Vec<String> {
+    let found = Command::new("find").arg(path).args(["-mindepth", "1", "-printf", "%P %y %s\n"]).output().unwrap();
+    let mut lines: Vec<_> = String::from_utf8(found.stdout).unwrap().lines().map(str::to_owned).collect();
+    lines.retain(|line| !line.contains(" d "));
+    lines.extend(std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()));
+    lines.sort();
+    lines
+}
+
+/// The processes that `pid` started to clean up after it.
+fn sweepers_of(pid: u32) -> Vec<String> {
+    let lists = Command::new("sh").arg("-c").arg("cat /proc/$0/task/*/children").arg(pid.to_string()).output().unwrap();
+    let children = String::from_utf8(lists.stdout).unwrap();
+    children.split_whitespace().filter(|pid| is_sweeper(pid)).map(str::to_owned).collect()
+}
+
+/// Whether this is such a process, and no dead one.
+fn is_sweeper(pid: &str) -> bool {
+    std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.starts_with(b"room-sweeper\0"))
+}
+
+/// A room whose root, in the folder `HOLD`, lacks all mount points, and which has a control group where that can be.
+fn bare(dir: &std::path::Path) -> sandbox::Room {
+    let mut room = sandbox::Room::new(sandbox::Root::dir(dir, sandbox::Access::Rw), "/usr/bin/sh");
+    harness::dress(&mut room, "echo made >/kept; echo UP; sleep 1000");
+    for name in ["bin", "lib", "lib64"] {
+        room.mounts.push(sandbox::Mount::Link { target: format!("/{name}").into(), to: format!("usr/{name}").into() });
+    }
+    room.bind_ro("/etc/passwd", "/deep/in/it/passwd").tmpfs("/deep/below", 1 << 16);
+    (room.limits.memory, room.limits.processes) = (Some(1 << 30), Some(50));
+    room
+}
+
+/// Makes such a room and waits.
+#[test]
+fn barer() {
+    if !is_probe("barer") {
+        return;
+    }
+    println!("\nNOW");
+    let mut room = bare(std::path::Path::new(&std::env::var_os("HOLD").unwrap()));
+    (room.stdout, room.stderr) = (Output::Inherit, Output::Inherit);
+    let child = room.spawn().unwrap();
+    println!("\nINIT {}", child.id());
+    let _ = child.wait();
+}
+
+/// Runs `barer` in a process group of its own until it has said `word`.
+fn barer_until(dir: &std::path::Path, word: &str) -> (std::process::Child, BufReader<std::process::ChildStdout>) {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "barer", "--nocapture"]).env("PROBE", "barer").env("HOLD", dir);
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
+    let mut holder = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut out = BufReader::new(holder.stdout.take().unwrap());
+    let mut line = String::new();
+    while !line.contains(word) {
+        line.clear();
+        assert_ne!(out.read_line(&mut line).unwrap(), 0, "the helper ended early");
+    }
+    (holder, out)
+}
+
+#[test]
+fn no_mount_point_is_left_in_a_writable_root() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let mut room = bare(dir.path());
+    room.args[1] = "echo made >/kept; cat /deep/in/it/passwd".into();
+    assert!(!stdout(&room).is_empty());
+    // What the program wrote stays, and the links that were asked for.
+    assert_eq!(entries(dir.path()), ["bin", "bin l 7", "kept", "kept f 5", "lib", "lib l 7", "lib64", "lib64 l 9"]);
+    // A file that somebody outside made of one is not thrown away.
+    let mut child = bare(dir.path()).spawn().unwrap();
+    BufReader::new(child.take_stdout().unwrap()).read_line(&mut String::new()).unwrap();
+    harness::write(dir.path().join("deep/in/it/passwd"), "mine");
+    drop(child);
+    assert_eq!(std::fs::read_to_string(dir.path().join("deep/in/it/passwd")).unwrap(), "mine");
+}
+
+#[test]
+fn no_mount_point_is_left_by_a_caller_that_is_killed_together_with_all_he_started() {
+    for (turn, word) in ["INIT", "UP"].into_iter().cycle().take(6).enumerate() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let (mut holder, mut out) = barer_until(dir.path(), word);
+        let sweepers = sweepers_of(holder.id());
+        assert!(!sweepers.is_empty(), "turn {turn}");
+        let group = rustix::process::Pid::from_raw(holder.id() as i32).unwrap();
+        rustix::process::kill_process_group(group, rustix::process::Signal::KILL).unwrap();
+        holder.wait().unwrap();
+        ends(&mut out);
+        let is_left = |line: &String| !["bin", "lib", "kept"].iter().any(|name| line.starts_with(name));
+        until("mount points were left", || !entries(dir.path()).iter().any(is_left));
+        until("a control group was left", || groups_of(holder.id()).is_empty());
+        until("the process that cleans up goes on", || !sweepers.iter().any(|pid| is_sweeper(pid)));
+    }
+}
+
+#[test]
+fn case_43_a_caller_killed_at_any_moment_leaves_no_folder() {
+    let dir = tempfile::TempDir::new().unwrap();
+    // Later and later, until some were late enough.
+    let (mut before, mut after) = (0, 0);
+    for turn in 0..1000u64 {
+        if after == 4 {
+            break;
+        }
+        let (mut holder, mut out) = barer_until(dir.path(), "NOW");
+        // Waits for what never comes, to be somewhere in the set-up when the time is over.
+        let moment = rustix::event::Timespec::try_from(Duration::from_micros(turn * 200)).unwrap();
+        rustix::event::poll(&mut [], Some(&moment)).unwrap();
+        holder.kill().unwrap();
+        holder.wait().unwrap();
+        let mut said = String::new();
+        out.read_to_string(&mut said).unwrap();
+        *if said.contains("UP") { &mut after } else { &mut before } += 1;
+        let is_left = |line: &String| !["bin", "lib", "kept"].iter().any(|name| line.starts_with(name));
+        until("mount points were left", || !entries(dir.path()).iter().any(is_left));
+        until("a control group was left", || groups_of(holder.id()).is_empty());
+    }
+    assert!(before > 0 && after > 0, "{before} moments before and {after} after the set-up");
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! process that made the room: no memory that a prisoner could read, and no cost that grows with its size.
 //!
 //! Descriptors: 0 the liveness pipe (its other end is in the caller only), 1 the status pipe, 2 a pipe that tells the set-up
-//! that the caller's memory has been left, 3 a signalfd for SIGCHLD, from 4 on locks that it keeps. It reaps every orphan; when the program (always process 2)
+//! that the caller's memory has been left, 3 a signalfd for SIGCHLD, from 4 on what it keeps as long as anything is inside. It reaps every orphan; when the program (always process 2)
 //! has ended it reports status and usage (8 + 144 bytes) and exits, and when descriptor 0 hangs up it exits at once. When the
 //! first process of a pid namespace exits, the kernel kills and reaps all others before anybody can see it gone.
 

@@ -97,8 +97,8 @@ pub(crate) struct Launch<'a> {
     pub mounts: RawFd,
     pub slots: usize,
     pub payload: &'a Payload,
-    /// Locks that the init keeps, so that they are held as long as anything is inside.
-    pub locks: &'a [RawFd],
+    /// Locks and the like that the init keeps, so that they are held as long as anything is inside.
+    pub held: &'a [RawFd],
     /// Files that move the process that writes to them into the room's control group.
     pub groups: &'a [RawFd],
     /// Read end; hangs up when the caller dies.
@@ -172,7 +172,7 @@ fn needed(launch: &Launch<'_>, own: [RawFd; 4]) -> Vec<RawFd> {
     needed.push(launch.mounts);
     needed.extend(launch.entered.iter().map(|(namespace, _)| *namespace));
     needed.extend(launch.groups);
-    needed.extend(launch.locks);
+    needed.extend(launch.held);
     needed.extend(launch.steps.iter().filter_map(Step::outer));
     needed.extend(payload.fds.iter().map(|(source, _)| *source));
     needed.extend(payload.landlock);
@@ -420,15 +420,16 @@ fn become_init(shared: &Shared<'_>) -> Errno {
         raw::dup_to(shared.ready.1, 2)?;
         raw::dup_to(signals_high, 3)?;
         let mut free = 4;
-        for lock in launch.locks {
-            raw::dup_to(*lock, free)?;
+        for held in launch.held {
+            raw::dup_to(*held, free)?;
             free += 1;
         }
         raw::close_on_exec(free as u32, raw::LAST_FD)
     };
     match arrange() {
         Err(errno) => errno,
-        Ok(()) => raw::exec_file(shared.init, c"room-init"),
+        // SAFETY: the array ends with a null pointer and holds a static string.
+        Ok(()) => unsafe { raw::exec_file(shared.init, [c"room-init".as_ptr(), std::ptr::null()].as_ptr()) },
     }
 }
 

@@ -9,4 +9,5 @@ pub(crate) mod raw;
 pub(crate) mod report;
 pub(crate) mod stack;
 pub(crate) mod step;
+pub(crate) mod sweeper;
 pub(crate) mod userns;

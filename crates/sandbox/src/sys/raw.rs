@@ -593,14 +593,14 @@ pub(crate) unsafe fn execve(path: &CStr, argv: *const *const c_char, envp: *cons
     unsafe { sys!(libc::SYS_execve, path.as_ptr(), argv, envp) }.err().unwrap_or(0)
 }
 
-/// Replaces this process by the program in `file`, without arguments and environment.
-pub(crate) fn exec_file(file: RawFd, name: &CStr) -> Errno {
-    let argv = [name.as_ptr(), std::ptr::null()];
+/// Replaces this process by the program in `file`, without an environment; returns only the reason why it could not.
+///
+/// # Safety
+/// `argv` must be a null-terminated array of NUL-terminated strings.
+pub(crate) unsafe fn exec_file(file: RawFd, argv: *const *const c_char) -> Errno {
     let envp = [std::ptr::null::<c_char>()];
-    // SAFETY: both arrays end with a null pointer and hold NUL-terminated strings.
-    unsafe { sys!(libc::SYS_execveat, file, c"".as_ptr(), argv.as_ptr(), envp.as_ptr(), libc::AT_EMPTY_PATH) }
-        .err()
-        .unwrap_or(0)
+    // SAFETY: the caller vouches for `argv`; the other array ends with a null pointer.
+    unsafe { sys!(libc::SYS_execveat, file, c"".as_ptr(), argv, envp.as_ptr(), libc::AT_EMPTY_PATH) }.err().unwrap_or(0)
 }
 
 pub(crate) fn exit(code: i32) -> ! {
