@@ -2,11 +2,33 @@
 //!
 //! Everything else stays allowed: builds trace, fork, map, lock and watch as they like. Denied is what reaches out of the
 //! room or widens the kernel's attack surface: mounts, nested namespaces, keyrings, io_uring, bpf, modules, clocks, swap,
-//! quota, handles, socket families beyond UNIX, INET, INET6 and NETLINK, and putting characters into a terminal's input.
+//! quota, handles, socket families beyond UNIX, INET, INET6 and NETLINK, and putting characters into a terminal's input; and
+//! where the program is in the caller's process group, what reaches all of that.
 
 use std::sync::OnceLock;
 
-use crate::SetId;
+use crate::{Session, SetId};
+
+/// Whose the process group is that the program begins in. The others in it have no number in the room; only 0 names them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Group {
+    /// Its own.
+    Own,
+    /// The caller's; Landlock keeps signals in the room.
+    Scoped,
+    /// The caller's.
+    Shared,
+}
+
+impl Group {
+    pub(crate) fn of(session: Session, scoped: bool) -> Self {
+        match session {
+            Session::Keep if scoped => Self::Scoped,
+            Session::Keep => Self::Shared,
+            Session::New | Session::Pty | Session::Foreground => Self::Own,
+        }
+    }
+}
 
 /// `struct sock_filter` as one number in memory order: code (16 bits), jt (8), jf (8), k (32).
 pub(crate) type Instruction = u64;
@@ -44,6 +66,10 @@ const FS_IOC_SETFLAGS: u32 = 0x4008_6602;
 const FS_IOC32_SETFLAGS: u32 = 0x4004_6602;
 const FS_IOC_FSSETXATTR: u32 = 0x401c_5820;
 
+/// How `setpriority` and `ioprio_set` are told a process group.
+const PRIO_PGRP: u32 = 1;
+const IOPRIO_WHO_PGRP: u32 = 2;
+
 fn instruction(code: u16, jt: u8, jf: u8, k: u32) -> Instruction {
     u64::from(code) | u64::from(jt) << 16 | u64::from(jf) << 24 | u64::from(k) << 32
 }
@@ -59,6 +85,9 @@ struct Table {
     clone: u32,
     unshare: u32,
     ioctl: u32,
+    kill: u32,
+    setpriority: u32,
+    ioprio_set: u32,
     /// The multiplexer of old 32-bit programs.
     socketcall: Option<u32>,
     /// Calls that set a file's mode, and which argument it is.
@@ -100,6 +129,9 @@ const X86_64: Table = Table {
     clone: 56,
     unshare: 272,
     ioctl: 16,
+    kill: 62,
+    setpriority: 141,
+    ioprio_set: 251,
     socketcall: None,
     // chmod, fchmod, fchmodat, creat, mknod, mknodat
     modes: everywhere!(modes: (90, 1), (91, 1), (268, 2), (85, 1), (133, 1), (259, 2)),
@@ -122,6 +154,9 @@ const I386: Table = Table {
     clone: 120,
     unshare: 310,
     ioctl: 54,
+    kill: 37,
+    setpriority: 97,
+    ioprio_set: 289,
     socketcall: Some(102),
     modes: everywhere!(modes: (15, 1), (94, 1), (306, 2), (8, 1), (14, 1), (297, 2)),
     opens: &[(5, 1), (295, 2)],
@@ -142,6 +177,9 @@ const AARCH64: Table = Table {
     clone: 220,
     unshare: 97,
     ioctl: 29,
+    kill: 129,
+    setpriority: 140,
+    ioprio_set: 30,
     socketcall: None,
     // fchmod, fchmodat, mknodat
     modes: everywhere!(modes: (52, 1), (53, 2), (33, 2)),
@@ -163,6 +201,9 @@ const ARM: Table = Table {
     clone: 120,
     unshare: 337,
     ioctl: 54,
+    kill: 37,
+    setpriority: 97,
+    ioprio_set: 314,
     socketcall: None,
     modes: everywhere!(modes: (15, 1), (94, 1), (333, 2), (8, 1), (14, 1), (324, 2)),
     opens: &[(5, 1), (322, 2)],
@@ -198,6 +239,11 @@ enum Judgement {
     NotAmong {
         argument: u32,
         values: &'static [u32],
+        errno: i32,
+    },
+    /// Fails when the first argument is this value and the second 0.
+    ZeroOf {
+        kind: u32,
         errno: i32,
     },
     /// Refuses a mode with setid bits where the flags in this argument say that a mode follows.
@@ -241,6 +287,14 @@ impl Judgement {
             }
             Self::Among { argument, values, errno } => among(argument, values, fail(errno), ret(ALLOW)),
             Self::NotAmong { argument, values, errno } => among(argument, values, ret(ALLOW), fail(errno)),
+            Self::ZeroOf { kind, errno } => vec![
+                load(argument(0)),
+                instruction(JUMP_EQUAL, 0, 3, kind),
+                load(argument(1)),
+                instruction(JUMP_EQUAL, 0, 1, 0),
+                fail(errno),
+                ret(ALLOW),
+            ],
             Self::ModeOfOpen { flags } => vec![
                 load(argument(flags)),
                 instruction(JUMP_SET, 0, 3, MAKES_FILE),
@@ -254,8 +308,8 @@ impl Judgement {
 }
 
 /// The rules of one table, in no order. Every launch of a program of its own pays for this: nothing is allocated for a rule.
-fn rules(table: &Table, setid: SetId) -> Vec<Range> {
-    use Judgement::{Among, Bits, Fail, ModeOfOpen, NotAmong};
+fn rules(table: &Table, setid: SetId, group: Group) -> Vec<Range> {
+    use Judgement::{Among, Bits, Fail, ModeOfOpen, NotAmong, ZeroOf};
     const FAMILIES: &[u32] =
         &[libc::AF_UNIX as u32, libc::AF_INET as u32, libc::AF_INET6 as u32, libc::AF_NETLINK as u32];
     const INPUT: &[u32] = &[TIOCSTI, TIOCLINUX];
@@ -272,6 +326,13 @@ fn rules(table: &Table, setid: SetId) -> Vec<Range> {
     rules.extend(table.socketcall.map(|number| (number, socketcall)));
     let requests = if setid == SetId::Ban { INPUT_AND_FLAGS } else { INPUT };
     rules.push((table.ioctl, Among { argument: 1, values: requests, errno: libc::EPERM }));
+    if group != Group::Own {
+        let of = |kind| ZeroOf { kind, errno: libc::EPERM };
+        rules.extend([(table.setpriority, of(PRIO_PGRP)), (table.ioprio_set, of(IOPRIO_WHO_PGRP))]);
+    }
+    if group == Group::Shared {
+        rules.push((table.kill, Among { argument: 0, values: &[0], errno: libc::EPERM }));
+    }
     if setid == SetId::Ban {
         rules.extend(HIDE_MODES.map(|number| (number, Fail(libc::ENOSYS))));
         rules.extend(table.modes.iter().map(|(number, argument)| (*number, bits(*argument, SETID))));
@@ -282,8 +343,8 @@ fn rules(table: &Table, setid: SetId) -> Vec<Range> {
 }
 
 /// The ranges of numbers of one table, those allowed and those of no table included.
-fn ranges(table: &Table, setid: SetId) -> Vec<Range> {
-    let mut rules = rules(table, setid);
+fn ranges(table: &Table, setid: SetId, group: Group) -> Vec<Range> {
+    let mut rules = rules(table, setid, group);
     rules.sort_unstable_by_key(|(number, _)| *number);
     let mut ranges: Vec<Range> = Vec::with_capacity(2 * rules.len() + 2);
     let mut next = 0;
@@ -346,8 +407,8 @@ fn tree(ranges: &[Range], end: u32, nodes: &mut Vec<Node>, blocks: &mut Vec<Judg
 }
 
 /// The instructions for one table, with the call's number loaded.
-fn search(table: &Table, setid: SetId) -> Block {
-    let ranges = ranges(table, setid);
+fn search(table: &Table, setid: SetId, group: Group) -> Block {
+    let ranges = ranges(table, setid, group);
     let (mut nodes, mut blocks) = (Vec::with_capacity(ranges.len()), Vec::new());
     tree(&ranges, u32::MAX, &mut nodes, &mut blocks);
     let blocks: Vec<Block> = blocks.into_iter().map(Judgement::block).collect();
@@ -374,10 +435,10 @@ fn search(table: &Table, setid: SetId) -> Block {
 }
 
 /// The filter for a machine with these tables; calls by any other table are answered with ENOSYS.
-fn assemble(tables: &[&Table], setid: SetId) -> Block {
+fn assemble(tables: &[&Table], setid: SetId, group: Group) -> Block {
     let mut program = vec![load(ARCH)];
     for table in tables {
-        let inner = search(table, setid);
+        let inner = search(table, setid, group);
         program.push(instruction(JUMP_EQUAL, 1, 0, table.arch));
         // A jump over a whole table needs more than the 8 bits of a conditional one.
         program.push(instruction(JUMP, 0, 0, inner.len() as u32 + 1));
@@ -389,10 +450,10 @@ fn assemble(tables: &[&Table], setid: SetId) -> Block {
 }
 
 /// The filter for this machine, made once.
-pub(crate) fn deny_list(setid: SetId) -> &'static [Instruction] {
-    static MADE: [OnceLock<Block>; 2] = [const { OnceLock::new() }; 2];
+pub(crate) fn deny_list(setid: SetId, group: Group) -> &'static [Instruction] {
+    static MADE: [[OnceLock<Block>; 3]; 2] = [const { [const { OnceLock::new() }; 3] }; 2];
     let tables = if cfg!(target_arch = "x86_64") { &ON_X86_64 } else { &ON_AARCH64 };
-    MADE[usize::from(setid == SetId::Ban)].get_or_init(|| assemble(tables, setid))
+    MADE[usize::from(setid == SetId::Ban)][group as usize].get_or_init(|| assemble(tables, setid, group))
 }
 
 #[cfg(test)]
@@ -433,9 +494,14 @@ mod tests {
     }
 
     /// Every filter there is, with its tables.
-    fn filters() -> Vec<(Block, &'static [&'static Table], SetId)> {
-        let each = |setid| MACHINES.map(|tables| (assemble(tables, setid), tables, setid));
-        [SetId::Record, SetId::Ban].into_iter().flat_map(each).collect()
+    fn filters() -> Vec<(Block, &'static [&'static Table], SetId, Group)> {
+        let mut filters = Vec::new();
+        for setid in [SetId::Record, SetId::Ban] {
+            for group in [Group::Own, Group::Scoped, Group::Shared] {
+                filters.extend(MACHINES.map(|tables| (assemble(tables, setid, group), tables, setid, group)));
+            }
+        }
+        filters
     }
 
     #[test]
@@ -458,18 +524,22 @@ mod tests {
     #[test]
     fn the_filter_stays_small() {
         // What the kernel compiles for every room: about 0.3 microseconds an instruction.
-        assert!(assemble(&ON_X86_64, SetId::Record).len() < 230);
+        assert!(assemble(&ON_X86_64, SetId::Record, Group::Own).len() < 230);
     }
 
     #[test]
     fn every_number_of_every_table_is_judged_as_listed() {
-        for (program, tables, setid) in filters() {
+        for (program, tables, setid, group) in filters() {
             for table in tables {
                 let judged = |number: u32| {
                     let ban = setid == SetId::Ban;
                     let by_mode = table.modes.iter().chain(table.opens).any(|(listed, _)| *listed == number);
                     let special = [table.socket, table.clone, table.unshare, table.ioctl];
-                    special.contains(&number) || table.socketcall == Some(number) || (ban && by_mode)
+                    let of_groups = [table.kill, table.setpriority, table.ioprio_set];
+                    (group != Group::Own && of_groups.contains(&number))
+                        || special.contains(&number)
+                        || table.socketcall == Some(number)
+                        || (ban && by_mode)
                 };
                 for number in (0..600).filter(|number| !judged(*number)) {
                     let ban = setid == SetId::Ban;
@@ -490,7 +560,7 @@ mod tests {
 
     #[test]
     fn arguments_are_judged_on_every_machine() {
-        for (program, tables, _) in filters() {
+        for (program, tables, ..) in filters() {
             for table in tables {
                 let judge = |number, args| verdict(&program, table.arch, number, args);
                 let first = |value: u64| [value, 0, 0, 0, 0, 0];
@@ -525,7 +595,7 @@ mod tests {
 
     #[test]
     fn setid_bits_are_refused_only_where_they_are_banned() {
-        for (program, tables, setid) in filters() {
+        for (program, tables, setid, _) in filters() {
             for table in tables {
                 let refused =
                     |verdict| if setid == SetId::Ban { verdict == errno(libc::EPERM) } else { verdict == ALLOW };
@@ -554,8 +624,32 @@ mod tests {
     }
 
     #[test]
+    fn a_group_that_is_the_callers_has_no_name() {
+        for (program, tables, _, group) in filters() {
+            for table in tables {
+                let denied = |number, first: u64, second: u64| {
+                    verdict(&program, table.arch, number, [first, second, 9, 0, 0, 0]) != ALLOW
+                };
+                // A process number has 32 bits, whatever is above them.
+                for zero in [0, 1 << 32] {
+                    assert_eq!(denied(table.kill, zero, 9), group == Group::Shared, "{group:?}");
+                    assert_eq!(denied(table.setpriority, 1, zero), group != Group::Own, "{group:?}");
+                    assert_eq!(denied(table.ioprio_set, 2, zero), group != Group::Own, "{group:?}");
+                }
+                // A process, everybody in the room, a group of the room's own, oneself.
+                for number in [2, -1i64 as u64, -2i64 as u64] {
+                    assert!(!denied(table.kill, number, 9));
+                }
+                assert!(!denied(table.setpriority, 0, 0) && !denied(table.setpriority, 1, 2));
+                assert!(!denied(table.ioprio_set, 1, 0) && !denied(table.ioprio_set, 2, 2));
+            }
+        }
+    }
+
+    #[test]
     fn other_tables_get_no_way_around() {
-        let (x86, arm) = (assemble(&ON_X86_64, SetId::Record), assemble(&ON_AARCH64, SetId::Record));
+        let (x86, arm) =
+            (assemble(&ON_X86_64, SetId::Record, Group::Own), assemble(&ON_AARCH64, SetId::Record, Group::Own));
         assert_eq!(verdict(&x86, X86_64.arch, 0x4000_0000 | 165, NONE), errno(libc::ENOSYS), "x32");
         assert_eq!(verdict(&x86, I386.arch, 21, NONE), errno(libc::EPERM), "i386 mount");
         assert_eq!(verdict(&x86, I386.arch, 3, NONE), ALLOW, "i386 read");
@@ -569,13 +663,18 @@ mod tests {
     #[test]
     #[cfg(target_arch = "x86_64")]
     fn the_numbers_are_those_of_the_c_library() {
-        let program = assemble(&ON_X86_64, SetId::Record);
+        let program = assemble(&ON_X86_64, SetId::Record, Group::Own);
         let judge = |number: i64| verdict(&program, X86_64.arch, number as u32, NONE);
         for call in [libc::SYS_io_uring_setup, libc::SYS_keyctl, libc::SYS_clone3, libc::SYS_userfaultfd] {
             assert_eq!(judge(call), errno(libc::ENOSYS), "call {call}");
         }
         for call in [libc::SYS_mount, libc::SYS_bpf, libc::SYS_setns, libc::SYS_finit_module, libc::SYS_fsopen] {
             assert_eq!(judge(call), errno(libc::EPERM), "call {call}");
+        }
+        let shared = assemble(&ON_X86_64, SetId::Record, Group::Shared);
+        for (call, kind) in [(libc::SYS_kill, 0), (libc::SYS_setpriority, 1), (libc::SYS_ioprio_set, 2)] {
+            let judged = verdict(&shared, X86_64.arch, call as u32, [kind, 0, 0, 0, 0, 0]);
+            assert_eq!(judged, errno(libc::EPERM), "call {call}");
         }
         for call in [libc::SYS_read, libc::SYS_ptrace, libc::SYS_personality, libc::SYS_seccomp] {
             assert_eq!(judge(call), ALLOW, "call {call}");

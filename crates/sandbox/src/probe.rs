@@ -77,10 +77,7 @@ impl Probe {
             "host network" => "no room shares the network of the host",
             "range of users" => "a room has one user and one group: files in it cannot be given to others",
             "control groups" => "limits on memory and processes are looked at four times a second and not exact",
-            "landlock scopes" => {
-                "a room that shares the host's network can reach the host's abstract sockets, and one that shares the terminal \
-                 can signal the caller's process group"
-            }
+            "landlock scopes" => "a room that shares the host's network can reach the host's abstract sockets",
             _ => "",
         }
     }

@@ -323,7 +323,9 @@ pub enum Session {
     /// streams, whatever is said of those. [`Child::pty`] is its other end; what the program writes comes as standard output.
     /// Needs [`Room::dev`].
     Pty,
-    /// The caller's session and process group: Ctrl-C and Ctrl-Z at its terminal mean both.
+    /// The caller's session and process group: Ctrl-C and Ctrl-Z at its terminal mean both. The filter keeps the program from
+    /// the others in that group: they have no number inside, and 0, which names the group, is refused to whoever wants to give
+    /// it another priority, and on kernels without Landlock's scopes to `kill`.
     Keep,
     /// The caller's session and, where standard input is its terminal, that terminal's foreground: for shells that a person
     /// uses. [`Child::wait`] takes the terminal back.

@@ -23,7 +23,9 @@ use crate::plan::{Caller, Plan, c_string, check, plan};
 use crate::sys::launch::{Become, CWD, EXEC, FIRST_STAGE, JOIN, Launch, Payload, Refused, Rlimit, enter, stage_name};
 use crate::sys::userns::{self, Extent};
 use crate::sys::{init, raw};
-use crate::{Child, Error, Ids, Input, Limit, Mount, Output, Owner, Profile, Program, Room, Root, SetId, range};
+use crate::{
+    Child, Error, Ids, Input, Limit, Mount, Output, Owner, Profile, Program, Room, Root, SetId, filter, range,
+};
 
 /// CHOWN, DAC_OVERRIDE, FOWNER, FSETID, SETGID, SETUID, SETFCAP.
 const SCRIPT_CAPS: u64 = 1 << 0 | 1 << 1 | 1 << 3 | 1 << 4 | 1 << 6 | 1 << 7 | 1 << 31;
@@ -341,7 +343,7 @@ impl Stdio {
 /// Makes what every room needs and no room uses up; it is made once. Why it cannot be made the room will tell that needs it.
 pub(crate) fn prepare(kind: &Kind) {
     let _ = (init::init_program(), landlock());
-    crate::filter::deny_list(SetId::default());
+    filter::deny_list(SetId::default(), filter::Group::Own);
     crate::plan::covers(kind.user_is_root());
 }
 
@@ -371,6 +373,8 @@ fn payload(room: &Room, caller: &Caller, blank: &Blank, io: &mut Stdio) -> Resul
     if !room.cwd.is_absolute() {
         return Err(Error::invalid(format!("the working directory {} must be absolute", room.cwd.display())));
     }
+    let landlock = landlock()?;
+    let group = filter::Group::of(room.session, landlock.is_some());
     Ok(Payload {
         candidates,
         argv,
@@ -387,8 +391,8 @@ fn payload(room: &Room, caller: &Caller, blank: &Blank, io: &mut Stdio) -> Resul
         drop_groups: matches!(caller, Caller::Root { .. }) || room.range.is_some(),
         keep_caps: if rights { SCRIPT_CAPS } else { 0 },
         securebits: if rights { 0 } else { NO_CAPS_EVER },
-        landlock: landlock()?,
-        filter: if room.seccomp { crate::filter::deny_list(room.setid) } else { &[] },
+        landlock,
+        filter: if room.seccomp { filter::deny_list(room.setid, group) } else { &[] },
     })
 }
 

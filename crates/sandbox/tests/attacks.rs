@@ -244,9 +244,31 @@ fn outside() -> Vec<Attempt> {
     ]
 }
 
-/// Case 3, too: signals the process group it is in, by a signal that nobody minds who did not ask for it.
+/// Case 3, too: what reaches the process group it is in, by a signal that nobody minds who did not ask for it.
 fn group() -> Vec<Attempt> {
-    vec![("its own", call(libc::SYS_kill, [0, libc::SIGURG as usize, 0, 0, 0, 0]))]
+    const F_SETOWN: usize = 8;
+    const F_SETOWN_EX: usize = 15;
+    const FIOSETOWN: usize = 0x8901;
+    const PROCESS_GROUP: usize = 4;
+    let (signal, this, group) = (libc::SIGURG as usize, -10_001isize as usize, [2i32, 0]);
+    let pidfd = |pid: usize| {
+        // SAFETY: no memory is passed.
+        unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) as usize }
+    };
+    let own = std::process::id() as usize;
+    let pointer = [0i32].as_ptr() as usize;
+    vec![
+        ("kill", call(libc::SYS_kill, [0, signal, 0, 0, 0, 0])),
+        ("kill, high bits", call(libc::SYS_kill, [1 << 32, signal, 0, 0, 0, 0])),
+        ("a group by itself", call(libc::SYS_pidfd_send_signal, [this, signal, 0, PROCESS_GROUP, 0, 0])),
+        ("by a descriptor", call(libc::SYS_pidfd_send_signal, [pidfd(own), signal, 0, PROCESS_GROUP, 0, 0])),
+        ("by the init's", call(libc::SYS_pidfd_send_signal, [pidfd(1), signal, 0, PROCESS_GROUP, 0, 0])),
+        ("F_SETOWN", call(libc::SYS_fcntl, [1, F_SETOWN, -(own as isize) as usize, 0, 0, 0])),
+        ("F_SETOWN_EX", call(libc::SYS_fcntl, [1, F_SETOWN_EX, group.as_ptr() as usize, 0, 0, 0])),
+        ("FIOSETOWN", call(libc::SYS_ioctl, [1, FIOSETOWN, pointer, 0, 0, 0])),
+        ("nice", call(libc::SYS_setpriority, [1, 0, 7, 0, 0, 0])),
+        ("idle", call(libc::SYS_ioprio_set, [2, 0, 3 << 13, 0, 0, 0])),
+    ]
 }
 
 /// The device and inode behind a descriptor.
@@ -773,10 +795,7 @@ fn case_03_a_process_outside_cannot_be_reached() {
 }
 
 #[test]
-fn case_03_the_callers_process_group_cannot_be_signalled() {
-    if sandbox::probe().landlock_abi < 6 {
-        return;
-    }
+fn case_03_the_callers_process_group_cannot_be_reached() {
     let base = Base::new();
     // Of this process' group, as a room is that keeps the session.
     let mut victim = std::process::Command::new("/bin/sh")
@@ -786,10 +805,22 @@ fn case_03_the_callers_process_group_cannot_be_signalled() {
         .spawn()
         .unwrap();
     BufReader::new(victim.stdout.take().unwrap()).read_line(&mut String::new()).unwrap();
+    // SAFETY: no memory is passed.
+    let priorities = |pid: u32| unsafe {
+        (libc::syscall(libc::SYS_getpriority, 0, pid), libc::syscall(libc::SYS_ioprio_get, 1, pid))
+    };
+    let before = priorities(victim.id());
+    let shared = ["kill", "kill, high bits", "nice", "idle"];
     for session in [Session::Keep, Session::Foreground, Session::New] {
         let mut room = base.probe("attacker");
         room.session = session;
-        attack(&mut room, "group");
+        let attempts = attack(&mut room, "group");
+        for (errno, name) in &attempts {
+            if session != Session::Keep && shared.contains(&name.as_str()) {
+                assert_eq!(*errno, 0, "{name} reaches the room's own group, {session:?}");
+            }
+        }
+        assert_eq!(priorities(victim.id()), before, "{attempts:?}");
     }
     drop(victim.stdin.take());
     assert_eq!(victim.wait().unwrap().code(), Some(0), "it was signalled");
