@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{ArgMatches, Command, CommandFactory, FromArgMatches, Parser};
+use sandbox::HeadStart;
 
 use crate::render::{Color, Voice};
 use crate::{cmd, exit, explain, signals};
@@ -184,6 +185,7 @@ verbs! {
 pub fn main() -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().collect();
     let is_room = words.get(1).is_some_and(|word| word == SANDBOX);
+    let start = is_room.then(HeadStart::begin);
     let words = given(is_room, words, 2, || {
         let mut command = Verb::describe(Pkg::command(), Some(SANDBOX));
         command.build();
@@ -194,7 +196,10 @@ pub fn main() -> ExitCode {
         Err(code) => return code,
     };
     match parse(&words) {
-        Ok((pkg, verb)) => pkg.manner.run(|voice| run(&verb, voice)),
+        Ok((pkg, verb)) => pkg.manner.run(|voice| match (start, &verb) {
+            (Some(start), Verb::Sandbox(args)) => cmd::sandbox::run_after(start, args, voice),
+            _ => run(&verb, voice),
+        }),
         Err(error) => usage(&error),
     }
 }

@@ -71,9 +71,10 @@ impl Kind {
         !self.root || self.whole
     }
 
-    /// Whether its network is one of root's with a loopback and nothing else, which its mounts do not show.
-    pub(crate) fn has_plain_network(&self) -> bool {
-        self.root && self.net == Net::Loopback && !self.mounts_need_network()
+    /// Whether a room of this kind can have the network that was begun for one of the `other`.
+    pub(crate) fn can_have_network_of(&self, other: &Self) -> bool {
+        let same = (self.root, self.net, self.caller) == (other.root, other.net, other.caller);
+        same && !self.mounts_need_network() && (self.root || self.range.is_none() && self.user() == other.user())
     }
 
     /// Whether its network is made in a namespace of users of its own, at the same time as its mounts.
@@ -132,16 +133,16 @@ impl Blank {
     pub(crate) fn make(kind: &Kind, maps: &Maps, network: Option<Network>) -> Result<Self, Error> {
         let range = (!kind.root && kind.range.is_some()).then(|| userns(|pid| range::write(pid, maps))).transpose()?;
         let range = range.map(|(range, _)| range);
+        let user = range.as_ref().map(AsRawFd::as_raw_fd).or_else(|| network.as_ref().and_then(Network::user));
         let no_network = kind.net == Net::Host || network.is_some();
-        let steps = Steps::default();
-        let planner = Planner { kind, range: range.as_ref(), no_network, steps, names: None, pty: None };
-        let plan = planner.whole()?;
+        let plan = Planner { kind, user, no_network, steps: Steps::default(), names: None, pty: None }.whole()?;
         // Where the namespace of users is made by somebody else, the others are made in that.
-        let joins = range.is_some() || kind.user_comes_with_network();
+        let joins = user.is_some() || kind.user_comes_with_network();
         let kinds = if joins { 0 } else { kind.namespaces() };
         let lost = joins.then(dumpable::Lost::allow);
-        let explained = |refused| explain(&plan.steps.names, refused);
-        let making = Making::begin(kinds, &plan.steps.steps, plan.aside, plan.steps.slots).map_err(explained)?;
+        let Steps { steps, names, slots } = plan.steps;
+        let explained = |refused| explain(&names, refused);
+        let making = Making::begin(kinds, steps, plan.aside, slots).map_err(explained)?;
         let program = kind.root.then(|| userns(|pid| write_maps(pid, maps)));
         crate::spawn::prepare(kind);
         let made = making.finish();
@@ -190,8 +191,8 @@ struct Plan {
 
 struct Planner<'a> {
     kind: &'a Kind,
-    /// A user namespace that has its maps already.
-    range: Option<&'a OwnedFd>,
+    /// A namespace of users that has its maps already.
+    user: Option<RawFd>,
     /// Whether it has the host's network, or somebody else makes its own.
     no_network: bool,
     steps: Steps,
@@ -202,22 +203,13 @@ struct Planner<'a> {
 
 impl Planner<'_> {
     fn whole(mut self) -> Result<Plan, Error> {
-        let with_network = self.kind.user_comes_with_network();
         let inner = self.kind.namespaces() & !libc::CLONE_NEWUSER;
-        if let Some(range) = self.range {
-            let namespace = range.as_raw_fd();
-            self.steps.push(STEP_RANGE, Step::Enter { namespace, kind: libc::CLONE_NEWUSER });
-            self.steps.push(STEP_NAMESPACES, Step::Unshare { kinds: inner });
-        } else if !self.kind.root {
-            self.map_user();
-        }
-        let early_user = with_network.then(|| self.namespace(c"/proc/self/ns/user"));
-        let mapped = self.steps.steps.len();
-        let net = (!self.no_network).then(|| self.network());
-        let aside = match (with_network, self.steps.steps.len()) {
-            (true, end) => Aside { steps: 0..end, kinds: libc::CLONE_NEWUSER, ready: mapped },
-            (false, _) if self.kind.mounts_need_network() => Aside { steps: mapped..mapped, kinds: 0, ready: mapped },
-            (false, end) => Aside { steps: mapped..end, kinds: 0, ready: mapped },
+        let with_network = self.user.is_none() && self.kind.user_comes_with_network();
+        let no_network = self.no_network || self.kind.mounts_need_network();
+        let Early { user: early_user, net, aside } = if with_network || (self.kind.root && !no_network) {
+            early(&mut self.steps, self.kind)
+        } else {
+            self.outer(inner)
         };
         if let Some(slot) = early_user {
             self.steps.push(STEP_NAMESPACES, Step::Join { slot, kind: libc::CLONE_NEWUSER });
@@ -239,31 +231,31 @@ impl Planner<'_> {
         Ok(Plan { steps: self.steps, aside, user, net, host, pty: self.pty, mounts })
     }
 
-    /// The network, with which nothing else has to do.
-    fn network(&mut self) -> Slot {
-        if !self.kind.mounts_need_network() {
-            return network(&mut self.steps, self.kind.net);
+    /// The namespace of users and the network, where these do not come before all else.
+    fn outer(&mut self, inner: i32) -> Early {
+        if let Some(namespace) = self.user {
+            self.steps.push(STEP_RANGE, Step::Enter { namespace, kind: libc::CLONE_NEWUSER });
+            self.steps.push(STEP_NAMESPACES, Step::Unshare { kinds: inner });
+        } else if !self.kind.root {
+            map_user(&mut self.steps, self.kind);
         }
-        loopback(&mut self.steps, self.kind.net);
-        self.namespace(c"/proc/self/ns/net")
+        let mapped = self.steps.steps.len();
+        let mut end = mapped;
+        let net = (!self.no_network).then(|| {
+            if self.kind.mounts_need_network() {
+                loopback(&mut self.steps, self.kind.net);
+                return self.namespace(c"/proc/self/ns/net");
+            }
+            let net = network(&mut self.steps, self.kind.net);
+            end = self.steps.steps.len();
+            net
+        });
+        Early { user: None, net, aside: Aside { steps: mapped..end, kinds: 0, ready: mapped } }
     }
 
     /// Opens one of the namespaces of the process that does it.
     fn namespace(&mut self, name: &std::ffi::CStr) -> Slot {
         namespace(&mut self.steps, self.names, name)
-    }
-
-    fn map_user(&mut self) {
-        let ((uid, gid), inside) = (self.kind.caller, self.kind.user());
-        let mark = dumpable::marked();
-        let lines = [
-            (c"/proc/self/setgroups", "deny".to_owned()),
-            (c"/proc/self/uid_map", format!("{} {uid} 1\n", inside.uid)),
-            (c"/proc/self/gid_map", format!("{} {gid} 1\n", inside.gid)),
-        ];
-        for (path, data) in lines {
-            self.steps.push(STEP_MAPS, Step::Write { path: path.to_owned(), data: data.into_bytes(), mark });
-        }
     }
 
     fn tmpfs(&mut self, name: &'static str, size: u64, mode: u32, attributes: u64) -> Result<Slot, Error> {
@@ -421,8 +413,41 @@ impl Planner<'_> {
     }
 }
 
+/// What is made before all else, or beside it, and by which steps.
+pub(crate) struct Early {
+    /// The namespace of users that the network belongs to, for a caller who is not root.
+    pub user: Option<Slot>,
+    pub net: Option<Slot>,
+    pub aside: Aside,
+}
+
+/// Adds the steps of a second process from its first on.
+pub(crate) fn early(steps: &mut Steps, kind: &Kind) -> Early {
+    let user = (!kind.root).then(|| {
+        map_user(steps, kind);
+        namespace(steps, None, c"/proc/self/ns/user")
+    });
+    let ready = steps.steps.len();
+    let net = Some(network(steps, kind.net));
+    let kinds = if kind.root { 0 } else { libc::CLONE_NEWUSER };
+    Early { user, net, aside: Aside { steps: 0..steps.steps.len(), kinds, ready } }
+}
+
+fn map_user(steps: &mut Steps, kind: &Kind) {
+    let ((uid, gid), inside) = (kind.caller, kind.user());
+    let mark = dumpable::marked();
+    let lines = [
+        (c"/proc/self/setgroups", "deny".to_owned()),
+        (c"/proc/self/uid_map", format!("{} {uid} 1\n", inside.uid)),
+        (c"/proc/self/gid_map", format!("{} {gid} 1\n", inside.gid)),
+    ];
+    for (path, data) in lines {
+        steps.push(STEP_MAPS, Step::Write { path: path.to_owned(), data: data.into_bytes(), mark });
+    }
+}
+
 /// Makes a network of its own.
-pub(crate) fn network(steps: &mut Steps, net: Net) -> Slot {
+fn network(steps: &mut Steps, net: Net) -> Slot {
     steps.push(STEP_NAMESPACES, Step::Unshare { kinds: libc::CLONE_NEWNET });
     loopback(steps, net);
     namespace(steps, None, c"/proc/self/ns/net")

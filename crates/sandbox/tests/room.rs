@@ -191,15 +191,21 @@ fn case_26_no_network_but_a_loopback_that_works() {
 fn a_room_with_a_head_start_is_like_all_others() {
     let base = Base::new();
     let names = "tail -n+3 /proc/net/dev | cut -d: -f1 | tr -d ' '; cat /sys/class/net/lo/flags 2>/dev/null; id -u";
-    for (net, sys) in
-        [(Net::Loopback, None), (Net::Loopback, Some(Sysfs::Real)), (Net::None, Some(Sysfs::Real)), (Net::Host, None)]
-    {
+    let kinds = [
+        (Net::Loopback, None, 1000),
+        (Net::Loopback, None, 7),
+        (Net::Loopback, Some(Sysfs::Real), 1000),
+        (Net::None, Some(Sysfs::Real), 1000),
+        (Net::Host, None, 1000),
+    ];
+    for (net, sys, uid) in kinds {
         let mut room = base.sh(names);
-        (room.net, room.sys) = (net, sys);
+        (room.net, room.sys, room.ids) = (net, sys, Ids { uid, gid: uid });
         let mut child = HeadStart::begin().spawn(&room).unwrap();
         let mut out = String::new();
         std::io::Read::read_to_string(&mut child.take_stdout().unwrap(), &mut out).unwrap();
         assert!(child.wait().unwrap().success());
+        assert!(out.ends_with(&format!("{uid}\n")), "{out}");
         assert_eq!(out, stdout(&room), "{net:?} {sys:?}");
     }
     let mut wrong = base.sh("true");

@@ -5,14 +5,14 @@
 
 use std::ffi::{c_int, c_void};
 use std::ops::Range;
-use std::os::fd::OwnedFd;
+use std::os::fd::{OwnedFd, RawFd};
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering::SeqCst};
 
 use super::launch::Refused;
 use super::raw::{self, Errno};
 use super::report::Report;
 use super::stack::Stack;
-use super::step::{Slots, Step};
+use super::step::{Slot, Slots, Step};
 
 /// The part of the steps that a second process does, at the same time as what follows them.
 #[derive(Clone, Debug)]
@@ -26,8 +26,8 @@ pub(crate) struct Aside {
 
 /// What both processes look at.
 #[derive(Debug)]
-struct Shared<'a> {
-    steps: &'a [Step],
+struct Shared {
+    steps: Vec<Step>,
     aside: Aside,
     /// Not 0 once the second process is as far as the other waits for.
     ready: AtomicU32,
@@ -46,7 +46,7 @@ struct Process {
 }
 
 impl Process {
-    fn start(work: extern "C" fn(*mut c_void) -> c_int, flags: c_int, shared: &Shared<'_>) -> Result<Self, Refused> {
+    fn start(work: extern "C" fn(*mut c_void) -> c_int, flags: c_int, shared: &Shared) -> Result<Self, Refused> {
         let stack = Stack::take().map_err(no_stack)?;
         let mask = raw::set_signal_mask(u64::MAX);
         // SAFETY: the stack is as large as said and lives until `end` has waited for the process; so does `shared`, see there.
@@ -72,32 +72,39 @@ impl Process {
 
 /// Namespaces that are being made.
 #[derive(Debug)]
-pub(crate) struct Making<'a> {
+pub(crate) struct Making {
     kinds: c_int,
     /// Boxed: processes are looking at it, all of which have ended before it goes.
-    shared: Box<Shared<'a>>,
+    shared: Box<Shared>,
     first: Option<Process>,
     second: Option<Process>,
 }
 
-impl<'a> Making<'a> {
+impl Making {
     /// Begins to run `steps`, those in `aside` by a second process and all others by a first, in new namespaces of `kinds`. Both
     /// run while the caller goes on, unless the first has to start the second: then they run in `finish`.
-    pub(crate) fn begin(kinds: c_int, steps: &'a [Step], aside: Aside, slots: usize) -> Result<Self, Refused> {
+    pub(crate) fn begin(kinds: c_int, steps: Vec<Step>, aside: Aside, slots: usize) -> Result<Self, Refused> {
         let nested = aside.steps.start > 0 && !aside.steps.is_empty();
         let nested_stack = if nested { Some(Stack::take().map_err(no_stack)?) } else { None };
         let (slots, report) = (Slots::new(slots), Report::new());
         let (ready, pid) = (AtomicU32::new(0), AtomicI32::new(0));
+        let count = steps.len();
         let shared = Box::new(Shared { steps, aside, ready, slots, report, nested: pid, nested_stack });
         let mut making = Self { kinds, shared, first: None, second: None };
         let Aside { steps: Range { start, end }, kinds, .. } = making.shared.aside;
         if !nested && end > start {
             making.second = Some(Process::start(work_aside, kinds, &making.shared)?);
         }
-        if !nested && end - start < steps.len() {
+        if !nested && end - start < count {
             making.first = Some(Process::start(work, making.kinds, &making.shared)?);
         }
         Ok(making)
+    }
+
+    /// Waits until the second process is as far as others wait for, and returns what is in `slot` then; `None` if it failed.
+    pub(crate) fn ready(&self, slot: Slot) -> Option<RawFd> {
+        raw::wait_for(&self.shared.ready);
+        self.shared.report.failure().is_none().then(|| self.shared.slots.fd(slot))
     }
 
     /// Waits for the steps, and returns the descriptors left in the slots.
@@ -126,7 +133,7 @@ impl<'a> Making<'a> {
     }
 }
 
-impl Drop for Making<'_> {
+impl Drop for Making {
     fn drop(&mut self) {
         self.end();
         let slots = std::mem::replace(&mut self.shared.slots, Slots::new(0));
@@ -142,7 +149,7 @@ fn no_stack(errno: Errno) -> Refused {
     Refused::Early("making a stack", errno)
 }
 
-impl Shared<'_> {
+impl Shared {
     fn address(&self) -> *mut c_void {
         (&raw const *self).cast_mut().cast()
     }
@@ -174,7 +181,7 @@ impl Shared<'_> {
 
 extern "C" fn work(shared: *mut c_void) -> c_int {
     // SAFETY: `Process::start` passes a `Shared` that lives until this process has ended; nobody writes it.
-    let shared: &Shared<'_> = unsafe { &*shared.cast_const().cast() };
+    let shared: &Shared = unsafe { &*shared.cast_const().cast() };
     raw::umask(0o022);
     if shared.aside.kinds != 0 {
         raw::wait_for(&shared.ready);
@@ -194,7 +201,7 @@ extern "C" fn work(shared: *mut c_void) -> c_int {
 
 extern "C" fn work_aside(shared: *mut c_void) -> c_int {
     // SAFETY: as in `work`.
-    let shared: &Shared<'_> = unsafe { &*shared.cast_const().cast() };
+    let shared: &Shared = unsafe { &*shared.cast_const().cast() };
     let Aside { steps: Range { start, end }, ready, .. } = shared.aside;
     let done = shared.run(start..ready);
     raw::announce(&shared.ready);

@@ -13,7 +13,7 @@ use super::report::Report;
 pub(crate) type Slot = usize;
 
 /// Owner in terms of the namespace that the set-up runs in.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ownership {
     pub uid: u32,
     pub gid: u32,
@@ -134,7 +134,7 @@ impl Slots {
     }
 
     /// The descriptor in `slot`; -1, which every call refuses, before it is made.
-    fn fd(&self, slot: Slot) -> RawFd {
+    pub(super) fn fd(&self, slot: Slot) -> RawFd {
         self.0.get(slot).map_or(-1, |fd| fd.load(Relaxed))
     }
 
