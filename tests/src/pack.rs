@@ -78,6 +78,12 @@ impl Pack {
         self.entry(at, EntryKind::Symlink { target: target.into() })
     }
 
+    /// A character device that everybody may use.
+    #[must_use]
+    pub fn device(self, at: &str, (major, minor): (u32, u32)) -> Self {
+        self.entry(at, EntryKind::Char { mode: Mode::from_raw(0o666), major, minor })
+    }
+
     /// A shell script that comes after the package (`PostInstall`) or after it is gone (`PostRemove`), and the like.
     #[must_use]
     pub fn script(mut self, kind: ScriptKind, text: &str) -> Self {

@@ -119,6 +119,32 @@ fn verify_and_fix_tell_what_is_there_and_what_should_be() {
     assert_eq!((&plan[0]["repairs"][0]["details"], &plan[0]["repairs"][1]["details"]), (&content, &mode));
 }
 
+/// That everything belongs to the one who installs it is a line; a program that lost its rights is a warning.
+#[test]
+fn what_could_not_be_given_is_counted_named_and_asked_about() {
+    let env = env();
+    let null = |version| Pack::new("null", version).file("bin/su", 0o4755, "su").device("dev/null", (1, 3)).write(&env);
+    let install = env.pkg(&["install", "--root", "root", "-y", "--json", &null("1")]).code(0);
+    let lacking = install.events()[1]["not_given"].clone();
+    let verified = env.pkg(&["verify", "--root", "root", "--json"]).code(0).json();
+    let info = env.pkg(&["info", "null", "--root", "root", "--json"]).code(0).json();
+    assert_eq!((&verified["not_given"], &info["packages"][0]["not_given"]), (&lacking, &lacking));
+    if rustix::process::geteuid().is_root() {
+        // Where not even root may make devices there is one.
+        assert!(lacking.as_array().unwrap().len() < 2, "{lacking}");
+        return;
+    }
+    let device = serde_json::json!({ "package": "null", "path": "/dev/null", "what": ["device"] });
+    let program = serde_json::json!({ "package": "null", "path": "/bin/su", "what": ["owner", "setid"] });
+    assert_eq!((&lacking[1], &lacking[3]), (&program, &device));
+    env.pkg(&["info", "null", "--root", "root"]).code(0).out_has(&["not given    3 owners, 1 setid mode, 1 device\n"]);
+    env.pkg(&["verify", "-v", "--root", "root"])
+        .code(0)
+        .err_has(&["3 owners, 1 setid mode, 1 device", "/bin/su owner,setid"]);
+    let install = env.pkg(&["install", "--root", "root", "-y", &null("2")]).code(0);
+    install.err_has(&["warning: not given, only recorded: 1 owner, 1 setid mode, 1 device"]);
+}
+
 #[test]
 fn verify_counts_damage_and_nothing_else() {
     let env = env();

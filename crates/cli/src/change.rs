@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Context;
 use installdb::{
     Author, Checked, Done, Incoming, InstallDb, Installed, Interference, Notice, Operation, OperationKind, Options,
-    Outcome, PackageVersion, Request, ScriptRun, Source,
+    Outcome, PackageVersion, Request, ScriptRun, Source, Unset,
 };
 use pkgformat::Reader;
 use pkgtypes::PackageName;
@@ -19,7 +19,7 @@ use trust::{Exception, SigArchive, Store, SystemClock, Verified, Want};
 use crate::failure::{Failure, Interrupted};
 use crate::render::{self, Voice};
 use crate::signals::Watch;
-use crate::{caller, exit, keys, packages, signals};
+use crate::{caller, exit, keys, not_given, packages, signals};
 
 /// How to go about a change.
 #[derive(Debug, Clone, Copy, clap::Args)]
@@ -376,15 +376,34 @@ fn tell_done(done: &Done, root: &Path, manner: Manner, voice: &Voice) -> anyhow:
         let steps: Vec<_> = done.operations.iter().map(step).collect();
         let notices: Vec<String> = done.notices.iter().map(notice).collect();
         let scripts: Vec<_> = done.scripts.iter().map(script_run).collect();
-        return render::json(
-            &json!({ "reason": "finished", "transaction": done.txn, "steps": steps, "notices": notices, "scripts": scripts }),
-        );
+        let lacking = done.notices.iter().find_map(|notice| match notice {
+            Notice::NotGiven(list) => Some(&list[..]),
+            _ => None,
+        });
+        return render::json(&json!({
+            "reason": "finished",
+            "transaction": done.txn,
+            "steps": steps,
+            "notices": notices,
+            "not_given": not_given::document(lacking.unwrap_or_default()),
+            "scripts": scripts,
+        }));
     }
     // What one that failed said is part of its notice.
     done.scripts.iter().filter(|run| run.failure.is_none()).for_each(|run| tell_output(run, voice));
     for told in &done.notices {
         match told {
             Notice::AccountMade { .. } | Notice::MemberAdded { .. } => voice.status(notice(told)),
+            Notice::NotGiven(list) => {
+                // That everything is an ordinary user's in his own root is no surprise.
+                let is_plain = list.iter().all(|one| one.what == Unset::OWNER);
+                if is_plain {
+                    voice.status(notice(told));
+                } else {
+                    voice.warning(notice(told));
+                }
+                not_given::detail(list, voice);
+            }
             _ => voice.warning(notice(told)),
         }
     }
@@ -455,6 +474,12 @@ fn notice(notice: &Notice) -> String {
         Notice::NotKept { bytes } => {
             let size = render::size(*bytes);
             format!("{size} that went are not kept, so an undo may need package files (`pkg gc` says how much is kept)")
+        }
+        Notice::NotGiven(list) => {
+            format!(
+                "not given, only recorded: {} (you or the file system can not; `-v` names them)",
+                not_given::counts(list)
+            )
         }
         Notice::Replaced { path } => format!("`/{path}`, which no package owned, gives way, and is not kept"),
         Notice::LeftAlone { path } => {

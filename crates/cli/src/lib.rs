@@ -21,6 +21,7 @@ pub mod exit;
 mod explain;
 pub mod failure;
 pub mod keys;
+pub mod not_given;
 mod on_demand;
 pub mod options;
 pub mod output;

@@ -201,5 +201,5 @@ pub use scripts::pending::PendingScript;
 pub use scripts::run::ScriptRun;
 pub use stage::{Staged, readers};
 pub use unowned::Unowneds;
-pub use unset::Unset;
+pub use unset::{NotGiven, Unset};
 pub use verify::{Aspect, Difference, Facts, Ownership, VerifyOptions};

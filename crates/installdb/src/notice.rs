@@ -1,6 +1,6 @@
 use pkgtypes::{PackageName, PkgPath};
 
-use crate::Interference;
+use crate::{Interference, NotGiven};
 
 /// Something that the user should hear of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +63,8 @@ pub enum Notice {
         /// How many bytes.
         bytes: u64,
     },
+    /// What this user or the file system can not give to paths that came. It is recorded, and no difference afterwards.
+    NotGiven(Vec<NotGiven>),
     /// Something that no package owned gives way to a package's, because that was asked for. It is not kept.
     Replaced {
         /// The path.

@@ -12,15 +12,17 @@ use crate::brought::Findings;
 use crate::commit::{self, Committed};
 use crate::error::{DbResult as _, Result};
 use crate::journal::Ending;
-use crate::layout::Layout;
+use crate::layout::{Fate, Layout};
 use crate::rights::Rights;
 use crate::scripts::call::{Call, PATIENCE};
 use crate::scripts::run;
 use crate::step::Step;
+use crate::tree::Packages;
 use crate::words::joined;
 use crate::work::Work;
 use crate::{
-    Error, InstallDb, Notice, Operation, Progress, User, accounts, interpreter, journal, place, recover, schedule, step,
+    Error, InstallDb, NotGiven, Notice, Operation, Progress, Unset, User, accounts, interpreter, journal, place,
+    recover, schedule, step,
 };
 
 pub use package_reader::readers;
@@ -144,7 +146,9 @@ impl<'db, 'p> Staged<'db, 'p> {
         let db = guard.decide(&layout.steps, layout.keeping.is_staged(), |conn| {
             commit::write(conn, txn, &work, &layout, &found)
         })?;
-        Ok(Committed::new(db, txn, work, layout.notices, lock))
+        let lacking = not_given(&work, &layout, &found);
+        let notices = layout.notices.into_iter().chain(lacking).collect();
+        Ok(Committed::new(db, txn, work, notices, lock))
     }
 }
 
@@ -227,4 +231,19 @@ impl Drop for Guard<'_> {
 
 pub(crate) fn ending(error: &Error) -> Ending {
     Ending::Failed(error.to_string())
+}
+
+/// What could not be given to what is staged.
+fn not_given(work: &Work<'_>, layout: &Layout, found: &Findings) -> Option<Notice> {
+    let packages = Packages { incoming: &work.incoming, outgoing: &work.outgoing };
+    let nodes = work.tree.nodes.iter().zip(&layout.fates).zip(&found.unset);
+    // What stands is somebody's already; a device is left out where it can not be made.
+    let is_new = |fate: &Fate, what: Unset| matches!(fate, Fate::Staged(_)) || what.contains(Unset::DEVICE);
+    let lacking = nodes.filter(|((_, fate), what)| **what != Unset::NOTHING && is_new(fate, **what));
+    let lacking = lacking.map(|((node, _), what)| NotGiven {
+        package: packages.new_record(node.source).meta().name.clone(),
+        path: packages.new_named(node.source).clone(),
+        what: *what,
+    });
+    Some(lacking.collect::<Vec<_>>()).filter(|lacking| !lacking.is_empty()).map(Notice::NotGiven)
 }

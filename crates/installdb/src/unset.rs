@@ -1,5 +1,7 @@
 use std::ops::BitOr;
 
+use pkgtypes::{PackageName, PkgPath};
+
 /// What the installing user could not give to a path, and what is therefore no difference afterwards.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Unset(u8);
@@ -21,6 +23,14 @@ impl Unset {
         self.0 & other.0 == other.0
     }
 
+    /// A word for each thing; of a device that is not there, no more than that.
+    pub fn words(self) -> impl Iterator<Item = &'static str> {
+        let words = [(Self::OWNER, "owner"), (Self::SETID, "setid"), (Self::XATTRS, "xattrs")];
+        let device = self.contains(Self::DEVICE);
+        let rest = words.into_iter().filter(move |(what, _)| !device && self.contains(*what));
+        device.then_some("device").into_iter().chain(rest.map(|(_, word)| word))
+    }
+
     pub(crate) fn bits(self) -> u8 {
         self.0
     }
@@ -28,6 +38,17 @@ impl Unset {
     pub(crate) fn from_bits(bits: u8) -> Self {
         Self(bits & 15)
     }
+}
+
+/// A path, and what could not be given to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotGiven {
+    /// The package.
+    pub package: PackageName,
+    /// The path, as its package names it.
+    pub path: PkgPath,
+    /// What is not given.
+    pub what: Unset,
 }
 
 impl BitOr for Unset {

@@ -16,6 +16,7 @@ use crate::rights::Rights;
 use crate::{Error, Event, Installed, Progress, Unset};
 
 mod aspect;
+mod not_given;
 mod shares;
 mod stored;
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::options::Asked;
 use crate::render::{self, Voice};
 use crate::signals::Watch;
-use crate::{aspects, exit, patterns};
+use crate::{aspects, exit, not_given, patterns};
 
 /// What to verify.
 #[derive(Debug, clap::Args)]
@@ -41,18 +41,28 @@ pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
     let differences = db.verify_with(&names, VerifyOptions { fast: args.fast }, &mut Watch)?;
     let unowned = if args.unowned { db.unowned(&names, &mut Watch)? } else { Unowneds::default() };
     let aside = db.moved_aside(&names)?;
+    let lacking = db.not_given(&names)?;
     if args.asked.json {
         let list: Vec<Value> = differences.iter().map(describe).collect();
         let unowned: Vec<String> = unowned.paths.iter().map(|path| format!("/{}", render::path(path))).collect();
         let aside: Vec<Value> = aside.iter().map(describe_aside).collect();
-        let document = json!({ "format_version": 1, "differences": list, "unowned": unowned, "aside": aside });
-        render::json(&document)?;
+        render::json(&json!({
+            "format_version": 1,
+            "differences": list,
+            "unowned": unowned,
+            "aside": aside,
+            "not_given": not_given::document(&lacking),
+        }))?;
     } else {
         let mut marked: Vec<_> = differences.iter().map(|difference| (mark(difference), difference)).collect();
         marked.sort_by_key(|(mark, _)| *mark);
         marked.into_iter().try_for_each(|(mark, difference)| line(mark, difference))?;
         unowned.paths.iter().try_for_each(|path| render::data(format_args!("unowned  /{path}")))?;
         aside.iter().try_for_each(|(txn, _, path)| render::data(format_args!("aside    /{path} transaction {txn}")))?;
+    }
+    if !lacking.is_empty() {
+        voice.status(format_args!("not given when it came, so no difference: {}", not_given::counts(&lacking)));
+        not_given::detail(&lacking, voice);
     }
     unowned.unread.iter().for_each(|error| voice.warning(error));
     Ok(conclude(&differences, voice))

@@ -51,6 +51,14 @@ impl Stored {
         Ok((Self::All(unset), shared))
     }
 
+    /// Whether anything is known to be missing in the package with this row, or not known yet.
+    pub(crate) fn may_lack(&self, row: i64) -> bool {
+        match self {
+            Self::All(unset) => unset.contains_key(&row),
+            Self::Single => true,
+        }
+    }
+
     /// Of one package, by the positions of its entries.
     pub(crate) fn take(&mut self, db: &Installed, row: i64, record: &PackageRecord) -> Result<HashMap<usize, Unset>> {
         if let Self::All(unset) = self {

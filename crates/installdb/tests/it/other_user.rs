@@ -4,7 +4,9 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
 
-use installdb::{Done, Error, Finding, InstallDb, Installed, Notice, Result};
+use installdb::{Done, Error, Finding, InstallDb, Installed, NotGiven, Notice, Result};
+use pkgformat::{EntryKind, Xattr};
+use pkgtypes::Mode;
 
 use crate::scene::{Packed, Scene, pack, path, request, run};
 
@@ -124,3 +126,32 @@ fn nobody_else_can_hold_a_roots_lock() {
     drop(theirs.open());
     as_ann(|| change(theirs.root(), &[&note("2-1")], &[])).unwrap();
 }
+
+/// Packages of all kinds come into roots of ordinary users; what they lose on the way is not lost from sight.
+#[test]
+fn what_an_ordinary_user_can_not_give_is_told_and_no_difference() {
+    let Some(scene) = scene() else { return };
+    let capability = Xattr { name: b"security.capability".to_vec(), value: CAP_NET_RAW.to_vec() };
+    let null = EntryKind::Char { mode: Mode::from_raw(0o666), major: 1, minor: 3 };
+    let packed = pack("p 1-1").owned_by("root", "root");
+    let packed = packed.file("bin/su", 0o4755, "su").file("bin/ping", 0o755, "ping").entry("dev/null", null);
+    let packed = packed.edit("bin/ping", |entry| entry.xattrs = vec![capability]).build();
+    let done = as_ann(|| change(scene.root(), &[&packed], &[])).unwrap();
+    let [Notice::NotGiven(told)] = &done.notices[..] else { panic!("{:?}", done.notices) };
+    let words = |one: &NotGiven| format!("{} {}", one.path, one.what.words().collect::<Vec<_>>().join(","));
+    assert_eq!(
+        told.iter().map(words).collect::<Vec<_>>(),
+        ["bin owner", "bin/ping owner,xattrs", "bin/su owner,setid", "dev owner", "dev/null device"]
+    );
+    assert_eq!(scene.installed().not_given(&[]).unwrap(), *told);
+    assert_eq!(scene.installed().not_given(&[crate::scene::name("p")]).unwrap(), *told);
+    assert_eq!(fs::metadata(scene.at("bin/su")).unwrap().permissions().mode() & 0o7777, 0o755);
+    assert_eq!(as_ann(|| Installed::open(scene.root())?.verify(&[])).unwrap(), []);
+    // What is hers is hers in full.
+    as_ann(|| change(scene.root(), &[], &["p"])).unwrap();
+    let done = as_ann(|| change(scene.root(), &[&note("1-1")], &[])).unwrap();
+    assert!(!done.notices.iter().any(|notice| matches!(notice, Notice::NotGiven(_))), "{:?}", done.notices);
+}
+
+/// cap_net_raw, permitted and effective, as a file's attribute has it.
+const CAP_NET_RAW: [u8; 20] = [1, 0, 0, 2, 0, 32, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
