@@ -1,13 +1,19 @@
 //! Looking at what runs in a room, and asking it to end, from outside.
 
+use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt;
+
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-/// Tasks, resident memory and open files of all processes but the init.
+/// Tasks, memory and open files of all processes but the init.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Census {
     pub tasks: u64,
-    /// Bytes; memory that processes share is counted for each.
-    pub resident: u64,
+    /// Bytes that no file on a disk holds, too. What processes share by a fork is counted for each; what they share otherwise and
+    /// what memory files hold counts as the larger of both, since most of it is the same.
+    pub memory: u64,
+    /// Bytes that the largest process had at most.
+    pub peak: u64,
     /// Of the process that has most.
     pub open_files: u64,
 }
@@ -16,12 +22,52 @@ pub(crate) struct Census {
 pub(crate) fn take(init: Option<Pid>) -> Census {
     let mut census = Census::default();
     let Some(init) = init else { return census };
+    let (mut private, mut shared, mut files) = (0, 0, MemoryFiles::default());
     for pid in descendants(init.as_raw_nonzero().get()) {
-        census.tasks += tasks(pid).len() as u64;
-        census.resident += resident(pid);
-        census.open_files = census.open_files.max(open_files(pid));
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        census.tasks += number(&status, "Threads:");
+        census.peak = census.peak.max(number(&status, "VmHWM:") * 1024);
+        private += number(&status, "RssAnon:") * 1024;
+        shared += number(&status, "RssShmem:") * 1024;
+        census.open_files = census.open_files.max(files.look(pid));
     }
+    census.memory = private + files.bytes.max(shared);
     census
+}
+
+/// The number in the line of `/proc/PID/status` that begins with `name`.
+fn number(status: &str, name: &str) -> u64 {
+    let value = status.lines().find_map(|line| line.strip_prefix(name)?.split_ascii_whitespace().next()?.parse().ok());
+    value.unwrap_or(0)
+}
+
+/// Files without a place (`memfd_create`) that are open in the room: memory of nobody.
+#[derive(Default)]
+struct MemoryFiles {
+    seen: BTreeSet<u64>,
+    bytes: u64,
+}
+
+impl MemoryFiles {
+    /// Looks at those of a process; returns how many files it has open.
+    fn look(&mut self, pid: i32) -> u64 {
+        let mut count = 0;
+        for entry in std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten() {
+            count += 1;
+            let path = entry.path();
+            let is_memory =
+                std::fs::read_link(&path).is_ok_and(|link| link.as_os_str().as_encoded_bytes().starts_with(b"/memfd:"));
+            if !is_memory {
+                continue;
+            }
+            if let Ok(found) = std::fs::metadata(&path)
+                && self.seen.insert(found.ino())
+            {
+                self.bytes += found.blocks() * 512;
+            }
+        }
+        count
+    }
 }
 
 /// All processes that come from this one.
@@ -81,14 +127,4 @@ fn children(pid: i32) -> Vec<i32> {
     lists
         .flat_map(|list| list.split_ascii_whitespace().filter_map(|child| child.parse().ok()).collect::<Vec<_>>())
         .collect()
-}
-
-fn open_files(pid: i32) -> u64 {
-    std::fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, |entries| entries.count() as u64)
-}
-
-fn resident(pid: i32) -> u64 {
-    let statm = std::fs::read_to_string(format!("/proc/{pid}/statm")).unwrap_or_default();
-    let pages: u64 = statm.split_ascii_whitespace().nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0);
-    pages.saturating_mul(rustix::param::page_size() as u64)
 }

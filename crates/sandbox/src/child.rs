@@ -10,16 +10,24 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal};
 
+use crate::census::{self, Census};
 use crate::cgroup::Group;
 use crate::claims::Claims;
 use crate::disk::Disk;
 use crate::sys::init::REPORT_LEN;
 use crate::sys::launch::Entered;
 use crate::sys::raw;
-use crate::{Error, Exit, Limit, Limits, Outcome, Room, Stream, Usage, census};
+use crate::{Error, Exit, Limit, Limits, Outcome, Room, Stream, Usage};
 
-/// Between two looks at processes and memory.
+/// Between two looks at processes and memory, at most and at least.
 const SAMPLE: Duration = Duration::from_millis(250);
+const SHORTEST: Duration = Duration::from_millis(25);
+/// Of the time between two looks, a look may take one part in so many, where that is no longer than this.
+const SHARE: u32 = 20;
+const LONGEST: Duration = Duration::from_secs(1);
+/// Bytes that a room can come to have in a second, and processes.
+const BYTES_A_SECOND: u64 = 4 << 30;
+const PROCESSES_A_SECOND: u64 = 4000;
 
 /// The caller's ends of the program's output.
 #[derive(Debug, Default)]
@@ -41,6 +49,8 @@ pub struct Child {
     status: OwnedFd,
     limits: Limits,
     begin: Instant,
+    /// Bytes that the caller had at most when the room was entered, as far as that can be said.
+    callers: u64,
     reaped: bool,
     terminal: bool,
     claims: Arc<Claims>,
@@ -89,6 +99,7 @@ impl Child {
             status,
             limits: room.limits.clone(),
             begin,
+            callers: max_rss(&raw::own_usage()).saturating_add(1 << 20),
             reaped: false,
             terminal,
             claims,
@@ -202,7 +213,7 @@ impl Child {
         mut sink: impl FnMut(Stream, &[u8]) -> std::io::Result<()>,
         mut go_on: Option<&mut dyn FnMut() -> bool>,
     ) -> Result<Outcome, Error> {
-        let mut watch = Watch::new(self.begin);
+        let mut watch = Watch::new(self.begin, &self.limits, self.group.as_ref());
         loop {
             let asked = (go_on.is_some() && watch.cause.is_none()).then_some(SAMPLE);
             let ready = self.poll([watch.timeout(&self.limits), asked].into_iter().flatten().min())?;
@@ -231,7 +242,7 @@ impl Child {
             }
         }
         self.drain(&mut watch, &mut sink)?;
-        self.reap(watch.cause)
+        self.reap(&watch)
     }
 
     /// The limit that has been reached by now.
@@ -323,7 +334,7 @@ impl Child {
         Ok(())
     }
 
-    fn reap(mut self, cause: Option<Limit>) -> Result<Outcome, Error> {
+    fn reap(mut self, watch: &Watch) -> Result<Outcome, Error> {
         let init = raw::wait(self.pid).map_err(|errno| Error::Watch {
             what: "reaping the room",
             source: std::io::Error::from_raw_os_error(errno),
@@ -331,16 +342,38 @@ impl Child {
         self.reaped = true;
         self.take_terminal_back();
         let mut report = [0u8; REPORT_LEN];
-        let status = match rustix::io::read(&self.status, &mut report) {
-            Ok(REPORT_LEN) => i32::from_ne_bytes([report[0], report[1], report[2], report[3]]),
+        let (status, full) = match rustix::io::read(&self.status, &mut report) {
+            Ok(REPORT_LEN) => (i32::from_ne_bytes([report[0], report[1], report[2], report[3]]), report[4] != 0),
             // Ended from outside: by us, or by the kernel for want of memory.
-            _ => init.status,
+            _ => (init.status, false),
         };
-        let exit = Exit::from_status(status);
+        let (exit, usage) = (Exit::from_status(status), self.usage(&init.usage, watch.peak));
         let met = || self.group.as_ref().and_then(Group::reached);
-        let cause = cause.or_else(met).or_else(|| over_file_size(exit, &self.limits));
+        let cause = watch.cause.or_else(met).or_else(|| over_file_size(exit, &self.limits));
+        let cause = cause.or_else(|| full.then_some(Limit::Processes)).or_else(|| self.over_memory(usage.max_rss));
         let cause = cause.or_else(|| self.disk.as_mut()?.is_over(None).then_some(Limit::Disk));
-        Ok(Outcome { exit, cause, usage: usage(&init.usage, self.begin.elapsed()) })
+        Ok(Outcome { exit, cause, usage })
+    }
+
+    /// What was used; `peak` is the most memory that a look found a process to have had.
+    fn usage(&self, words: &[i64; 18], peak: u64) -> Usage {
+        let time = |seconds: i64, micros: i64| {
+            Duration::from_secs(seconds.unsigned_abs()) + Duration::from_micros(micros.unsigned_abs())
+        };
+        let counted = Some(max_rss(words)).filter(|most| *most > self.callers);
+        Usage {
+            wall: self.begin.elapsed(),
+            user: time(words[0], words[1]),
+            system: time(words[2], words[3]),
+            max_rss: counted.or(Some(peak).filter(|peak| *peak > 0)),
+        }
+    }
+
+    /// Whether a process had more memory than all may have, where nobody counts it.
+    fn over_memory(&self, max_rss: Option<u64>) -> Option<Limit> {
+        let is_counted = self.group.as_ref().is_some_and(|group| group.has(Limit::Memory));
+        let most = self.limits.memory.filter(|_| !is_counted)?;
+        (max_rss? > most).then_some(Limit::Memory)
     }
 
     /// A shell with job control made its own process group the terminal's.
@@ -372,16 +405,9 @@ fn over_file_size(exit: Exit, limits: &Limits) -> Option<Limit> {
     (limits.file_size.is_some() && exit.code() == Exit::Signal(libc::SIGXFSZ as u8).code()).then_some(Limit::FileSize)
 }
 
-fn usage(words: &[i64; 18], wall: Duration) -> Usage {
-    let time = |seconds: i64, micros: i64| {
-        Duration::from_secs(seconds.unsigned_abs()) + Duration::from_micros(micros.unsigned_abs())
-    };
-    Usage {
-        wall,
-        user: time(words[0], words[1]),
-        system: time(words[2], words[3]),
-        max_rss: words[4].unsigned_abs() * 1024,
-    }
+/// The largest resident memory, in bytes, of `struct rusage`.
+fn max_rss(usage: &[i64; 18]) -> u64 {
+    usage[4].unsigned_abs() * 1024
 }
 
 struct Ready {
@@ -395,15 +421,21 @@ struct Watch {
     begin: Instant,
     last_output: Instant,
     last_sample: Instant,
+    /// From that to the next.
+    pause: Duration,
     seen: u64,
+    /// Bytes that a process was seen to have had at most.
+    peak: u64,
     cause: Option<Limit>,
     /// Until when the processes inside have time to end by themselves, once there is a cause.
     patience: Option<Instant>,
 }
 
 impl Watch {
-    fn new(begin: Instant) -> Self {
-        Self { begin, last_output: Instant::now(), last_sample: begin, seen: 0, cause: None, patience: None }
+    fn new(begin: Instant, limits: &Limits, group: Option<&Group>) -> Self {
+        let pause = pause(&Census::default(), Duration::ZERO, &uncounted(limits, group));
+        let last_output = Instant::now();
+        Self { begin, last_output, last_sample: begin, pause, seen: 0, peak: 0, cause: None, patience: None }
     }
 
     /// Notes why the room is to end. What runs away gets no time.
@@ -423,7 +455,7 @@ impl Watch {
             return self.patience.map(|until| until.saturating_duration_since(Instant::now()));
         }
         let left = |since: Instant, most: Option<Duration>| most.map(|most| most.saturating_sub(since.elapsed()));
-        let sample = is_sampled(limits).then_some(SAMPLE);
+        let sample = is_sampled(limits).then_some(self.pause);
         [left(self.begin, limits.wall), left(self.last_output, limits.silence), left(self.last_sample, sample)]
             .into_iter()
             .flatten()
@@ -444,11 +476,27 @@ impl Watch {
         if limits.silence.is_some_and(|most| self.last_output.elapsed() >= most) {
             return Some(Limit::Silence);
         }
-        if is_sampled(limits) && self.last_sample.elapsed() >= SAMPLE {
+        if is_sampled(limits) && self.last_sample.elapsed() >= self.pause {
             self.last_sample = Instant::now();
-            return group.and_then(Group::reached).or_else(|| seen(limits, init, group));
+            return group.and_then(Group::reached).or_else(|| self.look(init, &uncounted(limits, group)));
         }
         None
+    }
+
+    /// The limit that a look at the processes finds reached.
+    fn look(&mut self, init: i32, limits: &[(Limit, u64)]) -> Option<Limit> {
+        if limits.is_empty() {
+            return None;
+        }
+        let census = census::take(Pid::from_raw(init));
+        self.peak = self.peak.max(census.peak);
+        self.pause = pause(&census, self.last_sample.elapsed(), limits);
+        let is_reached = |limit: Limit, most: u64| match limit {
+            Limit::Processes => census.tasks >= most,
+            Limit::Memory => census.memory > most,
+            _ => census.open_files >= most,
+        };
+        limits.iter().find(|(limit, most)| is_reached(*limit, *most)).map(|(limit, _)| *limit)
     }
 }
 
@@ -457,20 +505,45 @@ fn is_sampled(limits: &Limits) -> bool {
     [limits.processes, limits.memory, limits.open_files, limits.disk].iter().any(Option::is_some)
 }
 
-/// The limit that a look at the processes finds reached, of those that no group counts.
-fn seen(limits: &Limits, init: i32, group: Option<&Group>) -> Option<Limit> {
-    let open = |limit: &Limit| !group.is_some_and(|group| group.has(*limit));
-    let most =
+/// The limits that nobody counts, so that the processes are looked at.
+fn uncounted(limits: &Limits, group: Option<&Group>) -> Vec<(Limit, u64)> {
+    let all =
         [(Limit::Processes, limits.processes), (Limit::Memory, limits.memory), (Limit::OpenFiles, limits.open_files)];
-    let wanted: Vec<_> = most.into_iter().filter_map(|(limit, most)| Some((limit, most?))).collect();
-    if !wanted.iter().any(|(limit, _)| open(limit)) {
-        return None;
-    }
-    let census = census::take(Pid::from_raw(init));
-    let is_reached = |limit: &Limit, most: u64| match limit {
-        Limit::Processes => census.tasks >= most,
-        Limit::Memory => census.resident > most,
-        _ => census.open_files >= most,
+    let is_open = |limit: Limit| !group.is_some_and(|group| group.has(limit));
+    all.into_iter().filter_map(|(limit, most)| Some((limit, most?))).filter(|(limit, _)| is_open(*limit)).collect()
+}
+
+/// The time until the next look, after one that took so long: the room cannot reach a limit much sooner, if looks may be so many.
+fn pause(census: &Census, took: Duration, limits: &[(Limit, u64)]) -> Duration {
+    let until = |limit: Limit, most: u64| match limit {
+        Limit::Processes => (most.saturating_sub(census.tasks), PROCESSES_A_SECOND),
+        Limit::Memory => (most.saturating_sub(census.memory), BYTES_A_SECOND),
+        _ => (1, 1),
     };
-    wanted.into_iter().find(|(limit, most)| open(limit) && is_reached(limit, *most)).map(|(limit, _)| limit)
+    let soonest = limits.iter().map(|(limit, most)| {
+        let (left, a_second) = until(*limit, *most);
+        Duration::from_millis(left.saturating_mul(1000) / a_second)
+    });
+    let soonest = soonest.min().unwrap_or(SAMPLE).clamp(SHORTEST, SAMPLE);
+    soonest.max(took.saturating_mul(SHARE).min(LONGEST))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_less_is_left_the_sooner_is_the_next_look() {
+        let limits = [(Limit::Processes, 1000), (Limit::Memory, 2 << 30), (Limit::OpenFiles, 10)];
+        let at = |tasks, memory| Census { tasks, memory, ..Census::default() };
+        let next = |census: Census| pause(&census, Duration::ZERO, &limits);
+        assert_eq!(next(at(0, 0)), SAMPLE);
+        assert_eq!(next(at(600, 0)), Duration::from_millis(100));
+        assert_eq!(next(at(0, 3 << 29)), Duration::from_millis(125));
+        assert_eq!((next(at(999, 0)), next(at(0, 3 << 30))), (SHORTEST, SHORTEST));
+        // What takes long to look at is not looked at all the time.
+        assert_eq!(pause(&at(999, 0), Duration::from_millis(20), &limits), Duration::from_millis(400));
+        assert_eq!(pause(&at(999, 0), Duration::from_secs(9), &limits), LONGEST);
+        assert_eq!(pause(&Census::default(), Duration::ZERO, &limits[2..]), SAMPLE);
+    }
 }

@@ -14,10 +14,13 @@ pub struct Limits {
     /// Bytes of standard output and error together (through pipes).
     pub log_bytes: Option<u64>,
     /// Processes and threads at once. The kernel refuses more: with a control group exactly, and the room is ended when it did;
-    /// without one it may grant one more to an ordinary caller's room, and the room is ended when it is seen at the bound.
+    /// without one it may grant one more to an ordinary caller's room, and the room is ended when it is seen at the bound, or has
+    /// ended if it is there at its end.
     pub processes: Option<u64>,
-    /// Bytes of memory. With a control group of everything together, file systems in memory too (exact); without one, address
-    /// space of each process (exact) and resident memory of all together (approximate: looked at four times a second).
+    /// Bytes of memory. With a control group of everything together, file systems in memory too (exact). Without one it is looked
+    /// at how much all processes have together, four to forty times a second, the more often the less is left, and at the end how
+    /// much one of them had at most: meanwhile a room may go beyond it, but it does not end well then. Each process has eight times
+    /// as much address space, and 8 GiB at least, so that there is a bound also while nobody looks.
     pub memory: Option<u64>,
     /// Open files of each process. The kernel refuses more; the room is ended when a process is seen at the bound, which is
     /// looked at four times a second.
@@ -117,7 +120,7 @@ impl std::fmt::Display for Exit {
     }
 }
 
-/// What everything in a room used together.
+/// What everything in a room used together. Of a room that was ended, the processes that were still there are missing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
     /// From spawn to the end.
@@ -126,8 +129,9 @@ pub struct Usage {
     pub user: Duration,
     /// Processor time in the kernel.
     pub system: Duration,
-    /// Largest resident memory of one process, bytes.
-    pub max_rss: u64,
+    /// Largest resident memory of one process, bytes. `None` where none was larger than the caller: the set-up shares his memory,
+    /// so that the kernel counts that, too.
+    pub max_rss: Option<u64>,
 }
 
 /// How a room ended.

@@ -89,6 +89,7 @@ pub(crate) fn enter_blank(
             slots: steps.slots,
             payload: &payload,
             held: &held,
+            full: full(room, caller, group),
             groups: &doors,
             alive: &alive_read,
             status: &status_write,
@@ -452,15 +453,34 @@ fn candidates(room: &Room, program: &OsStr) -> Result<Vec<CString>, Error> {
         .collect()
 }
 
+/// How many processes of the room's user there may be, where no group counts them.
+fn most_processes(room: &Room, caller: &Caller, group: Option<&Group>) -> Option<u64> {
+    // The init counts as a process of an ordinary caller's room; so does, for a moment, the process that entered it first.
+    let own = if matches!(caller, Caller::User { .. }) { 2 } else { 0 };
+    let is_open = !group.is_some_and(|group| group.has(Limit::Processes));
+    room.limits.processes.filter(|_| is_open).map(|count| count.saturating_add(own))
+}
+
+/// With how many the init finds a room full at its end, when the program is no longer among them. Only an ordinary caller's init is
+/// bounded as the program is.
+fn full(room: &Room, caller: &Caller, group: Option<&Group>) -> Option<u64> {
+    let most = most_processes(room, caller, group).filter(|_| matches!(caller, Caller::User { .. }));
+    most.map(|most| most.saturating_sub(1))
+}
+
+/// Address space of each process, where memory is looked at: a bound for want of a look, not one that is met before a look finds
+/// too much. Programs reserve more than they use.
+fn address_space(memory: u64) -> u64 {
+    memory.saturating_mul(8).max(8 << 30)
+}
+
 /// The limits of each process; what the group counts is not bounded twice.
 fn rlimits(room: &Room, caller: &Caller, group: Option<&Group>) -> Vec<Rlimit> {
     use rustix::process::{Resource, getrlimit};
-    // The init counts as a process of an ordinary caller's room; so does, for a moment, the process that entered it first.
-    let own = if matches!(caller, Caller::User { .. }) { 2 } else { 0 };
     let limits = &room.limits;
-    let open = |limit| !group.is_some_and(|group| group.has(limit));
-    let processes = limits.processes.filter(|_| open(Limit::Processes)).map(|count| count.saturating_add(own));
-    let memory = limits.memory.filter(|_| open(Limit::Memory));
+    let processes = most_processes(room, caller, group);
+    let is_open = !group.is_some_and(|group| group.has(Limit::Memory));
+    let memory = limits.memory.filter(|_| is_open).map(address_space);
     let wanted = [
         (Resource::Core, libc::RLIMIT_CORE, Some(0)),
         (Resource::Nproc, libc::RLIMIT_NPROC, processes),

@@ -5,7 +5,8 @@
 //!
 //! Descriptors: 0 the liveness pipe (its other end is in the caller only), 1 the status pipe, 2 a pipe that tells the set-up
 //! that the caller's memory has been left, 3 a signalfd for SIGCHLD, from 4 on what it keeps as long as anything is inside. It reaps every orphan; when the program (always process 2)
-//! has ended it reports status and usage (8 + 144 bytes) and exits, and when descriptor 0 hangs up it exits at once. When the
+//! has ended it reports status and usage (8 + 144 bytes) and exits, and when descriptor 0 hangs up it exits at once. With an argument
+//! it tries before that to have a child, and the fifth byte of the report is 1 where the kernel refuses it one. When the
 //! first process of a pid namespace exits, the kernel kills and reaps all others before anybody can see it gone.
 
 use std::os::fd::OwnedFd;
@@ -14,7 +15,7 @@ use std::sync::OnceLock;
 use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags};
 use rustix::io::Errno;
 
-/// Bytes of a report: the status word in 8 bytes, then `struct rusage`.
+/// Bytes of a report: the status word, whether one more process was refused, then `struct rusage`.
 pub(crate) const REPORT_LEN: usize = 8 + 144;
 
 #[cfg(target_arch = "x86_64")]
@@ -70,6 +71,16 @@ std::arch::global_asm!(
     "jle 2b",
     "cmp rax, 2",
     "jne 3b",
+    "cmp qword ptr [rsp + 1024], 1",
+    "je 4f",
+    // fork()
+    "mov eax, 57",
+    "syscall",
+    "test eax, eax",
+    "jz 6f",
+    "jns 4f",
+    "mov dword ptr [rsp + 20], 1",
+    "4:",
     // write(1, report, 152), exit_group(0)
     "mov eax, 1",
     "mov edi, 1",
@@ -142,6 +153,22 @@ std::arch::global_asm!(
     "b.le 2b",
     "cmp x0, #2",
     "b.ne 3b",
+    "ldr x9, [sp, #1024]",
+    "cmp x9, #1",
+    "b.eq 4f",
+    // clone(SIGCHLD, NULL, NULL, 0, NULL)
+    "mov x0, #17",
+    "mov x1, #0",
+    "mov x2, #0",
+    "mov x3, #0",
+    "mov x4, #0",
+    "mov x8, #220",
+    "svc 0",
+    "cbz x0, 6f",
+    "tbz x0, #63, 4f",
+    "mov w9, #1",
+    "str w9, [sp, #20]",
+    "4:",
     "mov x0, #1",
     "add x1, sp, #16",
     "mov x2, #152",

@@ -101,6 +101,8 @@ pub(crate) struct Launch<'a> {
     pub held: &'a [RawFd],
     /// Files that move the process that writes to them into the room's control group.
     pub groups: &'a [RawFd],
+    /// The most processes of its user with which the init finds at the end that there is place for one more; `None` does not look.
+    pub full: Option<u64>,
     /// Read end; hangs up when the caller dies.
     pub alive: &'a OwnedFd,
     /// Write end; the init reports there.
@@ -424,12 +426,17 @@ fn become_init(shared: &Shared<'_>) -> Errno {
             raw::dup_to(*held, free)?;
             free += 1;
         }
+        if let Some(most) = launch.full {
+            raw::set_rlimit(libc::RLIMIT_NPROC, most, most)?;
+        }
         raw::close_on_exec(free as u32, raw::LAST_FD)
     };
+    let none = std::ptr::null();
+    let argv = [c"room-init".as_ptr(), launch.full.map_or(none, |_| c"full?".as_ptr()), none];
     match arrange() {
         Err(errno) => errno,
-        // SAFETY: the array ends with a null pointer and holds a static string.
-        Ok(()) => unsafe { raw::exec_file(shared.init, [c"room-init".as_ptr(), std::ptr::null()].as_ptr()) },
+        // SAFETY: the array ends with a null pointer and holds static strings.
+        Ok(()) => unsafe { raw::exec_file(shared.init, argv.as_ptr()) },
     }
 }
 

@@ -635,6 +635,14 @@ pub(crate) fn wait(pid: i32) -> Sys<Ended> {
     Ok(ended)
 }
 
+/// What this process has used, as `struct rusage`.
+pub(crate) fn own_usage() -> [i64; 18] {
+    let mut usage = [0; 18];
+    // SAFETY: the result is exclusively borrowed and has the 144 bytes of `struct rusage`; 0 is RUSAGE_SELF.
+    let _ = unsafe { sys!(libc::SYS_getrusage, 0, usage.as_mut_ptr()) };
+    usage
+}
+
 pub(crate) fn kill(pid: i32, signal: i32) -> Sys<()> {
     // SAFETY: no memory is passed.
     unsafe { sys!(libc::SYS_kill, pid, signal) }.map(drop)
