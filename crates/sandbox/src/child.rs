@@ -518,7 +518,8 @@ fn pause(census: &Census, took: Duration, limits: &[(Limit, u64)]) -> Duration {
     let until = |limit: Limit, most: u64| match limit {
         Limit::Processes => (most.saturating_sub(census.tasks), PROCESSES_A_SECOND),
         Limit::Memory => (most.saturating_sub(census.memory), BYTES_A_SECOND),
-        _ => (1, 1),
+        // How fast these are opened nobody can say; a share of them at a time.
+        _ => (most.saturating_sub(census.open_files), most.saturating_mul(4).max(1)),
     };
     let soonest = limits.iter().map(|(limit, most)| {
         let (left, a_second) = until(*limit, *most);
@@ -544,6 +545,7 @@ mod tests {
         // What takes long to look at is not looked at all the time.
         assert_eq!(pause(&at(999, 0), Duration::from_millis(20), &limits), Duration::from_millis(400));
         assert_eq!(pause(&at(999, 0), Duration::from_secs(9), &limits), LONGEST);
-        assert_eq!(pause(&Census::default(), Duration::ZERO, &limits[2..]), SAMPLE);
+        let open = |open_files| pause(&Census { open_files, ..at(0, 0) }, Duration::ZERO, &limits[2..]);
+        assert_eq!((open(0), open(5), open(9)), (SAMPLE, SAMPLE / 2, SHORTEST));
     }
 }

@@ -53,9 +53,9 @@
 //!   another fails with EINVAL.
 //! - A layer of an ordinary user's overlay must not have other file systems mounted inside it, and layers must not nest.
 //! - Limits on memory and processes are exact where the caller may make control groups (root, and users to whom a group was
-//!   delegated). Elsewhere [`Limits::memory`] bounds each process' address space, the sum over all is looked at four times a
-//!   second, and a limit on processes does not bind users of a range or [`Profile::Script`] for root in the kernel; it is then
-//!   only looked at. [`probe`] tells.
+//!   delegated). Elsewhere memory is looked at while [`Child::wait_with`] runs, so that a room may have more for a moment; and a limit
+//!   on processes does not bind users of a range or [`Profile::Script`] for root in the kernel, and is then only looked at.
+//!   [`probe`] tells.
 //! - [`Limits`] on time and output hold while [`Child::wait_with`] runs, for pipes that were not taken away.
 //! - Setid bits and extended attributes can be written into writable mounts unless [`Room::setid`] bans them; all are mounted
 //!   `nosuid`, but outside them such a file is what it is: keep [`Access::Rw`] directories below a parent of mode 0700 and look

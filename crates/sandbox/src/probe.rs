@@ -76,7 +76,9 @@ impl Probe {
             "fresh /sys" => "/sys is an empty folder, as it is by default",
             "host network" => "no room shares the network of the host",
             "range of users" => "a room has one user and one group: files in it cannot be given to others",
-            "control groups" => "limits on memory and processes are looked at four times a second and not exact",
+            "control groups" => {
+                "limits on memory and processes are looked at from time to time: a room may go beyond them for a moment"
+            }
             "landlock scopes" => "a room that shares the host's network can reach the host's abstract sockets",
             _ => "",
         }

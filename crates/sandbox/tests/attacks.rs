@@ -620,6 +620,28 @@ fn case_25_nobody_gets_ahead_of_others() {
     denied_to_all("scheduling");
 }
 
+/// Fills a file that has no place.
+#[test]
+fn memory_file() {
+    if !is_probe("memory_file") {
+        return;
+    }
+    let file = rustix::fs::memfd_create("x", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
+    for _ in 0..400 {
+        rustix::io::write(&file, &[1; 1 << 20]).unwrap();
+    }
+    rustix::event::poll(&mut [], None).unwrap();
+}
+
+#[test]
+fn case_29_memory_files_are_bounded() {
+    let base = Base::new();
+    let mut room = base.probe("memory_file");
+    room.limits.memory = Some(200 << 20);
+    room.limits.wall = Some(std::time::Duration::from_secs(60));
+    assert_eq!(harness::run(&room).0.cause, Some(sandbox::Limit::Memory));
+}
+
 /// The serial number of a key of the session that is named like this, if there is one.
 fn key_of_the_session(name: &std::ffi::CStr) -> Option<i64> {
     const SEARCH: usize = 10;

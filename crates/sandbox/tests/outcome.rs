@@ -236,28 +236,6 @@ fn case_29_memory_of_one_process_is_bounded() {
     assert!(outcome.success(), "{outcome:?} {err}");
 }
 
-/// Fills a file that has no place.
-#[test]
-fn memory_file() {
-    if !is_probe("memory_file") {
-        return;
-    }
-    let file = rustix::fs::memfd_create("x", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
-    for _ in 0..400 {
-        rustix::io::write(&file, &[1; 1 << 20]).unwrap();
-    }
-    rustix::event::poll(&mut [], None).unwrap();
-}
-
-#[test]
-fn case_29_memory_files_are_bounded() {
-    let base = Base::new();
-    let mut room = base.probe("memory_file");
-    room.limits.memory = Some(200 << 20);
-    room.limits.wall = Some(Duration::from_secs(60));
-    assert_eq!(run(&room).0.cause, Some(Limit::Memory));
-}
-
 #[test]
 fn case_29_memory_of_all_processes_together_is_bounded() {
     let base = Base::new();
