@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use installdb::{
-    Author, Checked, Done, Incoming, InstallDb, Installed, Interference, Notice, Operation, OperationKind, Options,
+    Author, Checked, Done, Incoming, InstallDb, Installed, Interference, NotBack, Notice, Operation, OperationKind, Options,
     Outcome, PackageVersion, Request, ScriptRun, Source, Unset,
 };
 use pkgformat::Reader;
@@ -481,7 +481,22 @@ fn notice(notice: &Notice) -> String {
                 not_given::counts(list)
             )
         }
-        Notice::Replaced { path } => format!("`/{path}`, which no package owned, gives way, and is not kept"),
+        Notice::Replaced { path, kept: true } => {
+            format!("`/{path}`, which no package owned, gives way; an undo brings it back")
+        }
+        Notice::Replaced { path, kept: false } => {
+            format!("`/{path}`, which no package owned, gives way, and is not kept: an undo can not bring it back")
+        }
+        Notice::CameBack { path } => format!("`/{path}`, which stood there before, is back"),
+        Notice::NotBack { path, why } => {
+            let why = match why {
+                NotBack::Lost => "it is not kept",
+                NotBack::Owned => "a package owns the path",
+                NotBack::Occupied => "something else stands there",
+                _ => "something is in the way",
+            };
+            format!("`/{path}` does not come back as it was before the package: {why}")
+        }
         Notice::LeftAlone { path } => {
             format!("`/{path}` is no longer what the package had put there, and was left alone")
         }

@@ -1,3 +1,5 @@
+mod ground;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use pkgformat::{Entry, EntryKind, Use};
@@ -6,6 +8,7 @@ use pkgtypes::{Digest, PkgPath};
 
 use crate::accounts::Accounts;
 use crate::content::{content, digest_of};
+use crate::displaced::{Displaced, Displacing, Manner};
 use crate::error::Result;
 use crate::layout::{Fate, Layout, Made, MadeContent, Staging, What};
 use crate::links::Links;
@@ -101,6 +104,11 @@ struct Survey<'a> {
     unknown: BTreeSet<(&'static str, String)>,
     /// Nodes in whose places something stands that no package has under this name.
     strays: Vec<usize>,
+    displacing: Vec<Displacing>,
+    /// What comes back.
+    returned: Vec<Displaced>,
+    /// Paths where something comes back, and whether it stands there already.
+    ground: BTreeMap<PkgPath, bool>,
 }
 
 impl<'a> Survey<'a> {
@@ -123,16 +131,22 @@ impl<'a> Survey<'a> {
             cleared: HashSet::new(),
             unknown: BTreeSet::new(),
             strays: Vec::new(),
+            displacing: Vec::new(),
+            returned: Vec::new(),
+            ground: BTreeMap::new(),
         }
     }
 
     fn run(mut self, accounts: &Accounts) -> Result<(Layout, Vec<Finding>)> {
         self.survey_nodes()?;
         self.survey_strays()?;
+        self.survey_ground()?;
         self.survey_orphans()?;
         self.place_accounts(accounts)?;
-        let (keeping, forgotten) = kept::plan(self.db, self.work, &mut self.space)?;
+        let (displacing, returned) = (std::mem::take(&mut self.displacing), std::mem::take(&mut self.returned));
+        let (keeping, forgotten) = kept::plan(self.db, self.work, displacing, returned, &mut self.space)?;
         self.remove.extend(forgotten);
+        self.tell_displaced(&keeping);
         if keeping.too_much > 0 {
             self.notices.push(Notice::NotKept { bytes: keeping.too_much });
         }
@@ -400,18 +414,20 @@ impl<'a> Survey<'a> {
     fn unowned_file(&mut self, node: usize, stat: &Stat) -> Result<Fate> {
         let entry = self.entry(node);
         self.strays.push(node);
-        if is_same(self.root, entry, stat)? {
-            return self.stage(node);
-        }
-        if self.work.options.unowned == Unowned::Replace {
-            self.notices.push(Notice::Replaced { path: entry.path.clone() });
-            return self.stage(node);
-        }
-        if self.work.options.unowned == Unowned::Adopt {
-            return Ok(Fate::Stays);
-        }
-        self.findings.push(Finding::Unowned { path: entry.path.clone(), package: self.package(node) });
-        Ok(Fate::Absent)
+        let again = self.work.ground.again(&entry.path);
+        let manner = match self.work.options.unowned {
+            _ if is_same(self.root, entry, stat)? => Some(Manner::Same),
+            Unowned::Replace => Some(Manner::Replaced),
+            Unowned::Adopt => Some(Manner::Adopted),
+            Unowned::Refuse => again,
+        };
+        let Some(manner) = manner else {
+            self.findings.push(Finding::Unowned { path: entry.path.clone(), package: self.package(node) });
+            return Ok(Fate::Absent);
+        };
+        let is_again = self.work.options.unowned == Unowned::Refuse && manner != Manner::Same;
+        self.displacing.push(Displacing { path: entry.path.clone(), manner, stat: stat.clone(), is_again });
+        if manner == Manner::Adopted { Ok(Fate::Stays) } else { self.stage(node) }
     }
 
     /// A file that a package has under another name, because a link leads to it, is not nobody's.
@@ -527,8 +543,13 @@ impl<'a> Survey<'a> {
                 let (path, other_path) = (old.path.clone(), other_path.clone());
                 let other = self.db.record_of(*row)?.meta().name.clone();
                 self.notices.push(Notice::Others { path, other_path, other });
-            } else {
-                steps.extend(self.survey_orphan(old, stat, *at)?);
+                continue;
+            }
+            match self.ground.get(&old.path) {
+                None => steps.extend(self.survey_orphan(old, stat, *at)?),
+                Some(true) => {}
+                // What comes back is put over it.
+                Some(false) => drop(self.survey_orphan(old, stat, *at)?),
             }
         }
         // What is in a folder goes before the folder.
@@ -616,16 +637,22 @@ impl<'a> Survey<'a> {
         if let Some(index) = self.stagings.iter().position(around) {
             return Ok(index);
         }
-        if let Some(folder) = path.parent()
-            && self.root.stat(&folder)?.is_none()
-        {
-            self.push_staging(folder.clone(), What::Tree);
-            let staging = self.stagings.len() - 1;
-            self.made.push(Made { path: folder, staging, content: MadeContent::Folder });
-            return Ok(staging);
+        let mut missing = Vec::new();
+        for folder in path.ancestors() {
+            if self.root.stat(&folder)?.is_some() {
+                break;
+            }
+            missing.push(folder);
         }
-        self.push_staging(path.clone(), What::Made);
-        Ok(self.stagings.len() - 1)
+        let Some(top) = missing.last() else {
+            self.push_staging(path.clone(), What::Made);
+            return Ok(self.stagings.len() - 1);
+        };
+        self.push_staging(top.clone(), What::Tree);
+        let staging = self.stagings.len() - 1;
+        let folders = missing.into_iter().rev().map(|path| Made { path, staging, content: MadeContent::Folder });
+        self.made.extend(folders);
+        Ok(staging)
     }
 
     /// Whether names can be made and removed in every folder where that is needed, and be staged there.

@@ -14,6 +14,7 @@ use pkgtypes::{Digest, Mode, PkgPath};
 use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::content::digest_of;
+use crate::displaced::{self, Displaced, Displacing, Second};
 use crate::error::{DbResult as _, Result};
 use crate::retention::{self, Forget};
 use crate::space::Space;
@@ -29,6 +30,10 @@ pub(crate) struct Keeping {
     keeps: Vec<Keep>,
     /// What is kept already and goes once more.
     again: Vec<(Digest, u64)>,
+    /// What no package owned, and how it is kept: the numbers of those that are follow those of the contents.
+    displacing: Vec<(Displacing, Option<Second>)>,
+    /// What comes back to where it was.
+    returned: Vec<Displaced>,
     forget: Forget,
     /// Bytes that go and are too many to be kept.
     pub(crate) too_much: u64,
@@ -76,7 +81,7 @@ fn name(txn: i64, n: i64) -> PkgPath {
     PkgPath::new(format!("{txn}.{n}").into_bytes()).expect("two numbers and a dot are a name")
 }
 
-fn path(txn: i64, n: i64) -> PkgPath {
+pub(crate) fn path(txn: i64, n: i64) -> PkgPath {
     place::kept().join(name(txn, n).as_bytes()).expect("a short name in a short folder")
 }
 
@@ -91,14 +96,20 @@ pub(crate) fn find(db: &Installed, digest: Digest) -> Result<Option<PkgPath>> {
 
 /// Plans what is kept of that which goes, and what is forgotten for it. What is forgotten is taken away by the steps
 /// that are returned.
-pub(crate) fn plan(db: &Installed, work: &Work<'_>, space: &mut Space) -> Result<(Keeping, Vec<Step>)> {
+pub(crate) fn plan(
+    db: &Installed,
+    work: &Work<'_>,
+    displacing: Vec<Displacing>,
+    returned: Vec<Displaced>,
+    space: &mut Space,
+) -> Result<(Keeping, Vec<Step>)> {
     let limits = if work.forget { Retention::NOTHING } else { work.retention.map_or_else(|| db.retention(), Ok)? };
-    let mut keeping = Keeping { limits: work.retention, ..Keeping::default() };
+    let displacing = displacing.into_iter().map(|thing| (thing, None)).collect();
+    let mut keeping = Keeping { limits: work.retention, displacing, returned, ..Keeping::default() };
     if limits.transactions != Some(0) && !work.operations.is_empty() {
         Survey { db, work, keeping: &mut keeping, space }.run()?;
     }
-    let sizes = keeping.keeps.iter().map(|keep| keep.size).chain(keeping.again.iter().map(|(_, size)| *size));
-    let new = (!work.operations.is_empty()).then(|| sizes.fold(0, u64::saturating_add));
+    let new = (!work.operations.is_empty()).then(|| keeping.bytes());
     keeping.forget = db.forgotten(limits, work.time, new)?;
     keeping.records = keeping.forget != Forget::All;
     keeping.forgotten.up_to = match keeping.forget {
@@ -108,6 +119,7 @@ pub(crate) fn plan(db: &Installed, work: &Work<'_>, space: &mut Space) -> Result
     };
     if keeping.forget == Forget::All {
         (keeping.keeps, keeping.again) = (Vec::new(), Vec::new());
+        keeping.displacing.iter_mut().for_each(|(_, second)| *second = None);
         keeping.too_much = keeping.too_much.saturating_add(new.unwrap_or(0));
     }
     let again: HashSet<Digest> = keeping.again.iter().map(|(digest, _)| *digest).collect();
@@ -119,15 +131,31 @@ pub(crate) fn plan(db: &Installed, work: &Work<'_>, space: &mut Space) -> Result
             steps.push(Step::Remove(kept.path));
         }
     }
+    for thing in displaced_forgotten(db, keeping.forget)?.iter().filter(|thing| !keeping.returned.contains(thing)) {
+        keeping.forgotten.contents += 1;
+        keeping.forgotten.bytes = keeping.forgotten.bytes.saturating_add(thing.size);
+        steps.extend(thing.kept().map(Step::Remove));
+    }
+    steps.extend(keeping.returned.iter().filter_map(Displaced::kept).map(Step::Remove));
     Ok((keeping, steps))
 }
 
+/// The last transaction that is forgotten.
+fn last_forgotten(forget: Forget) -> Option<i64> {
+    match forget {
+        Forget::Nothing => None,
+        Forget::UpTo(txn) => Some(txn),
+        Forget::All => Some(i64::MAX),
+    }
+}
+
+fn displaced_forgotten(db: &Installed, forget: Forget) -> Result<Vec<Displaced>> {
+    let Some(last) = last_forgotten(forget) else { return Ok(Vec::new()) };
+    db.displaced_until(last).during("read what was displaced", &db.conn)
+}
+
 fn forgotten(db: &Installed, forget: Forget) -> Result<Vec<Kept>> {
-    let last = match forget {
-        Forget::Nothing => return Ok(Vec::new()),
-        Forget::UpTo(txn) => txn,
-        Forget::All => i64::MAX,
-    };
+    let Some(last) = last_forgotten(forget) else { return Ok(Vec::new()) };
     let read = || -> rusqlite::Result<Vec<Kept>> {
         let mut statement =
             db.conn.prepare_cached("SELECT hash, made, n, size FROM kept WHERE txn <= ? ORDER BY made, n")?;
@@ -162,6 +190,7 @@ impl Survey<'_> {
         // What comes is there afterwards, so it need not be kept.
         let mut there = self.coming();
         let home = self.db.root.stat(&place::folder())?.map_or(0, |stat| stat.dev);
+        self.keeping.displacing.iter_mut().for_each(|(thing, second)| *second = thing.second(home));
         let mut folders = Batch::new(&self.db.root);
         let packages = self.work.packages();
         for at in self.going() {
@@ -196,23 +225,42 @@ impl Survey<'_> {
             Err((DiskError::Denied, _)) => {
                 let sizes = self.keeping.keeps.drain(..).map(|keep| keep.size);
                 self.keeping.too_much = sizes.fold(self.keeping.too_much, u64::saturating_add);
+                self.keeping.displacing.iter_mut().for_each(|(_, second)| *second = None);
                 Ok(())
             }
             Err((_, error)) => Err(error.into()),
         }
     }
 
-    /// A copy is made only where there is room enough: the past is not worth a change that is refused.
+    /// A copy is made only where there is room enough: the past is not worth a change that is refused. What no package
+    /// brings again comes first.
     fn find_room(self) -> Result<()> {
-        let copies = || self.keeping.keeps.iter().filter(|keep| keep.is_elsewhere).map(|keep| keep.size);
-        let bytes = copies().fold(0, u64::saturating_add);
-        if bytes > 0 && bytes > self.db.root.free_space(Some(&place::folder()))?.bytes / 2 {
-            self.keeping.keeps.retain(|keep| !keep.is_elsewhere);
-            self.keeping.too_much = bytes;
-        } else if bytes > 0 {
-            self.space.enter(&self.db.root, Some(place::folder()))?;
-            copies().for_each(|size| self.space.add_file(size));
+        let Keeping { keeps, displacing, too_much, .. } = self.keeping;
+        let of_contents = |keeps: &[Keep]| {
+            let sizes = keeps.iter().filter(|keep| keep.is_elsewhere).map(|keep| keep.size);
+            sizes.fold(0, u64::saturating_add)
+        };
+        let copied = displacing.iter().filter(|(_, second)| *second == Some(Second::Copy));
+        let (contents, displaced) =
+            (of_contents(keeps), copied.map(|(thing, _)| thing.size()).fold(0, u64::saturating_add));
+        if contents == 0 && !displacing.iter().any(|(_, second)| *second == Some(Second::Copy)) {
+            return Ok(());
         }
+        let most = self.db.root.free_space(Some(&place::folder()))?.bytes / 2;
+        if contents.saturating_add(displaced) > most {
+            keeps.retain(|keep| !keep.is_elsewhere);
+            *too_much = contents;
+        }
+        if displaced > most {
+            displacing
+                .iter_mut()
+                .filter(|(_, second)| *second == Some(Second::Copy))
+                .for_each(|(_, second)| *second = None);
+        }
+        self.space.enter(&self.db.root, Some(place::folder()))?;
+        keeps.iter().filter(|keep| keep.is_elsewhere).for_each(|keep| self.space.add_file(keep.size));
+        let copied = displacing.iter().filter(|(_, second)| *second == Some(Second::Copy));
+        copied.for_each(|(thing, _)| self.space.add_file(thing.size()));
         Ok(())
     }
 
@@ -240,14 +288,38 @@ impl Survey<'_> {
 impl Keeping {
     /// Whether the disk gets something new.
     pub(crate) fn is_staged(&self) -> bool {
-        !self.keeps.is_empty()
+        !self.keeps.is_empty() || self.displaced().next().is_some()
+    }
+
+    /// What of that which no package owned gives way, and is not kept, or could not be according to `unkept`.
+    pub(crate) fn lost<'a>(&'a self, unkept: &'a HashSet<i64>) -> impl Iterator<Item = &'a Displacing> {
+        let could_not = self.displaced().filter(|(n, _)| unkept.contains(n)).map(|(_, thing)| thing);
+        let is_not = self.displacing.iter().filter(|(_, second)| second.is_none()).map(|(thing, _)| thing);
+        is_not.chain(could_not)
+    }
+
+    /// What of that which no package owned gives way, and whether it is going to be kept.
+    pub(crate) fn displacing(&self) -> impl Iterator<Item = (&Displacing, bool)> {
+        self.displacing.iter().map(|(thing, second)| (thing, second.is_some()))
+    }
+
+    /// What of that which no package owned is kept, by its number.
+    fn displaced(&self) -> impl Iterator<Item = (i64, &Displacing)> {
+        let kept = self.displacing.iter().filter(|(_, second)| second.is_some()).map(|(thing, _)| thing);
+        (i64::try_from(self.keeps.len()).unwrap_or(i64::MAX)..).zip(kept)
+    }
+
+    /// How much is kept.
+    fn bytes(&self) -> u64 {
+        let contents = self.keeps.iter().map(|keep| keep.size).chain(self.again.iter().map(|(_, size)| *size));
+        contents.chain(self.displaced().map(|(_, thing)| thing.size())).fold(0, u64::saturating_add)
     }
 
     /// Gives everything that goes its second name. Answers with the numbers of what this user may neither link nor read,
     /// which is no reason not to take it away.
     pub(crate) fn stage(&self, root: &Root, txn: i64) -> Result<HashSet<i64>> {
         let mut unkept = HashSet::new();
-        if self.keeps.is_empty() {
+        if !self.is_staged() {
             return Ok(unkept);
         }
         // What was private, or had rights of its own, is not for everybody afterwards.
@@ -266,6 +338,12 @@ impl Keeping {
                     content => copy(content?, &to)?,
                 },
                 linked => linked?,
+            }
+        }
+        for (n, thing) in self.displaced() {
+            let name = name(txn, n);
+            if !displaced::second_name(&folders.at(&thing.path)?, &home.at(&name)?)? {
+                unkept.insert(n);
             }
         }
         Ok(unkept)
@@ -288,6 +366,17 @@ impl Keeping {
             subtract(conn, digest)?;
             conn.prepare_cached("UPDATE kept SET txn = ? WHERE hash = ?")?.execute((txn, digest.as_bytes()))?;
             bytes = bytes.saturating_add(*size);
+        }
+        for (n, thing) in self.displaced() {
+            let n = Some(n).filter(|n| !unkept.contains(n));
+            displaced::save(conn, txn, thing, n)?;
+            bytes = bytes.saturating_add(n.map_or(0, |_| thing.size()));
+        }
+        for (thing, _) in self.displacing.iter().filter(|(_, second)| second.is_none()) {
+            displaced::save(conn, txn, thing, None)?;
+        }
+        for thing in &self.returned {
+            displaced::give_back(conn, txn, thing)?;
         }
         if bytes > 0 {
             conn.execute("UPDATE transactions SET kept = ? WHERE id = ?", (saturated(bytes), txn))?;
@@ -318,6 +407,7 @@ fn saturated(size: u64) -> i64 {
 
 fn forget(conn: &Connection, last: i64) -> rusqlite::Result<()> {
     conn.execute("DELETE FROM kept WHERE txn <= ?", [last])?;
+    displaced::forget(conn, last)?;
     conn.execute("DELETE FROM past_packages WHERE txn <= ?", [last])?;
     conn.execute("DELETE FROM saves WHERE txn <= ?", [last])?;
     conn.execute("UPDATE script_runs SET output = x'' WHERE txn <= ? AND output <> x''", [last])?;
@@ -346,7 +436,7 @@ pub(crate) fn discard(root: &Root, txn: i64) -> Result<()> {
 
 /// Whether a second name can not be given, and the content can be copied: the folder is on another file system, or the
 /// file system or its rules have no further name for the file.
-fn can_be_copied(error: &pkgfs::Error) -> bool {
+pub(crate) fn can_be_copied(error: &pkgfs::Error) -> bool {
     let too_many = rustix::io::Errno::MLINK.raw_os_error();
     matches!(error.kind, DiskError::Elsewhere | DiskError::Denied | DiskError::Unsupported)
         || error.source.raw_os_error() == Some(too_many)

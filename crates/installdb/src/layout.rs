@@ -1,3 +1,5 @@
+use std::collections::HashSet;
+
 use pkgtypes::{ParseError, PkgPath};
 
 use crate::Notice;
@@ -55,6 +57,8 @@ pub(crate) enum MadeContent {
         content: Vec<u8>,
         attributes: Attributes,
     },
+    /// What is kept under this name.
+    Kept(PkgPath),
 }
 
 /// How the transaction is carried out on the disk.
@@ -71,6 +75,16 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
+    /// Takes note of what could not be kept although that was expected.
+    pub(crate) fn admit(&mut self, unkept: &HashSet<i64>) {
+        let lost: HashSet<&PkgPath> = self.keeping.lost(unkept).map(|thing| &thing.path).collect();
+        for notice in &mut self.notices {
+            if let Notice::Replaced { path, kept } = notice {
+                *kept &= !lost.contains(path);
+            }
+        }
+    }
+
     /// Where `path` stands while staging number `index` of transaction `txn` is not placed yet.
     pub(crate) fn staged(&self, index: usize, path: &PkgPath, txn: i64) -> Result<PkgPath, ParseError> {
         let Staging { step, target, what } = &self.stagings[index];

@@ -65,10 +65,24 @@ pub enum Notice {
     },
     /// What this user or the file system can not give to paths that came. It is recorded, and no difference afterwards.
     NotGiven(Vec<NotGiven>),
-    /// Something that no package owned gives way to a package's, because that was asked for. It is not kept.
+    /// Something that no package owned gives way to a package's, because that was asked for.
     Replaced {
         /// The path.
         path: PkgPath,
+        /// Whether it is kept, so that an undo brings it back.
+        kept: bool,
+    },
+    /// What stood there before a package's took its place comes back, or stays where it never went.
+    CameBack {
+        /// The path.
+        path: PkgPath,
+    },
+    /// What stood there before a package's took its place does not come back.
+    NotBack {
+        /// The path.
+        path: PkgPath,
+        /// Why.
+        why: NotBack,
     },
     /// Something of another type stands where the package had put something; it was left alone.
     LeftAlone {
@@ -86,4 +100,16 @@ pub enum Notice {
     },
     /// Somebody else changed the root between the decision and the end.
     Interference(Interference),
+}
+
+/// Why something does not come back to where it was before a package's took its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NotBack {
+    /// It is not kept, or not any more.
+    Lost,
+    /// A package owns the path. It stays kept.
+    Owned,
+    /// Something else stands there, or in the place of a folder on the way. It stays kept.
+    Occupied,
 }

@@ -30,7 +30,7 @@ impl InstallDb {
     /// still to do.
     pub fn plan<'db, 'p>(&'db mut self, request: Request<'p>) -> Result<Plan<'db, 'p>> {
         self.refuse_unfinished()?;
-        let Request { install, remove, wishes, retention, forget, time, argv, user, options } = request;
+        let Request { install, remove, wishes, ground, retention, forget, time, argv, user, options } = request;
         refuse_repetition(&install, &remove)?;
         let mut outgoing = Vec::new();
         for incoming in &install {
@@ -62,6 +62,7 @@ impl InstallDb {
             outgoing,
             removed: remove,
             wishes,
+            ground,
             retention,
             forget,
             operations,

@@ -9,7 +9,7 @@ use trust::{Acceptance, Verified};
 use crate::error::Result;
 use crate::standing::Standing;
 use crate::stock::Stock;
-use crate::{Error, Retention, User, Wish};
+use crate::{Error, Ground, Retention, User, Wish};
 
 /// Where a package's bytes come from, decompressed.
 pub struct Source<'p>(Box<dyn Read + Send + 'p>);
@@ -172,6 +172,8 @@ pub struct Request<'p> {
     pub remove: Vec<PackageName>,
     /// What else becomes of the names that the user asked for.
     pub wishes: Vec<Wish>,
+    /// What comes back, or gives way again, beside packages; a [`Reversal`](crate::Reversal) knows.
+    pub ground: Ground,
     /// How much of the past is kept, from this change on; `None` where that stays as it is.
     pub retention: Option<Retention>,
     /// Whether everything that is kept now is forgotten.
@@ -193,6 +195,7 @@ impl Request<'_> {
             install: Vec::new(),
             remove: Vec::new(),
             wishes: Vec::new(),
+            ground: Ground::default(),
             retention: None,
             forget: false,
             time,

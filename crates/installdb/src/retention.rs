@@ -61,12 +61,13 @@ impl Installed {
             .during("read the horizon", &self.conn)
     }
 
-    /// How many contents of files that went are kept, and how many bytes they have together.
+    /// How many contents of files that went, and files that gave way, are kept, and how many bytes they have together.
     ///
     /// # Errors
     /// The database can not be read.
     pub fn kept(&self) -> Result<(u64, u64)> {
-        let sums = "SELECT count(*), ifnull(sum(size), 0) FROM kept";
+        let sums = "SELECT count(*), ifnull(sum(size), 0) FROM
+                    (SELECT size FROM kept UNION ALL SELECT size FROM displaced WHERE n IS NOT NULL)";
         self.conn.query_row(sums, [], |row| Ok((row.get(0)?, row.get(1)?))).during("read what is kept", &self.conn)
     }
 

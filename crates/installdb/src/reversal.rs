@@ -6,7 +6,7 @@ use pkgformat::Reader;
 use pkgtypes::{PackageId, PackageName, Timestamp};
 
 use crate::error::{DbResult as _, Result};
-use crate::{Error, Finding, Installed, Operation, PackageVersion, PastPackage, Request, Source, Wish};
+use crate::{Error, Finding, Ground, Installed, Operation, PackageVersion, PastPackage, Request, Source, Wish};
 
 /// What brings packages back to what they were: as one change, that a [`Request`](crate::Request) asks for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -15,12 +15,14 @@ pub struct Reversal {
     pub operations: Vec<Operation>,
     /// What becomes of the names that the user asked for, sorted.
     pub wishes: Vec<Wish>,
+    /// What comes back, or gives way again, beside packages.
+    pub ground: Ground,
 }
 
 impl Reversal {
     /// Whether everything is as it was.
     pub fn is_empty(&self) -> bool {
-        self.operations.is_empty() && self.wishes.is_empty()
+        self.operations.is_empty() && self.wishes.is_empty() && self.ground.is_empty()
     }
 
     /// The request for this change. `file` is asked for packages that come back; where it has none, what was kept and what
@@ -34,7 +36,7 @@ impl Reversal {
         time: Timestamp,
         mut file: impl FnMut(&PackageName, PackageId) -> Option<Reader<Source<'p>>>,
     ) -> Result<Request<'p>> {
-        let mut request = Request { wishes: self.wishes, ..Request::new(time) };
+        let mut request = Request { wishes: self.wishes, ground: self.ground, ..Request::new(time) };
         let mut findings = Vec::new();
         for Operation { name, new, .. } in self.operations {
             let Some(PackageVersion { id, .. }) = new else {
@@ -92,6 +94,7 @@ impl Installed {
         let wanted: BTreeSet<PackageName> = self.wanted()?.into_iter().collect();
         let undone = transaction.wishes.into_iter().filter(|wish| wanted.contains(&wish.name) == wish.wanted);
         reversal.wishes = undone.map(|wish| Wish { wanted: !wish.wanted, ..wish }).collect();
+        reversal.ground = self.ground_of(txn)?;
         Ok(reversal)
     }
 
@@ -119,6 +122,7 @@ impl Installed {
         let differing = wanted_then.symmetric_difference(&wanted_now);
         reversal.wishes =
             differing.map(|name| Wish { name: name.clone(), wanted: wanted_then.contains(name) }).collect();
+        reversal.ground = self.ground_after(txn)?;
         Ok(reversal)
     }
 

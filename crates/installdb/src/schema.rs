@@ -10,13 +10,19 @@ pub const APPLICATION_ID: i32 = 0x4B49_5331;
 
 /// Each script takes a database from the version that is its position to the next. None of them is ever edited: there are
 /// databases that it made.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     concat!(include_str!("schema/package-v1.sql"), include_str!("schema/install-v1.sql")),
     include_str!("schema/install-v2.sql"),
+    include_str!("schema/install-v3.sql"),
 ];
 
-/// What questions to a database of version 1, which is as good as ever, find empty.
-const SINCE_1: &str = "CREATE TEMPORARY TABLE interferences (txn INTEGER, path BLOB, aside BLOB)";
+/// What questions to a database of version 1, and then of version 2, which are as good as ever, find empty.
+const SINCE: [&str; 2] = [
+    "CREATE TEMPORARY TABLE interferences (txn INTEGER, path BLOB, aside BLOB)",
+    "CREATE TEMPORARY TABLE displaced (txn INTEGER, path BLOB, manner TEXT, n INTEGER, size INTEGER, back INTEGER);
+     CREATE TEMPORARY TABLE originals (package_id BLOB, hash BLOB, content BLOB);
+     CREATE TEMPORARY TABLE given_up (txn INTEGER, position INTEGER);",
+];
 
 /// The version of the tables that this library writes.
 pub const USER_VERSION: i32 = MIGRATIONS.len() as i32;
@@ -58,8 +64,10 @@ pub(crate) fn inspect(conn: &Connection) -> Result<Found> {
 pub(crate) fn expect_tables(conn: &Connection) -> Result<()> {
     match inspect(conn)? {
         Found::Blank => Err(blank(conn)),
-        Found::Version(1) => conn.execute_batch(SINCE_1).during("read the list of tables", conn),
-        Found::Version(_) => Ok(()),
+        Found::Version(version) => {
+            let missing = SINCE.iter().skip(usize::try_from(version - 1).unwrap_or(0));
+            missing.copied().try_for_each(|tables| conn.execute_batch(tables)).during("read the list of tables", conn)
+        }
     }
 }
 
@@ -113,6 +121,7 @@ mod tests {
         let made = [
             "5441d508ebf264136ddebc44b58ffa9a04d75d6f2338d3f47cad2f4c66e8bda4",
             "38f90ef290223718919151da26945771744f8bbddef306723dccb781e742a0a1",
+            "55b69411400668ac1b38a928e0ce64b3848db38e5c4331631afe5293ddd5bbf1",
         ];
         assert_eq!(digests, made);
     }
@@ -125,7 +134,24 @@ mod tests {
         conn.pragma_update(None, "user_version", 1).unwrap();
         migrate(&mut conn).unwrap();
         assert_eq!(inspect(&conn).unwrap(), Found::Version(USER_VERSION));
-        conn.execute_batch("SELECT * FROM interferences").unwrap();
+        conn.execute_batch("SELECT * FROM interferences; SELECT * FROM reserve").unwrap();
+    }
+
+    #[test]
+    fn questions_to_earlier_tables_find_the_later_ones_empty() {
+        for version in 1..USER_VERSION {
+            let conn = Connection::open_in_memory().unwrap();
+            for script in &MIGRATIONS[..usize::try_from(version).unwrap()] {
+                conn.execute_batch(script).unwrap();
+            }
+            conn.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
+            conn.pragma_update(None, "user_version", version).unwrap();
+            expect_tables(&conn).unwrap();
+            for table in ["interferences", "displaced", "originals", "given_up"] {
+                let count = format!("SELECT count(*) FROM {table}");
+                assert_eq!(conn.query_row(&count, [], |row| row.get(0)), Ok(0), "{version}");
+            }
+        }
     }
 
     #[test]

@@ -50,6 +50,11 @@ impl Space {
         Ok(())
     }
 
+    /// The file system that was entered last.
+    pub(crate) fn device(&self) -> u64 {
+        self.current
+    }
+
     pub(crate) fn add(&mut self, entry: &Entry) {
         let (bytes, inodes) = match &entry.kind {
             EntryKind::File { size, .. } => return self.add_file(*size),

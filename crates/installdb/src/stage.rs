@@ -87,7 +87,7 @@ impl<'db, 'p> Staged<'db, 'p> {
     pub(crate) fn new(
         db: &'db mut InstallDb,
         mut work: Work<'p>,
-        layout: Layout,
+        mut layout: Layout,
         accounts: Accounts,
         rights: &Rights,
         progress: &mut dyn Progress,
@@ -101,7 +101,10 @@ impl<'db, 'p> Staged<'db, 'p> {
             Ok(found)
         });
         match asked {
-            Ok(found) => Ok(Self { guard, work, layout, accounts, found }),
+            Ok(found) => {
+                layout.admit(&found.unkept);
+                Ok(Self { guard, work, layout, accounts, found })
+            }
             Err(error) => {
                 guard.ending = ending(&error);
                 Err(error)

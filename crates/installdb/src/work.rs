@@ -3,7 +3,7 @@ use pkgtypes::PackageName;
 use crate::outgoing::Outgoing;
 use crate::request::{Arriving, Content, Options};
 use crate::tree::{Packages, Tree};
-use crate::{Operation, Retention, User, Wish, links, order};
+use crate::{Ground, Operation, Retention, User, Wish, links, order};
 
 /// What all states of a transaction carry along.
 #[derive(Debug)]
@@ -14,6 +14,7 @@ pub(crate) struct Work<'p> {
     pub(crate) outgoing: Vec<Outgoing>,
     pub(crate) removed: Vec<PackageName>,
     pub(crate) wishes: Vec<Wish>,
+    pub(crate) ground: Ground,
     pub(crate) retention: Option<Retention>,
     pub(crate) forget: bool,
     pub(crate) operations: Vec<Operation>,

@@ -8,11 +8,13 @@ use std::sync::mpsc::sync_channel;
 use pkgformat::{Entry, EntryKind};
 use pkgfs::{Batch, FileKind, Place, Root, fd};
 use pkgtypes::{Mode, PkgPath, Timestamp};
+use rustix::io::Errno;
 
 use super::package_reader::{self, PackageReader, Targets};
 use super::writer::{Target, Writers, given};
 use crate::accounts::account_file::Attributes;
 use crate::brought::{Findings, Script};
+use crate::displaced;
 use crate::error::Result;
 use crate::layout::{Fate, Layout, MadeContent, What};
 use crate::request::Content;
@@ -127,7 +129,16 @@ impl<'a> Shape<'a> {
                     self.root.set_mode(&path, Mode::from_raw(0o755))?;
                 }
                 MadeContent::File { content, attributes } => self.make_file(&path, content, attributes, time)?,
+                MadeContent::Kept(kept) => self.bring_back(kept, &path)?,
             }
+        }
+        Ok(())
+    }
+
+    fn bring_back(&self, kept: &PkgPath, path: &PkgPath) -> Result<()> {
+        let (from, to) = (self.root.at(kept)?, self.root.at(path)?);
+        if !displaced::second_name(&from, &to)? {
+            return Err(pkgfs::Error::new("bring back", from.full_path(), Errno::ACCESS.into()).into());
         }
         Ok(())
     }

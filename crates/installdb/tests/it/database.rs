@@ -120,12 +120,16 @@ fn a_later_version_is_refused() {
     assert!(matches!(Installed::open(root.path()), Err(Error::Newer { .. })));
 }
 
+/// Takes the tables of later versions away.
+const AS_OF_1: &str = "DROP TABLE interferences; DROP INDEX packages_by_id; DROP TABLE displaced; DROP TABLE originals;
+    DROP TABLE given_up; DROP TABLE reserve; PRAGMA user_version = 1";
+
 #[test]
 fn an_earlier_version_answers_questions_and_is_brought_up_to_date() {
     let scene = Scene::new();
     scene.install(&[&pack("old 1-1").file("old", 0o644, "old").build()]);
     let conn = rusqlite::Connection::open(file(scene.root())).unwrap();
-    conn.execute_batch("DROP TABLE interferences; PRAGMA user_version = 1").unwrap();
+    conn.execute_batch(AS_OF_1).unwrap();
     drop(conn);
     let version = || {
         let conn = rusqlite::Connection::open(file(scene.root())).unwrap();

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use installdb::{Error, InstallDb, Installed, Outcome};
+use installdb::{Error, InstallDb, Installed, Outcome, Unowned};
 use nix::errno::Errno;
 use pkgformat::{EntryKind, ScriptKind, Xattr};
 use pkgtypes::Mode;
@@ -79,7 +79,8 @@ const TRANSACTIONS: usize = 2;
 /// One of the transactions: an upgrade, an installation and a removal at once, or a removal.
 fn transaction(root: &Path, number: usize) -> installdb::Result<()> {
     let packages = if number == 0 { after().to_vec() } else { Vec::new() };
-    let request = request(&packages.iter().collect::<Vec<_>>(), if number == 0 { &["gone"] } else { &["tool"] });
+    let mut request = request(&packages.iter().collect::<Vec<_>>(), if number == 0 { &["gone"] } else { &["tool"] });
+    request.options.unowned = Unowned::Replace;
     let mut db = InstallDb::open(root)?;
     db.plan(request)?.check()?.stage(&mut ())?.commit()?.finish(NOW).map(drop)
 }
@@ -130,6 +131,7 @@ fn arranged() -> Scene {
     scene.write("etc/gone.conf", "edited");
     scene.write("etc/tool.conf", "edited");
     scene.write("usr/share/tool/notes", "the administrator's");
+    scene.write("usr/bin/new", "in the way of a package's");
     fs::remove_file(scene.at("var/log")).unwrap();
     scene
 }
@@ -176,7 +178,7 @@ fn rows(root: &Path) -> BTreeMap<String, Vec<String>> {
     );
     let dump = |table: &String| {
         let columns = list(&format!(
-            "SELECT '\"' || name || '\"' FROM pragma_table_info('{table}') WHERE name NOT IN ('txn', 'made')"
+            "SELECT '\"' || name || '\"' FROM pragma_table_info('{table}') WHERE name NOT IN ('txn', 'made', 'back')"
         ));
         let mut statement = conn.prepare(&format!("SELECT {} FROM {table}", columns.join(","))).unwrap();
         let row = |row: &rusqlite::Row<'_>| (0..columns.len()).map(|column| row.get::<_, Value>(column)).collect();

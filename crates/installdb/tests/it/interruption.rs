@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use installdb::{InstallDb, Installed, Outcome};
+use installdb::{InstallDb, Installed, Outcome, Request, Unowned};
 use pkgtypes::Digest;
 
 use crate::scene::{Packed, Scene, pack, request, run, scratch_in_memory, snapshot};
@@ -50,13 +50,18 @@ fn arranged() -> Scene {
     scene.install(&before().iter().collect::<Vec<_>>());
     scene.write("etc/gone.conf", "edited");
     scene.write("etc/tool.conf", "edited");
+    scene.write("usr/bin/new", "the administrator's, in the way of a package's");
     scene
 }
 
 fn change(root: &Path) {
-    let after = after();
-    let request = request(&after.iter().collect::<Vec<_>>(), &["gone"]);
-    run(&mut InstallDb::open(root).unwrap(), request).unwrap();
+    run(&mut InstallDb::open(root).unwrap(), requested(&after())).unwrap();
+}
+
+fn requested(after: &[Packed; 2]) -> Request<'_> {
+    let mut request = request(&after.iter().collect::<Vec<_>>(), &["gone"]);
+    request.options.unowned = Unowned::Replace;
+    request
 }
 
 fn install_first(root: &Path) {
@@ -276,7 +281,7 @@ fn recovery_brings_the_decision_to_the_disk_before_a_rename() {
     let scene = arranged();
     let after = after();
     let mut db = scene.open();
-    let plan = db.plan(request(&after.iter().collect::<Vec<_>>(), &["gone"])).unwrap();
+    let plan = db.plan(requested(&after)).unwrap();
     drop(plan.check().unwrap().stage(&mut ()).unwrap().commit().unwrap());
     drop(db);
     let calls = victim::run("recover", scene.root(), None).calls;

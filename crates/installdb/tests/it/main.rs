@@ -6,6 +6,7 @@ mod accounts;
 mod bad_input;
 mod config;
 mod database;
+mod displaced;
 mod faults;
 mod fix;
 mod full_disk;

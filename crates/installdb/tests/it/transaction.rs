@@ -130,7 +130,7 @@ fn unowned_files_are_never_lost_by_surprise() {
     scene.write("usr/bin/hello", "mine");
     scene.options.unowned = Unowned::Replace;
     let replaced = scene.install(&[&package]).notices;
-    assert_eq!(replaced, [Notice::Replaced { path: path("usr/bin/hello") }]);
+    assert_eq!(replaced, [Notice::Replaced { path: path("usr/bin/hello"), kept: true }]);
     assert_eq!(scene.read("usr/bin/hello"), "one");
     scene.assert_verified();
 }

@@ -32,9 +32,9 @@ fn tool(version: &str, text: &str) -> Packed {
 }
 
 /// The tree, the packages, and what the user asked for.
-type State = (BTreeMap<PathBuf, String>, Vec<String>, Vec<String>);
+pub(crate) type State = (BTreeMap<PathBuf, String>, Vec<String>, Vec<String>);
 
-fn state(scene: &Scene) -> State {
+pub(crate) fn state(scene: &Scene) -> State {
     let wanted = scene.installed().wanted().unwrap().iter().map(ToString::to_string).collect();
     (scene.tree(), scene.packages(), wanted)
 }
@@ -52,7 +52,7 @@ fn reverse_with<'p>(
     run(&mut db, request)
 }
 
-fn reverse(scene: &Scene, what: impl FnOnce(&Installed) -> Result<Reversal>) -> Result<Done> {
+pub(crate) fn reverse(scene: &Scene, what: impl FnOnce(&Installed) -> Result<Reversal>) -> Result<Done> {
     reverse_with(scene.root(), what, || None)
 }
 
@@ -60,7 +60,7 @@ pub(crate) fn undo_last(root: &Path) {
     reverse_with(root, |db| db.reversal_of(db.last_change()?.unwrap()), || None).unwrap();
 }
 
-fn undo(scene: &Scene) {
+pub(crate) fn undo(scene: &Scene) {
     undo_last(scene.root());
     assert_no_litter(scene.root());
 }
@@ -97,10 +97,13 @@ fn kept(root: &Path) -> BTreeSet<String> {
 #[track_caller]
 pub(crate) fn assert_no_litter(root: &Path) {
     let conn = rusqlite::Connection::open(root.join("var/lib/kista/install.db")).unwrap();
-    let mut statement = conn.prepare("SELECT made || '.' || n FROM kept").unwrap();
+    let names = "SELECT made || '.' || n FROM kept
+                 UNION ALL SELECT txn || '.' || n FROM displaced WHERE n IS NOT NULL";
+    let mut statement = conn.prepare(names).unwrap();
     let rows: BTreeSet<String> = statement.query_map([], |row| row.get(0)).unwrap().map(|row| row.unwrap()).collect();
     assert_eq!(kept(root), rows);
-    let total = "SELECT (SELECT total(size) FROM kept) = (SELECT total(kept) FROM transactions)";
+    let total = "SELECT (SELECT total(size) FROM kept) + (SELECT total(size) FROM displaced WHERE n IS NOT NULL)
+                 = (SELECT total(kept) FROM transactions)";
     assert!(conn.query_row(total, [], |row| row.get::<_, bool>(0)).unwrap(), "the sums are right");
 }
 
