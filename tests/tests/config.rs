@@ -77,7 +77,7 @@ fn what_is_kept_stays_as_it_is() {
     let env = env();
     let config = |words: &[&str]| env.pkg(&[&["config"], words, &["--root", "root"]].concat());
     env.write("root/etc/hello.conf", "mine\n");
-    config(&["diff", "/etc/hello.conf"]).code(5).err_has(&["nowhere to be had", "--from FILE"]);
+    config(&["diff", "/etc/hello.conf"]).code(0).out_has(&["-color = red", "+mine"]);
     install(&env, "2", "color = green\n");
     config(&["keep", "/etc/hello.conf"]).code(0).err_has(&["1 file kept as yours"]);
     config(&["list"]).code(0).out_has(&["changed       hello /etc/hello.conf"]);

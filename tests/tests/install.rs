@@ -343,6 +343,20 @@ fn recover_has_nothing_to_do_after_a_good_run() {
     env.pkg(&["recover", "--root", "root"]).code(0);
 }
 
+#[test]
+fn recovery_comes_to_an_end_although_a_trigger_never_succeeds() {
+    let env = Env::new(env!("CARGO_BIN_EXE_pkg-e2e"));
+    env.trusted_root();
+    env.add_shell("root");
+    let tool = Pack::new("tool", "1").file("bin/tool", 0o755, "1").trigger("bin/tool", "exit 3").write(&env);
+    env.pkg(&["install", "--root", "root", "-y", &tool]).code(0).err_has(&["`pkg recover` runs it again"]);
+    env.pkg(&["recover", "--root", "root"]).code(1).err_has(&["exit status 3; given up", "pkg recover --again"]);
+    env.pkg(&["recover", "--root", "root"]).code(0).err_has(&["no transaction was interrupted", "given up"]);
+    let told = env.pkg(&["recover", "--root", "root", "--json", "--again"]).code(1).json();
+    assert_eq!((told["reason"].as_str(), told["given_up"].as_bool()), (Some("script-failed"), Some(true)));
+    env.pkg(&["remove", "--root", "root", "-y", "tool"]).code(0);
+}
+
 /// Somebody puts something into the way between a decision and the recovery that carries it out.
 #[test]
 fn what_was_moved_aside_is_told_at_once_and_afterwards() {

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use installdb::{
-    Author, Checked, Done, Incoming, InstallDb, Installed, Interference, NotBack, Notice, Operation, OperationKind, Options,
-    Outcome, PackageVersion, Request, ScriptRun, Source, Unset,
+    Author, Checked, Done, Incoming, InstallDb, Installed, Interference, NotBack, Notice, Operation, OperationKind,
+    Options, Outcome, PackageVersion, Request, ScriptRun, Source, Unset,
 };
 use pkgformat::Reader;
 use pkgtypes::PackageName;
@@ -217,7 +217,17 @@ fn incoming<'p>(
     let want = Want { exception, ..Want::default() };
     let decision = trust::evaluate(store, &want, &record, archive, &SystemClock);
     let verified: Verified<_> = decision.into_verified(record)?;
-    let incoming = Incoming::new(verified, reader)?;
+    let mut incoming = Incoming::new(verified, reader)?;
+    let needed = incoming.needed_first();
+    // What comes once, as through a pipe, can not be looked into.
+    if !needed.is_empty() && install.path.is_file() {
+        let mut package = packages::look(&install.path)?;
+        for digest in needed {
+            let mut content = Vec::new();
+            package.blob(&digest)?.read_to_end(&mut content).with_context(|| packages::unreadable(&install.path))?;
+            incoming = incoming.knowing(content);
+        }
+    }
     Ok(if install.wanted { incoming.wanted() } else { incoming })
 }
 
@@ -281,6 +291,9 @@ fn tell_plan(checked: &Checked<'_, '_>, manner: Manner, voice: &Voice) -> anyhow
     }
     if manner.dry_run {
         foreseen(checked).for_each(|told| voice.warning(told));
+    } else if !manner.yes {
+        // What is asked about can not be taken back.
+        checked.notices().iter().filter(|told| is_loss(told)).for_each(|told| voice.warning(notice(told)));
     }
     Ok(())
 }
@@ -289,6 +302,17 @@ fn tell_plan(checked: &Checked<'_, '_>, manner: Manner, voice: &Voice) -> anyhow
 fn foreseen(checked: &Checked<'_, '_>) -> impl Iterator<Item = String> {
     let is_told = |told: &&Notice| !matches!(told, Notice::AccountMade { .. } | Notice::MemberAdded { .. });
     checked.notices().iter().filter(is_told).map(notice)
+}
+
+/// Whether something goes that no undo brings back from what is kept.
+fn is_loss(told: &Notice) -> bool {
+    matches!(
+        told,
+        Notice::NotKept { .. }
+            | Notice::PastLeftOut
+            | Notice::Replaced { kept: false, .. }
+            | Notice::NotBack { why: NotBack::Lost, .. }
+    )
 }
 
 /// Says that everything is as it should be.
@@ -480,6 +504,9 @@ fn notice(notice: &Notice) -> String {
                 "not given, only recorded: {} (you or the file system can not; `-v` names them)",
                 not_given::counts(list)
             )
+        }
+        Notice::PastLeftOut => {
+            "the disk is full, so nothing is kept for an undo: it will need package files".to_owned()
         }
         Notice::Replaced { path, kept: true } => {
             format!("`/{path}`, which no package owned, gives way; an undo brings it back")

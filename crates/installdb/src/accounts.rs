@@ -7,12 +7,12 @@ pub(crate) mod account_file;
 pub(crate) mod principals;
 mod sysusers;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
-use pkgformat::PackageMeta;
+use pkgformat::{Entry, EntryKind, PackageMeta, Use};
 use pkgfs::{ErrorKind as DiskError, RecordLock, Root};
-use pkgtypes::{PackageName, PkgPath, Timestamp};
+use pkgtypes::{Digest, PackageName, PkgPath, Timestamp};
 
 use self::account_file::AccountFile;
 use self::principals::Principals;
@@ -56,7 +56,20 @@ struct Wishes {
 }
 
 /// The files in which they stand.
-const FILES: [&str; 4] = ["etc/passwd", "etc/group", "etc/shadow", "etc/gshadow"];
+pub(crate) const FILES: [&str; 4] = ["etc/passwd", "etc/group", "etc/shadow", "etc/gshadow"];
+/// What is larger is no such file.
+const LARGEST_BROUGHT: u64 = 1 << 20;
+
+/// The content of an entry that is such a file, and may be added to: a configuration file, or one that the system writes.
+pub(crate) fn account_file(entry: &Entry) -> Option<Digest> {
+    let is_one = FILES.iter().any(|file| file.as_bytes() == entry.path.as_bytes());
+    match entry.kind {
+        EntryKind::File { digest, size, .. } if is_one && size <= LARGEST_BROUGHT => {
+            (entry.uses.contains(&Use::Config) || entry.uses.contains(&Use::Mutable)).then_some(digest)
+        }
+        _ => None,
+    }
+}
 
 /// How long the C library waits for the lock.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -81,21 +94,25 @@ pub(crate) fn lock<'a>(
 }
 
 impl Accounts {
-    /// Reads the root's files, and adds whom the packages need.
+    /// Reads the root's files, or those that packages put in their places, and adds whom the packages need.
     pub(crate) fn plan<'a>(
         root: &Root,
         packages: impl Iterator<Item = &'a PackageMeta>,
+        mut brought: HashMap<PkgPath, Vec<u8>>,
         time: Timestamp,
         findings: &mut Vec<Finding>,
     ) -> Result<Self> {
         let wishes = Wishes::gather(packages, findings);
-        let (passwd, group) =
-            (AccountFile::load(root, "etc/passwd", 0o644)?, AccountFile::load(root, "etc/group", 0o644)?);
+        let mut load = |path, mode| {
+            let mut file = AccountFile::load(root, path, mode)?;
+            file.brought = brought.remove(&file.path);
+            Ok::<_, Error>(file)
+        };
+        let (passwd, group) = (load("etc/passwd", 0o644)?, load("etc/group", 0o644)?);
         // A new root has passwords where everybody expects them; one that did without goes on so.
-        let hidden = |path, open: &AccountFile| match wishes.are_none() {
+        let mut hidden = |path, open: &AccountFile| match wishes.are_none() {
             true => Ok(None),
-            false => AccountFile::load(root, path, 0o600)
-                .map(|file| Some(file).filter(|file| file.is_there() || !open.is_there())),
+            false => load(path, 0o600).map(|file| Some(file).filter(|file| file.is_there() || !open.is_there())),
         };
         let mut accounts = Self {
             shadow: hidden("etc/shadow", &passwd)?,

@@ -6,6 +6,7 @@ use pkgformat::ScriptKind;
 use pkgtypes::Digest;
 
 use crate::Unset;
+use crate::originals::Original;
 
 /// A script that came with a package.
 #[derive(Debug)]
@@ -16,12 +17,19 @@ pub(crate) struct Script {
     pub(crate) content: Vec<u8>,
 }
 
+/// What is taken aside while packages are read, in their order.
+#[derive(Debug, Default)]
+pub(crate) struct Aside {
+    pub(crate) scripts: Vec<Script>,
+    pub(crate) originals: Vec<Original>,
+}
+
 /// What staging found out.
 #[derive(Debug)]
 pub(crate) struct Findings {
     /// What could not be given, one for each node.
     pub(crate) unset: Vec<Unset>,
-    pub(crate) scripts: Vec<Script>,
+    pub(crate) aside: Aside,
     /// What could not be kept, by its number.
     pub(crate) unkept: HashSet<i64>,
 }
@@ -29,7 +37,7 @@ pub(crate) struct Findings {
 impl Findings {
     /// The script of this kind of the incoming package at this position.
     pub(crate) fn scripts_of(&self, package: usize, kind: ScriptKind) -> Option<Vec<u8>> {
-        let script = self.scripts.iter().find(|script| script.package == package && script.kind == kind);
+        let script = self.aside.scripts.iter().find(|script| script.package == package && script.kind == kind);
         script.map(|script| script.content.clone())
     }
 }

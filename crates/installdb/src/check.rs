@@ -7,8 +7,9 @@ use pkgfs::{Batch, ErrorKind as DiskError, FileKind, Root, Stat};
 use pkgtypes::{Digest, PkgPath};
 
 use crate::accounts::Accounts;
+use crate::accounts::account_file::Attributes;
 use crate::content::{content, digest_of};
-use crate::displaced::{Displaced, Displacing, Manner};
+use crate::displaced::{Displacement, Displacing, Manner};
 use crate::error::Result;
 use crate::layout::{Fate, Layout, Made, MadeContent, Staging, What};
 use crate::links::Links;
@@ -20,7 +21,8 @@ use crate::step::{Step, staged_path};
 use crate::tree::{self, Before, EntryRef, Packages};
 use crate::work::Work;
 use crate::{
-    Error, Finding, Forgotten, InstallDb, LinkProblem, Notice, Operation, Progress, held, kept, rehearsal, supply,
+    Error, Finding, Forgotten, InstallDb, LinkProblem, Notice, Operation, Progress, bringing, held, kept, rehearsal,
+    supply,
 };
 
 /// A transaction for which nothing was found that speaks against it.
@@ -38,7 +40,8 @@ impl<'db, 'p> Checked<'db, 'p> {
     pub(crate) fn new(db: &'db mut InstallDb, mut work: Work<'p>, findings: Vec<Finding>) -> Result<Self> {
         let mut findings = findings;
         let metas = work.incoming.iter().map(|incoming| incoming.record.meta());
-        let accounts = Accounts::plan(&db.root, metas, work.time, &mut findings)?;
+        let brought = bringing::find(db, &work)?;
+        let accounts = Accounts::plan(&db.root, metas, brought, work.time, &mut findings)?;
         let rights = Rights::new(accounts.principals());
         let (layout, mut findings) = Survey::new(db, &work, &rights, findings).run(&accounts)?;
         supply::locate(db, &mut work, &layout, &mut findings)?;
@@ -104,9 +107,7 @@ struct Survey<'a> {
     unknown: BTreeSet<(&'static str, String)>,
     /// Nodes in whose places something stands that no package has under this name.
     strays: Vec<usize>,
-    displacing: Vec<Displacing>,
-    /// What comes back.
-    returned: Vec<Displaced>,
+    displacement: Displacement,
     /// Paths where something comes back, and whether it stands there already.
     ground: BTreeMap<PkgPath, bool>,
 }
@@ -131,8 +132,7 @@ impl<'a> Survey<'a> {
             cleared: HashSet::new(),
             unknown: BTreeSet::new(),
             strays: Vec::new(),
-            displacing: Vec::new(),
-            returned: Vec::new(),
+            displacement: Displacement::default(),
             ground: BTreeMap::new(),
         }
     }
@@ -143,16 +143,19 @@ impl<'a> Survey<'a> {
         self.survey_ground()?;
         self.survey_orphans()?;
         self.place_accounts(accounts)?;
-        let (displacing, returned) = (std::mem::take(&mut self.displacing), std::mem::take(&mut self.returned));
-        let (keeping, forgotten) = kept::plan(self.db, self.work, displacing, returned, &mut self.space)?;
+        self.space.makes_room = self.work.incoming.is_empty();
+        let is_tight = self.space.add_database(self.root, self.work)? && self.space.makes_room;
+        let displacement = std::mem::take(&mut self.displacement);
+        let (keeping, forgotten) = kept::plan(self.db, self.work, displacement, &mut self.space, is_tight)?;
+        if is_tight && !self.work.operations.is_empty() {
+            self.notices.push(Notice::PastLeftOut);
+        }
         self.remove.extend(forgotten);
         self.tell_displaced(&keeping);
         if keeping.too_much > 0 {
             self.notices.push(Notice::NotKept { bytes: keeping.too_much });
         }
         self.check_rights()?;
-        self.space.makes_room = self.work.incoming.is_empty();
-        self.space.add_database(self.root, self.work)?;
         self.space.check(self.root, &mut self.findings)?;
         let layout = Layout {
             steps: assemble(self.clear, &mut self.stagings, self.remove, self.attributes),
@@ -261,15 +264,21 @@ impl<'a> Survey<'a> {
             return self.stage(node);
         }
         let package = self.package(node);
-        let Some(saved) = self.db.saved_as(&package, &entry.path)? else { return self.stage(node) };
+        let saved = self.db.saved_as(&package, &entry.path)?;
+        if self.bring_back_saved(&entry.path, saved)? { Ok(Fate::Stays) } else { self.stage(node) }
+    }
+
+    /// Gives the administrator's version of a configuration file its name back, where it is there still.
+    fn bring_back_saved(&mut self, path: &PkgPath, saved: Option<PkgPath>) -> Result<bool> {
+        let Some(saved) = saved else { return Ok(false) };
         let is_file = self.root.stat(&saved)?.is_some_and(|stat| stat.kind == FileKind::File);
         if !is_file || self.db.owner_except(&saved, &HashSet::new())?.is_some() {
-            return self.stage(node);
+            return Ok(false);
         }
-        self.space.enter(self.root, entry.path.parent())?;
-        self.push_staging(entry.path.clone(), What::Save(saved.clone()));
+        self.space.enter(self.root, path.parent())?;
+        self.push_staging(path.clone(), What::Save(saved.clone()));
         self.clear.push(Step::Remove(saved));
-        Ok(Fate::Stays)
+        Ok(true)
     }
 
     /// Whether the node's package comes back to where it was before.
@@ -426,7 +435,12 @@ impl<'a> Survey<'a> {
             return Ok(Fate::Absent);
         };
         let is_again = self.work.options.unowned == Unowned::Refuse && manner != Manner::Same;
-        self.displacing.push(Displacing { path: entry.path.clone(), manner, stat: stat.clone(), is_again });
+        self.displacement.displacing.push(Displacing {
+            path: entry.path.clone(),
+            manner,
+            stat: stat.clone(),
+            is_again,
+        });
         if manner == Manner::Adopted { Ok(Fate::Stays) } else { self.stage(node) }
     }
 
@@ -456,7 +470,10 @@ impl<'a> Survey<'a> {
         let disk = if stat.kind == FileKind::File { Some(digest_of(self.root, &entry.path)?) } else { None };
         if disk.is_some() && (disk == new || disk == old) {
             self.drop_outdated(&entry.path, &[old, new])?;
-            return self.stage(node);
+            // What he accepted in the place of his own goes, and his own comes back.
+            let since = self.work.ground.since.filter(|_| self.returns(node) && disk != new);
+            let saved = since.map(|since| self.db.accepted_since(&entry.path, since)).transpose()?.flatten();
+            return if self.bring_back_saved(&entry.path, saved)? { Ok(Fate::Stays) } else { self.stage(node) };
         }
         if (old.is_some() && old == new) || self.is_as_before(node, old, new)? {
             return Ok(Fate::Stays);
@@ -607,28 +624,47 @@ impl<'a> Survey<'a> {
     /// The files with users and groups are steps like any other: the old ones or the new ones stand, whatever happens.
     fn place_accounts(&mut self, accounts: &Accounts) -> Result<()> {
         for file in accounts.changed() {
-            if let Some(package) = self.bringer(&file.path) {
-                self.findings.push(Finding::AccountFile { path: file.path.clone(), package });
-                continue;
-            }
-            let content = file.content();
-            let staging = self.staging_for(&file.path)?;
+            let node = self.staged_node(&file.path);
+            let (content, mut attributes) = (file.content(), file.attributes().clone());
+            let staging = match (node, &file.brought) {
+                (Some((node, staging)), Some(_)) => {
+                    let entry = self.entry(node);
+                    let grant = self.rights.grant(entry);
+                    let xattrs = entry.xattrs.iter().map(|xattr| (xattr.name.clone(), xattr.value.clone())).collect();
+                    attributes = Attributes { mode: grant.mode, owner: grant.owner, xattrs };
+                    staging
+                }
+                (None, None) if self.goes(&file.path).is_none() => self.staging_for(&file.path)?,
+                _ => {
+                    let package = node.map(|(node, _)| self.package(node)).or_else(|| self.goes(&file.path));
+                    let package = package.unwrap_or_else(|| self.work.operations[0].name.clone());
+                    self.findings.push(Finding::AccountFile { path: file.path.clone(), package });
+                    continue;
+                }
+            };
             self.space.enter(self.root, self.stagings[staging].target.parent())?;
             self.space.add_file(content.len() as u64);
-            let content = MadeContent::File { content, attributes: file.attributes().clone() };
+            let content = MadeContent::File { content, attributes };
             self.made.push(Made { path: file.path.clone(), staging, content });
         }
         self.notices.extend(accounts.notices.iter().cloned());
         Ok(())
     }
 
-    /// The package with which a file comes or goes in this transaction.
-    fn bringer(&self, path: &PkgPath) -> Option<pkgtypes::PackageName> {
+    /// The node with which a file comes in this transaction, and its staging.
+    fn staged_node(&self, path: &PkgPath) -> Option<(usize, usize)> {
         let nodes = &self.work.tree.nodes;
-        let node = nodes.binary_search_by(|node| self.packages.entry(node).path.cmp(path)).ok();
-        let orphan = &self.work.tree.orphans[self.orphans_within(path)].first();
-        let going = orphan.map(|at| self.packages.outgoing[at.package].record.meta().name.clone());
-        node.filter(|node| matches!(self.fates[*node], Fate::Staged(_))).map(|node| self.package(node)).or(going)
+        let node = nodes.binary_search_by(|node| self.packages.entry(node).path.cmp(path)).ok()?;
+        match self.fates[node] {
+            Fate::Staged(staging) => Some((node, staging)),
+            Fate::Stays | Fate::Absent => None,
+        }
+    }
+
+    /// The package with which a file goes in this transaction.
+    fn goes(&self, path: &PkgPath) -> Option<pkgtypes::PackageName> {
+        let orphan = self.work.tree.orphans[self.orphans_within(path)].first();
+        orphan.map(|at| self.packages.outgoing[at.package].record.meta().name.clone())
     }
 
     /// The staging of a file that no package has: a new folder around it, or one of its own.

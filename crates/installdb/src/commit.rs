@@ -17,8 +17,8 @@ use crate::step::Step;
 use crate::trigger;
 use crate::work::Work;
 use crate::{
-    Error, InstallDb, Notice, Operation, PackageVersion, PendingScript, Progress, ScriptRun, Unset, past, recover,
-    schedule, sync,
+    Error, InstallDb, Notice, Operation, PackageVersion, PendingScript, Progress, ScriptRun, Unset, log, originals,
+    past, recover, schedule, space, sync,
 };
 
 /// A transaction that is decided: its rows are in the database and the journal says so. What is left are the renames
@@ -83,18 +83,25 @@ pub(crate) fn write(
     for outgoing in &work.outgoing {
         if layout.keeping.records && !stays(outgoing.record.id()) {
             past::store(conn, outgoing.row, txn)?;
+        } else if !stays(outgoing.record.id()) {
+            originals::forget(conn, outgoing.record.id())?;
         }
         rows::delete(conn, outgoing.row, &outgoing.record)?;
     }
     let triggers = trigger::of_installed(conn)?;
     let unset = by_package(work, &found.unset);
     for (index, (incoming, unset)) in work.incoming.iter().zip(&unset).enumerate() {
-        let scripts = found.scripts.iter().filter(|script| script.package == index).collect();
+        let scripts = found.aside.scripts.iter().filter(|script| script.package == index).collect();
         let (record, acceptance) = (&*incoming.record, incoming.record.acceptance());
         PackageRows { conn, record, acceptance, unset, scripts, txn, time: work.time }.insert()?;
         if incoming.wanted {
             wish(conn, txn, &record.meta().name, true)?;
         }
+    }
+    let rooms = work.incoming.iter().map(|incoming| space::room_to_remove(&incoming.record));
+    log::spare_at_least(conn, rooms.max().unwrap_or(0))?;
+    for original in &found.aside.originals {
+        originals::save(conn, work.incoming[original.package].record.id(), original)?;
     }
     for name in &work.removed {
         wish(conn, txn, name, false)?;

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use pkgformat::{Entry, Use};
 use pkgfs::FileKind;
 use pkgtypes::{Digest, PackageName, PkgPath};
+use rusqlite::Connection;
 use trust::Clock;
 
 use crate::Author;
@@ -15,7 +16,7 @@ use crate::content::digest_of;
 use crate::error::{DbResult as _, Result};
 use crate::rows;
 use crate::step::{Step, stage_name, staged_path};
-use crate::{Done, Error, Finding, InstallDb, Installed, Notice};
+use crate::{Done, Error, Finding, InstallDb, Installed, Notice, past};
 
 /// A configuration file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -207,7 +208,11 @@ impl InstallDb {
                 stage_name(&db.root, source, &stands, &staged)
             })
         };
-        let done = amend(self, author, &steps, clock, stage, |_, _, ()| Ok(()))?;
+        let note = |conn: &Connection, txn: i64, (): &()| {
+            let saved = accepted.iter().filter_map(|known| Some((&known.path, known.saved.as_ref()?)));
+            saved.into_iter().try_for_each(|(path, saved)| past::note_saved(conn, txn, path, saved))
+        };
+        let done = amend(self, author, &steps, clock, stage, note)?;
         let saved =
             accepted.into_iter().filter_map(|Accepted { path, saved, .. }| Some(Notice::Saved { path, saved: saved? }));
         Ok(Done { notices: saved.collect(), ..done })

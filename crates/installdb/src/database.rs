@@ -90,11 +90,25 @@ impl InstallDb {
     }
 
     /// Runs the scripts that have not succeeded yet once more, those too that failed, and tells of those that fail again.
+    /// These are given up: they stay in the list, and only [`InstallDb::retry_scripts`] runs them again, or a later change
+    /// that the same trigger belongs to.
     ///
     /// # Errors
     /// [`Error::Stopped`]; the database can not be read or written; that a script fails is none.
     pub fn run_pending_scripts(&mut self, progress: &mut dyn Progress) -> Result<Vec<PendingScript>> {
-        let Results { failed, is_stopped } = pending::run(self, Which::All, PATIENCE, progress)?;
+        self.repeat_scripts(Which::Failed, progress)
+    }
+
+    /// The same, and those that were given up as well.
+    ///
+    /// # Errors
+    /// As [`InstallDb::run_pending_scripts`].
+    pub fn retry_scripts(&mut self, progress: &mut dyn Progress) -> Result<Vec<PendingScript>> {
+        self.repeat_scripts(Which::All, progress)
+    }
+
+    fn repeat_scripts(&mut self, which: Which, progress: &mut dyn Progress) -> Result<Vec<PendingScript>> {
+        let Results { failed, is_stopped } = pending::run(self, which, PATIENCE, progress)?;
         if is_stopped {
             return Err(Error::Stopped);
         }
@@ -252,6 +266,8 @@ fn connect(root: &Root) -> Result<Connection> {
         // Done by us when a transaction is over, never in the middle of one.
         conn.pragma_update(None, "wal_autocheckpoint", 0)?;
         conn.pragma_update(None, "cache_size", -65536)?;
+        // Another disk may be full.
+        conn.pragma_update(None, "temp_store", "memory")?;
         conn.set_prepared_statement_cache_capacity(64);
         rusqlite::Result::Ok(())
     };

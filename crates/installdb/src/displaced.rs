@@ -103,6 +103,14 @@ impl Displaced {
     }
 }
 
+/// What a transaction does about all of that.
+#[derive(Debug, Default)]
+pub(crate) struct Displacement {
+    pub(crate) displacing: Vec<Displacing>,
+    /// What comes back to where it was.
+    pub(crate) returned: Vec<Displaced>,
+}
+
 /// What a reversal finds besides packages: what stood in their way before, comes back when they go, and gives way again
 /// when they return.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

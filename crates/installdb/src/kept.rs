@@ -14,14 +14,14 @@ use pkgtypes::{Digest, Mode, PkgPath};
 use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::content::digest_of;
-use crate::displaced::{self, Displaced, Displacing, Second};
+use crate::displaced::{self, Displaced, Displacement, Displacing, Second};
 use crate::error::{DbResult as _, Result};
 use crate::retention::{self, Forget};
 use crate::space::Space;
 use crate::step::Step;
 use crate::tree::{Before, EntryRef};
 use crate::work::Work;
-use crate::{Installed, Retention, place};
+use crate::{Installed, Retention, originals, place};
 
 /// What a transaction does with kept contents.
 #[derive(Debug, Default)]
@@ -95,23 +95,23 @@ pub(crate) fn find(db: &Installed, digest: Digest) -> Result<Option<PkgPath>> {
 }
 
 /// Plans what is kept of that which goes, and what is forgotten for it. What is forgotten is taken away by the steps
-/// that are returned.
+/// that are returned. On a disk that `is_tight` nothing is kept: what is kept takes up room, and so does that it is.
 pub(crate) fn plan(
     db: &Installed,
     work: &Work<'_>,
-    displacing: Vec<Displacing>,
-    returned: Vec<Displaced>,
+    Displacement { displacing, returned }: Displacement,
     space: &mut Space,
+    is_tight: bool,
 ) -> Result<(Keeping, Vec<Step>)> {
     let limits = if work.forget { Retention::NOTHING } else { work.retention.map_or_else(|| db.retention(), Ok)? };
     let displacing = displacing.into_iter().map(|thing| (thing, None)).collect();
     let mut keeping = Keeping { limits: work.retention, displacing, returned, ..Keeping::default() };
-    if limits.transactions != Some(0) && !work.operations.is_empty() {
+    if limits.transactions != Some(0) && !work.operations.is_empty() && !is_tight {
         Survey { db, work, keeping: &mut keeping, space }.run()?;
     }
     let new = (!work.operations.is_empty()).then(|| keeping.bytes());
     keeping.forget = db.forgotten(limits, work.time, new)?;
-    keeping.records = keeping.forget != Forget::All;
+    keeping.records = keeping.forget != Forget::All && !is_tight;
     keeping.forgotten.up_to = match keeping.forget {
         Forget::Nothing => None,
         Forget::UpTo(txn) => Some(txn),
@@ -408,6 +408,7 @@ fn saturated(size: u64) -> i64 {
 fn forget(conn: &Connection, last: i64) -> rusqlite::Result<()> {
     conn.execute("DELETE FROM kept WHERE txn <= ?", [last])?;
     displaced::forget(conn, last)?;
+    originals::forget_past(conn, last)?;
     conn.execute("DELETE FROM past_packages WHERE txn <= ?", [last])?;
     conn.execute("DELETE FROM saves WHERE txn <= ?", [last])?;
     conn.execute("UPDATE script_runs SET output = x'' WHERE txn <= ? AND output <> x''", [last])?;

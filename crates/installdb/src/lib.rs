@@ -75,7 +75,8 @@
 //! packages that went, what requires others first, then those of packages that came, what is required first. One that was
 //! interrupted runs again when the database is opened for writing the next time, with those that ran in the second before
 //! it; and what scripts wrote is on the disk before they are forgotten. So each runs at least once. One that
-//! fails stays in the list and takes nothing back; [`InstallDb::run_pending_scripts`] tries again. So does one that was asked to
+//! fails stays in the list and takes nothing back; [`InstallDb::run_pending_scripts`] tries again, and gives up what fails then,
+//! until [`InstallDb::retry_scripts`]. So does one that was asked to
 //! end ([`Committed::finish_with`]): it gets SIGTERM, and five seconds later SIGKILL.
 //!
 //! Scripts of packages that were another package manager's run only with [`Options::foreign_scripts`].
@@ -116,6 +117,7 @@ mod acceptance;
 mod accounts;
 mod amend;
 mod author;
+mod bringing;
 mod brought;
 mod check;
 mod column;
@@ -141,6 +143,7 @@ mod log;
 mod notice;
 mod operation;
 mod order;
+mod originals;
 mod outgoing;
 mod past;
 mod place;

@@ -65,6 +65,8 @@ pub enum Notice {
     },
     /// What this user or the file system can not give to paths that came. It is recorded, and no difference afterwards.
     NotGiven(Vec<NotGiven>),
+    /// The disk is so full that nothing is kept for an undo: it needs package files.
+    PastLeftOut,
     /// Something that no package owned gives way to a package's, because that was asked for.
     Replaced {
         /// The path.

@@ -92,6 +92,21 @@ impl Installed {
         read().during("read a script", &self.conn)
     }
 
+    /// Under which name the administrator's version of a configuration file lies since he accepted a package's, first in
+    /// the transactions from `since` on; `None` where another one was put there later.
+    pub(crate) fn accepted_since(&self, path: &PkgPath, since: i64) -> Result<Option<PkgPath>> {
+        let read = || {
+            let mut statement = self.conn.prepare_cached(
+                "SELECT saved FROM saves AS first WHERE path = ?1 AND txn >= ?2
+                 AND NOT EXISTS (SELECT 1 FROM changes WHERE changes.txn = first.txn)
+                 AND NOT EXISTS (SELECT 1 FROM saves WHERE saves.txn > first.txn AND saves.saved = first.saved)
+                 ORDER BY txn LIMIT 1",
+            )?;
+            statement.query_row((path.as_bytes(), since), |row| path_column(row, 0)).optional()
+        };
+        read().during("look up a path", &self.conn)
+    }
+
     /// Under which name the administrator's version of a configuration file survived, when its package went last.
     pub(crate) fn saved_as(&self, package: &PackageName, path: &PkgPath) -> Result<Option<PkgPath>> {
         let read = || {

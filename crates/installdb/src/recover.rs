@@ -67,7 +67,7 @@ pub(crate) fn finish(db: &mut Installed, txn: i64, ending: impl FnOnce() -> Endi
     step::run(&db.root, &db.conn, txn, &steps)?;
     sync::filesystems(&db.root, steps.iter().map(Step::path), false)?;
     journal::end(&mut db.conn, txn, ending())?;
-    log::checkpoint(&db.conn);
+    log::settle(&db.root, &db.conn);
     Ok(())
 }
 
@@ -80,6 +80,6 @@ pub(crate) fn discard(db: &mut Installed, txn: i64, ending: Ending) -> Result<()
     step::discard(&db.root, txn, &step::load(&db.conn)?)?;
     kept::discard(&db.root, txn)?;
     journal::end(&mut db.conn, txn, ending)?;
-    log::checkpoint(&db.conn);
+    log::settle(&db.root, &db.conn);
     Ok(())
 }

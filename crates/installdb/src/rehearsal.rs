@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use pkgformat::{Reader, ScriptKind};
 use pkgtypes::Digest;
 
-use crate::brought::{Findings, Script};
+use crate::brought::{Aside, Findings, Script};
 use crate::error::Result;
 use crate::layout::Layout;
 use crate::request::{Content, Source};
@@ -36,7 +36,8 @@ pub(crate) fn run(db: &InstallDb, mut work: Work<'_>, layout: &Layout, progress:
         }
     }
     if !work.options.skip_scripts {
-        runnable(db, &work, layout, &Findings { unset: Vec::new(), scripts, unkept: HashSet::new() })?;
+        let aside = Aside { scripts, ..Aside::default() };
+        runnable(db, &work, layout, &Findings { unset: Vec::new(), aside, unkept: HashSet::new() })?;
     }
     Ok(())
 }

@@ -1,11 +1,13 @@
+use std::collections::HashMap;
 use std::fmt;
 use std::io::{self, Read};
 use std::ops::Deref;
 
 use pkgformat::{PackageRecord, Reader};
-use pkgtypes::{PackageName, Timestamp};
+use pkgtypes::{Digest, PackageName, Timestamp};
 use trust::{Acceptance, Verified};
 
+use crate::accounts::account_file;
 use crate::error::Result;
 use crate::standing::Standing;
 use crate::stock::Stock;
@@ -80,12 +82,14 @@ pub(crate) struct Arriving {
     pub(crate) wanted: bool,
     /// Whether it comes back to where it was before.
     pub(crate) returns: bool,
+    /// Contents that are known before the package is read.
+    pub(crate) known: HashMap<Digest, Vec<u8>>,
     pub(crate) standing: Standing,
 }
 
 impl Arriving {
     fn new(record: Accepted, returns: bool) -> Self {
-        Self { record, wanted: false, returns, standing: Standing::default() }
+        Self { record, wanted: false, returns, known: HashMap::new(), standing: Standing::default() }
     }
 }
 
@@ -150,6 +154,19 @@ impl<'p> Incoming<'p> {
     #[must_use]
     pub fn wanted(mut self) -> Self {
         self.arriving.wanted = true;
+        self
+    }
+
+    /// Contents that have to be known before the package is read, because the files of other packages may belong to the
+    /// users and groups in them. Where [`Incoming::knowing`] is not told, it may have to come by itself.
+    pub fn needed_first(&self) -> Vec<Digest> {
+        self.record().manifest().entries().iter().filter_map(account_file).collect()
+    }
+
+    /// The same package, of which this content is known.
+    #[must_use]
+    pub fn knowing(mut self, content: Vec<u8>) -> Self {
+        self.arriving.known.insert(Digest::of(&content), content);
         self
     }
 

@@ -1,15 +1,39 @@
 use std::collections::BTreeMap;
 
-use pkgformat::{Entry, EntryKind};
+use pkgformat::{Entry, EntryKind, PackageRecord};
 use pkgfs::Root;
 use pkgtypes::PkgPath;
 
 use crate::error::Result;
 use crate::work::Work;
-use crate::{Finding, place};
+use crate::{Finding, log, originals, place};
 
 /// The unit in which file systems give out space.
 const BLOCK: u64 = 4096;
+
+/// What the rows of a path take up in the log.
+const PER_PATH: u64 = 256;
+/// What a transaction takes up there, however little it does.
+const FIXED: u64 = 512 << 10;
+/// More is not set aside for removals.
+const MOST_SPARE: u64 = 16 << 20;
+
+fn rows(record: &PackageRecord) -> u64 {
+    record.manifest().entries().len() as u64 * PER_PATH
+}
+
+/// What the log has to set aside, so that a package can be removed when the disk is full.
+pub(crate) fn room_to_remove(record: &PackageRecord) -> u64 {
+    rows(record).saturating_add(FIXED).min(MOST_SPARE)
+}
+
+fn free(root: &Root, path: Option<&PkgPath>, with_reserve: bool) -> Result<pkgfs::Space> {
+    let mut free = root.free_space(path)?;
+    if with_reserve && rustix::process::geteuid().is_root() {
+        free.bytes = free.bytes.saturating_add(free.reserved);
+    }
+    Ok(free)
+}
 
 /// What a transaction needs on each file system.
 #[derive(Debug, Default)]
@@ -75,19 +99,20 @@ impl Space {
         need.inodes += inodes;
     }
 
-    /// The rows: once in the log, once in the database, and the pages around them.
-    pub(crate) fn add_database(&mut self, root: &Root, work: &Work<'_>) -> Result<()> {
-        const PER_PATH: u64 = 256;
-        const FIXED: u64 = 512 << 10;
+    /// The rows: once in the log, once in the database, and the pages around them. Says whether only what the log has set
+    /// aside makes the change possible.
+    pub(crate) fn add_database(&mut self, root: &Root, work: &Work<'_>) -> Result<bool> {
         self.enter(root, Some(place::folder()))?;
-        let rows = work.incoming.iter().map(|incoming| {
-            let record = &incoming.record;
-            record.encoded_len().saturating_mul(2) + record.manifest().entries().len() as u64 * PER_PATH
+        let coming = work.incoming.iter().map(|incoming| {
+            let (_, originals) = originals::of(&incoming.record);
+            let stored = incoming.record.encoded_len().saturating_add(originals).saturating_mul(2);
+            stored.saturating_add(rows(&incoming.record))
         });
-        let bytes = rows.fold(FIXED, u64::saturating_add);
+        let going = work.outgoing.iter().map(|outgoing| rows(&outgoing.record));
+        let bytes = coming.chain(going).fold(FIXED, u64::saturating_add);
         let need = self.needs.entry(self.current).or_default();
-        need.bytes = need.bytes.saturating_add(bytes);
-        Ok(())
+        need.bytes = need.bytes.saturating_add(bytes.saturating_sub(log::spare(root)?));
+        Ok(free(root, need.folder.as_ref(), self.makes_room)?.bytes < bytes)
     }
 
     pub(crate) fn check(&self, root: &Root, findings: &mut Vec<Finding>) -> Result<()> {
@@ -105,10 +130,7 @@ impl Space {
         with_reserve: bool,
         findings: &mut Vec<Finding>,
     ) -> Result<()> {
-        let mut free = root.free_space(path.as_ref())?;
-        if with_reserve && rustix::process::geteuid().is_root() {
-            free.bytes = free.bytes.saturating_add(free.reserved);
-        }
+        let free = free(root, path.as_ref(), with_reserve)?;
         if bytes > free.bytes {
             findings.push(Finding::NoSpace { path: path.clone(), needed: bytes, free: free.bytes });
         }

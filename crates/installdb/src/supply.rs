@@ -20,8 +20,8 @@ type Needed = BTreeMap<Digest, (u64, PkgPath)>;
 /// Finds the contents of all returning packages, or says of which package what is missing.
 ///
 /// Each is read and held against its digest, so that what was spoilt meanwhile is missing before anything is changed. Two
-/// places are looked into: what was kept, and the files of packages that go. Only where something is missing then, the
-/// files of all installed packages.
+/// places are looked into: what was kept, and the files of packages that go. Only where something is missing then,
+/// configuration files as they were brought, and the files of all installed packages.
 pub(crate) fn locate(db: &Installed, work: &mut Work<'_>, layout: &Layout, findings: &mut Vec<Finding>) -> Result<()> {
     let mut going: Option<HashMap<Digest, Vec<PkgPath>>> = None;
     for package in 0..work.contents.len() {
@@ -38,6 +38,11 @@ pub(crate) fn locate(db: &Installed, work: &mut Work<'_>, layout: &Layout, findi
             places.extend(first_good(&db.root, *digest, *size, known).map(|place| (*digest, place)));
         }
         missing.retain(|digest, _| !places.contains_key(digest));
+        let mut originals = HashMap::new();
+        for digest in missing.keys() {
+            originals.extend(db.original(digest)?.map(|content| (*digest, content)));
+        }
+        missing.retain(|digest, _| !originals.contains_key(digest));
         places.extend(db.files_with(&missing.keys().copied().collect())?);
         missing.retain(|digest, _| !places.contains_key(digest));
         if let Some((_, path)) = missing.values().next() {
@@ -45,7 +50,7 @@ pub(crate) fn locate(db: &Installed, work: &mut Work<'_>, layout: &Layout, findi
             findings.push(Finding::NotKept { package, path: Some(path.clone()), more });
         }
         if let Content::Stock(stock) = &mut work.contents[package] {
-            stock.supply(places);
+            stock.supply(places, originals);
         }
     }
     Ok(())

@@ -34,6 +34,8 @@ pub struct Stat {
     pub gid: u32,
     /// Length in bytes; of a link, that of its target.
     pub size: u64,
+    /// Bytes that the disk gave out for it.
+    pub allocated: u64,
     /// Last change of the content.
     pub mtime: Timestamp,
     /// Last change of content or inode; nobody can set it.
@@ -93,6 +95,7 @@ impl From<rustix::fs::Stat> for Stat {
             uid: raw.st_uid,
             gid: raw.st_gid,
             size: u64::try_from(raw.st_size).unwrap_or(0),
+            allocated: (raw.st_blocks as u64).saturating_mul(512),
             mtime: time(raw.st_mtime as i64, raw.st_mtime_nsec as u32),
             ctime: time(raw.st_ctime as i64, raw.st_ctime_nsec as u32),
             nlink: raw.st_nlink as u64,

@@ -233,6 +233,9 @@ fn shipped_content(
         let blob = opened.blob(digest).with_context(|| packages::unreadable(file))?;
         return read(blob).map(Some);
     }
+    if let Some(content) = db.original(digest)? {
+        return Ok(Some(content));
+    }
     if let Some(file) = db.find_content(digest)? {
         return read(file).map(Some);
     }

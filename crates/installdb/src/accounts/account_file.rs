@@ -17,6 +17,8 @@ pub(crate) struct AccountFile {
     pub(crate) path: PkgPath,
     /// `None` where there is none.
     before: Option<Vec<u8>>,
+    /// What a package puts in its place, and is added to instead.
+    pub(crate) brought: Option<Vec<u8>>,
     attributes: Attributes,
     added: Vec<String>,
     /// New members of groups that are there: the group's name and the member's.
@@ -52,11 +54,15 @@ impl AccountFile {
             Err(error) if error.kind == DiskError::NotFound => {}
             Err(error) => return Err(error.into()),
         }
-        Ok(Self { path, before, attributes, added: Vec::new(), members: BTreeSet::new() })
+        Ok(Self { path, before, brought: None, attributes, added: Vec::new(), members: BTreeSet::new() })
     }
 
     pub(crate) fn is_there(&self) -> bool {
-        self.before.is_some()
+        self.text().is_some()
+    }
+
+    fn text(&self) -> Option<&[u8]> {
+        self.brought.as_deref().or(self.before.as_deref())
     }
 
     pub(crate) fn is_changed(&self) -> bool {
@@ -87,7 +93,7 @@ impl AccountFile {
 
     /// The fields of each line. Lines that are no text, and those for NIS, say nothing here.
     pub(crate) fn entries(&self) -> impl Iterator<Item = Vec<&str>> {
-        let lines = self.before.as_deref().unwrap_or_default().split(|&byte| byte == b'\n');
+        let lines = self.text().unwrap_or_default().split(|&byte| byte == b'\n');
         let texts = lines.filter_map(|line| std::str::from_utf8(line).ok());
         texts.filter(|line| !line.starts_with(['+', '-', '#'])).map(|line| line.split(':').collect())
     }
@@ -129,7 +135,7 @@ impl AccountFile {
 
     /// The new content: everything that was there as it was, in its place.
     pub(crate) fn content(&self) -> Vec<u8> {
-        let before = self.before.as_deref().unwrap_or_default();
+        let before = self.text().unwrap_or_default();
         let mut content = Vec::with_capacity(before.len() + 4096);
         let mut added = Some(&self.added);
         let mut seen = BTreeSet::new();
@@ -195,7 +201,7 @@ mod tests {
         let path = PkgPath::new(b"etc/group".as_slice()).unwrap();
         let attributes = Attributes { mode: Mode::from_raw(0o644), owner: None, xattrs: Vec::new() };
         let before = Some(text.as_bytes().to_vec());
-        AccountFile { path, before, attributes, added: Vec::new(), members: BTreeSet::new() }
+        AccountFile { path, before, brought: None, attributes, added: Vec::new(), members: BTreeSet::new() }
     }
 
     fn text(file: &AccountFile) -> String {

@@ -41,7 +41,7 @@ impl Survey<'_> {
                     self.place_back(thing)?;
                 }
             }
-            self.returned.push(thing.clone());
+            self.displacement.returned.push(thing.clone());
             if thing.manner != Manner::Same {
                 self.notices.push(Notice::CameBack { path });
             }

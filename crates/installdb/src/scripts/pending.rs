@@ -27,6 +27,10 @@ pub struct PendingScript {
     pub command: Option<String>,
     /// How it ended when it ran last; `None` where it did not run to its end yet.
     pub failure: Option<String>,
+    /// Whether it failed again when it was repeated, so that only [`InstallDb::retry_scripts`] runs it once more.
+    ///
+    /// [`InstallDb::retry_scripts`]: crate::InstallDb::retry_scripts
+    pub is_given_up: bool,
 }
 
 /// A script that failed.
@@ -50,8 +54,17 @@ pub(crate) struct Results {
 pub(crate) enum Which {
     /// Those that no one has tried, or that were interrupted.
     Untried,
-    /// Those that failed, too.
+    /// Those that failed once, too. What fails again is given up.
+    Failed,
+    /// Those that were given up, too.
     All,
+}
+
+impl Which {
+    /// Whether what failed is given up.
+    fn gives_up(self, ended: &Ended) -> bool {
+        self != Self::Untried && !ended.is_stopped
+    }
 }
 
 /// Writes down what is to be run after the change, in this order.
@@ -104,10 +117,10 @@ pub(crate) fn run(db: &Installed, which: Which, patience: Duration, progress: &m
         let ended = call.run(&db.root, Access::Rw, patience, progress);
         ran.push(Ran { place, call, ended });
         if ran.iter().map(|ran| ran.ended.took).sum::<Duration>() >= NOTED_EVERY {
-            results.failed.extend(note(db, std::mem::take(&mut ran))?);
+            results.failed.extend(note(db, which, std::mem::take(&mut ran))?);
         }
     }
-    results.failed.extend(note(db, ran)?);
+    results.failed.extend(note(db, which, ran)?);
     Ok(results)
 }
 
@@ -118,9 +131,11 @@ fn next(db: &Installed, which: Which, after: Place) -> Result<Option<(Place, Cal
     let read = || {
         let mut statement = db.conn.prepare_cached(
             "SELECT txn, position, package, stage, command, arguments, environment, input, content FROM pending_scripts
-             WHERE (txn, position) > (?, ?) AND (? OR failure IS NULL) ORDER BY txn, position LIMIT 1",
+             WHERE (txn, position) > (?, ?) AND (? OR failure IS NULL)
+             AND (? OR (txn, position) NOT IN (SELECT txn, position FROM given_up)) ORDER BY txn, position LIMIT 1",
         )?;
-        let row = statement.query_row((after.0, after.1, which == Which::All), |row| {
+        let (failed, all) = (which != Which::Untried, which == Which::All);
+        let row = statement.query_row((after.0, after.1, failed, all), |row| {
             let program = Program {
                 command: row.get(4)?,
                 arguments: split(row.get_ref(5)?.as_blob()?),
@@ -137,7 +152,7 @@ fn next(db: &Installed, which: Which, after: Place) -> Result<Option<(Place, Cal
 
 /// Writes down how scripts ended, after what they wrote is on the disk: a power cut must not leave one that is taken for
 /// run and came to nothing. Tells of those that failed.
-fn note(db: &Installed, ran: Vec<Ran>) -> Result<Vec<Failed>> {
+fn note(db: &Installed, which: Which, ran: Vec<Ran>) -> Result<Vec<Failed>> {
     if ran.is_empty() {
         return Ok(Vec::new());
     }
@@ -150,6 +165,10 @@ fn note(db: &Installed, ran: Vec<Ran>) -> Result<Vec<Failed>> {
             if stays {
                 let query = "UPDATE pending_scripts SET failure = ? WHERE txn = ? AND position = ?";
                 change.execute(query, (&ended.failure, txn, position))?;
+                // One that somebody stopped may yet succeed.
+                if which.gives_up(ended) {
+                    change.execute("INSERT OR IGNORE INTO given_up (txn, position) VALUES (?, ?)", (txn, position))?;
+                }
             } else {
                 change.execute("DELETE FROM pending_scripts WHERE txn = ? AND position = ?", (txn, position))?;
             }
@@ -158,7 +177,7 @@ fn note(db: &Installed, ran: Vec<Ran>) -> Result<Vec<Failed>> {
     };
     write().during("write down how scripts ended", &db.conn)?;
     let failed = ran.into_iter().zip(staying).filter(|(ran, _)| ran.ended.failure.is_some());
-    Ok(failed.map(|(ran, stays)| Failed { script: ran.into(), stays }).collect())
+    Ok(failed.map(|(ran, stays)| Failed { script: ran.told(which), stays }).collect())
 }
 
 /// Whether it is still to be run.
@@ -167,9 +186,11 @@ fn stays(db: &Installed, Ran { call, ended, .. }: &Ran) -> Result<bool> {
     Ok(ended.failure.is_some() && !is_lost)
 }
 
-impl From<Ran> for PendingScript {
-    fn from(Ran { place: (txn, _), call: Call { package, stage, program }, ended }: Ran) -> Self {
-        Self { txn, package, stage, command: program.command, failure: ended.failure }
+impl Ran {
+    fn told(self, which: Which) -> PendingScript {
+        let is_given_up = which.gives_up(&self.ended);
+        let Self { place: (txn, _), call: Call { package, stage, program }, ended } = self;
+        PendingScript { txn, package, stage, command: program.command, failure: ended.failure, is_given_up }
     }
 }
 
@@ -181,11 +202,20 @@ impl Installed {
     /// The database can not be read.
     pub fn pending_scripts(&self) -> Result<Vec<PendingScript>> {
         let read = || -> rusqlite::Result<Vec<PendingScript>> {
-            let query = "SELECT txn, package, stage, command, failure FROM pending_scripts ORDER BY txn, position";
+            let query = "SELECT txn, package, stage, command, failure,
+                         (txn, position) IN (SELECT txn, position FROM given_up)
+                         FROM pending_scripts ORDER BY txn, position";
             let mut statement = self.conn.prepare_cached(query)?;
             let scripts = statement.query_map([], |row| {
                 let (txn, package) = (row.get(0)?, word_column(row, 1)?);
-                Ok(PendingScript { txn, package, stage: row.get(2)?, command: row.get(3)?, failure: row.get(4)? })
+                Ok(PendingScript {
+                    txn,
+                    package,
+                    stage: row.get(2)?,
+                    command: row.get(3)?,
+                    failure: row.get(4)?,
+                    is_given_up: row.get(5)?,
+                })
             })?;
             scripts.collect()
         };

@@ -1,5 +1,6 @@
 //! Writing everything new beside its target.
 
+use std::collections::HashSet;
 use std::io::Write as _;
 use std::ops::ControlFlow;
 use std::sync::Mutex;
@@ -13,7 +14,7 @@ use rustix::io::Errno;
 use super::package_reader::{self, PackageReader, Targets};
 use super::writer::{Target, Writers, given};
 use crate::accounts::account_file::Attributes;
-use crate::brought::{Findings, Script};
+use crate::brought::{Aside, Findings};
 use crate::displaced;
 use crate::error::Result;
 use crate::layout::{Fate, Layout, MadeContent, What};
@@ -46,10 +47,10 @@ pub(crate) fn fill(
     shape.make_folders()?;
     shape.make_others(*time)?;
     shape.make_nodes(&mut unset)?;
-    let scripts = shape.make_files(std::mem::take(contents), &mut unset, progress)?;
+    let aside = shape.make_files(std::mem::take(contents), &mut unset, progress)?;
     shape.make_hard_links()?;
     shape.finish_folders(&mut unset)?;
-    Ok(Findings { unset, scripts, unkept })
+    Ok(Findings { unset, aside, unkept })
 }
 
 /// What this user can not give, as far as it is known without trying.
@@ -209,11 +210,11 @@ impl<'a> Shape<'a> {
         contents: Vec<Content<'_>>,
         unset: &mut [Unset],
         progress: &mut dyn Progress,
-    ) -> Result<Vec<Script>> {
+    ) -> Result<Aside> {
         let mut meter = Meter::new(self.packages, progress);
         let count = package_reader::readers(contents.len());
         let queue = Mutex::new(contents.into_iter().enumerate().zip(self.targets()));
-        let (scripts, missing) = std::thread::scope(|scope| {
+        let (aside, missing) = std::thread::scope(|scope| {
             let writers = Writers::new(scope, self.root, meter.total);
             let (tell, told) = sync_channel(TOLD);
             let readers: Vec<_> = (0..count)
@@ -229,7 +230,7 @@ impl<'a> Shape<'a> {
             let missing = writers.finish();
             stopped?;
             match read {
-                Ok(scripts) => Ok((scripts, missing?)),
+                Ok(aside) => Ok((aside, missing?)),
                 Err(Some(error)) => Err(error),
                 // Why the writers gave up says more than that they did.
                 Err(None) => Err(missing.expect_err("a reader does not stop without a reason")),
@@ -238,7 +239,7 @@ impl<'a> Shape<'a> {
         for (node, more) in missing {
             unset[node] = unset[node] | more;
         }
-        Ok(scripts)
+        Ok(aside)
     }
 
     /// The files of each package that are staged.
@@ -251,7 +252,9 @@ impl<'a> Shape<'a> {
                 targets[self.nodes[node].source.package].entry(*digest).or_default().push(target);
             }
         };
-        for (node, _, path) in self.staged() {
+        // What was added to stands there already.
+        let made: HashSet<&PkgPath> = self.layout.made.iter().map(|made| &made.path).collect();
+        for (node, _, path) in self.staged().filter(|(_, entry, _)| !made.contains(&entry.path)) {
             add(node, path);
         }
         for (index, staging) in self.layout.stagings.iter().enumerate() {

@@ -1,7 +1,6 @@
 //! Reading packages to their ends and verifying them, for the threads that make the files.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io::{self, Read};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Mutex, PoisonError};
@@ -12,7 +11,8 @@ use pkgtypes::{Digest, Hasher};
 
 use super::writer::{self, Failed, Feeder, Target};
 use crate::Error;
-use crate::brought::Script;
+use crate::brought::{Aside, Script};
+use crate::originals::{self, Original};
 use crate::request::{Content, Source};
 use crate::stock::Stock;
 use crate::tree::Packages;
@@ -52,16 +52,19 @@ impl From<Failed> for Interruption {
     }
 }
 
-/// The scripts of the packages that one thread read; or its error, if it is its own, and the position of the package that
+/// What one thread took aside of the packages that it read; or its error, if it is its own, and the position of the package that
 /// it is about.
-pub(crate) type Outcome = Result<Vec<Script>, Option<(usize, Error)>>;
+pub(crate) type Outcome = Result<Aside, Option<(usize, Error)>>;
 
 /// What several threads read: everything, or what went wrong, if that is known here.
-pub(crate) fn gather(outcomes: impl IntoIterator<Item = Outcome>) -> Result<Vec<Script>, Option<Error>> {
-    let (mut scripts, mut failures, mut is_whole) = (Vec::new(), Vec::new(), true);
+pub(crate) fn gather(outcomes: impl IntoIterator<Item = Outcome>) -> Result<Aside, Option<Error>> {
+    let (mut aside, mut failures, mut is_whole) = (Aside::default(), Vec::new(), true);
     for outcome in outcomes {
         match outcome {
-            Ok(more) => scripts.extend(more),
+            Ok(more) => {
+                aside.scripts.extend(more.scripts);
+                aside.originals.extend(more.originals);
+            }
             Err(failure) => {
                 is_whole = false;
                 failures.extend(failure);
@@ -72,8 +75,8 @@ pub(crate) fn gather(outcomes: impl IntoIterator<Item = Outcome>) -> Result<Vec<
         return Err(failures.into_iter().min_by_key(|(package, _)| *package).map(|(_, error)| error));
     }
     // As if one thread had read them.
-    scripts.sort_by_key(|script| script.package);
-    Ok(scripts)
+    aside.scripts.sort_by_key(|script| script.package);
+    Ok(aside)
 }
 
 /// One thread that reads packages.
@@ -83,7 +86,7 @@ pub(crate) struct PackageReader<'a> {
     writers: Feeder<'a>,
     /// Is told the position of a package, and how many bytes more of it were read.
     told: SyncSender<(usize, u64)>,
-    scripts: Vec<Script>,
+    aside: Aside,
 }
 
 impl<'a> PackageReader<'a> {
@@ -93,7 +96,7 @@ impl<'a> PackageReader<'a> {
         writers: Feeder<'a>,
         told: SyncSender<(usize, u64)>,
     ) -> Self {
-        Self { root, packages, writers, told, scripts: Vec::new() }
+        Self { root, packages, writers, told, aside: Aside::default() }
     }
 
     /// Reads one package after another until none is left.
@@ -109,7 +112,7 @@ impl<'a> PackageReader<'a> {
             })?;
         }
         self.writers.pass().map_err(|Failed| None)?;
-        Ok(self.scripts)
+        Ok(self.aside)
     }
 
     /// The content is let go when it was read: a decompressor holds some megabytes and threads.
@@ -130,17 +133,22 @@ impl<'a> PackageReader<'a> {
         reader: &mut Reader<Source<'_>>,
         mut targets: Targets<'a>,
     ) -> Result<(), Interruption> {
-        let meta = self.packages.incoming[package].record.meta();
+        let record = &self.packages.incoming[package].record;
+        let (meta, (originals, _)) = (record.meta(), originals::of(record));
         let malformed = |source| Interruption::Own(Error::Package { package: meta.name.clone(), source });
         let kinds: Vec<(ScriptKind, Digest)> = meta.scripts.iter().collect();
         while let Some(blob) = reader.next_blob().map_err(malformed)? {
             let (digest, size) = (blob.digest(), blob.size());
             let files = targets.remove(&digest).unwrap_or_default();
             let is_script = kinds.iter().any(|(_, known)| *known == digest);
-            if is_script || (!files.is_empty() && size <= WHOLE) {
+            let is_original = originals.contains(&digest);
+            if is_script || is_original || (!files.is_empty() && size <= WHOLE) {
                 let content = read_whole(blob).map_err(malformed)?;
+                if is_original {
+                    self.aside.originals.push(Original { package, digest, content: content.clone() });
+                }
                 for (kind, digest) in kinds.iter().filter(|(_, known)| *known == digest) {
-                    self.scripts.push(Script { package, kind: *kind, digest: *digest, content: content.clone() });
+                    self.aside.scripts.push(Script { package, kind: *kind, digest: *digest, content: content.clone() });
                 }
                 self.writers.write(files.into_iter(), content)?;
             } else if !files.is_empty() {
@@ -159,7 +167,7 @@ impl<'a> PackageReader<'a> {
         for (kind, digest) in meta.scripts.iter() {
             let content = stock.scripts.get(&digest).cloned();
             let content = content.ok_or_else(|| Error::Spoilt { package: meta.name.clone(), digest })?;
-            self.scripts.push(Script { package, kind, digest, content });
+            self.aside.scripts.push(Script { package, kind, digest, content });
         }
         let mut targets: Vec<(Digest, Vec<Target<'a>>)> = targets.into_iter().collect();
         targets.sort_by(|(_, a), (_, b)| a[0].path.cmp(&b[0].path));
@@ -218,12 +226,12 @@ fn read_pieces<E>(
 
 /// A content that is held against its digest while it is read; never more of it than was promised.
 struct Checking {
-    file: io::Take<File>,
+    file: io::Take<Box<dyn Read>>,
     hasher: Hasher,
 }
 
 impl Checking {
-    fn new(file: File, size: u64) -> Self {
+    fn new(file: Box<dyn Read>, size: u64) -> Self {
         Self { file: file.take(size), hasher: Hasher::new() }
     }
 

@@ -3,9 +3,11 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
-use installdb::{Error, ErrorKind, Finding, Notice};
+use installdb::{Error, ErrorKind, Finding, Incoming, Notice};
+use pkgformat::EntryKind;
+use pkgtypes::Mode;
 
-use crate::scene::{NOW, Pack, Packed, Scene, name, pack, path};
+use crate::scene::{NOW, Pack, Packed, Scene, name, pack, path, run};
 
 impl Pack {
     fn user(self, line: &str) -> Self {
@@ -235,4 +237,76 @@ fn who_edits_users_is_not_disturbed() {
     drop(held);
     scene.install(&[&service()]);
     assert!(scene.read("etc/passwd").contains("bus:"));
+}
+
+/// The packages, with what has to be known of them before they are read.
+fn install_knowing(scene: &Scene, packages: &[&Packed]) -> installdb::Result<installdb::Done> {
+    let mut request = scene.request(&[], &[]);
+    for packed in packages {
+        let known = packed.contents(&packed.incoming().needed_first());
+        request.install.push(known.into_iter().fold(packed.incoming(), Incoming::knowing));
+    }
+    run(&mut scene.open(), request)
+}
+
+/// A package that brings the first users, and one that adds to them, in one change.
+#[test]
+fn users_are_added_to_files_that_come_with_a_package() {
+    let base = pack("base 1-1")
+        .config("etc/passwd", "root:x:0:0::/root:/bin/sh\nmail:x:8:12::/:/bin/sh\n")
+        .config("etc/group", "root:x:0:\nmail:x:12:\n")
+        .edit("etc/group", |entry| entry.kind = with_mode(&entry.kind, 0o640))
+        .build();
+    let mail = pack("mail 1-1").user("m bus mail").owned_by("mail", "mail").file("mail/box", 0o600, "m").build();
+    let packages = [&base, &service(), &mail];
+    let scene = Scene::new();
+    let Error::Refused(found) = scene.change(&packages, &[]).unwrap_err() else { panic!("it is refused") };
+    assert!(
+        found.iter().any(|found| matches!(found, Finding::AccountFile { .. })),
+        "who can not look is told: {found:?}"
+    );
+    install_knowing(&scene, &packages).unwrap();
+    let passwd =
+        "root:x:0:0::/root:/bin/sh\nmail:x:8:12::/:/bin/sh\nbus:!*:998:998:Message Bus:/run/bus:/usr/sbin/nologin\n";
+    assert_eq!(scene.read("etc/passwd"), passwd);
+    assert_eq!(scene.read("etc/group"), "root:x:0:\nmail:x:12:bus\nplug:x:999:bus\nbus:x:998:\n");
+    assert_eq!(fs::metadata(scene.at("etc/group")).unwrap().mode() & 0o7777, 0o640);
+    if fs::metadata(scene.root()).unwrap().uid() == 0 {
+        assert_eq!(fs::metadata(scene.at("mail/box")).unwrap().uid(), 8);
+    }
+    assert_eq!(scene.installed().verify(&[]).unwrap().iter().filter(|found| !found.expected).count(), 0);
+    // What was added counts as the administrator's from then on.
+    let newer = pack("base 2-1").config("etc/passwd", "root:x:0:0::/root:/bin/sh\n").config("etc/group", "root:x:0:\n");
+    install_knowing(&scene, &[&newer.build(), &pack("more 1-1").user("u more").build()]).unwrap();
+    assert!(scene.read("etc/passwd").starts_with(passwd) && scene.read("etc/passwd").contains("more:"));
+    assert_eq!(scene.read("etc/passwd.new"), "root:x:0:0::/root:/bin/sh\n");
+}
+
+/// Packages that went come back with the users that they brought.
+#[test]
+fn users_that_came_with_a_package_come_back_with_it() {
+    let base = pack("base 1-1").config("etc/passwd", "mail:x:8:12::/:/bin/sh\n").config("etc/group", "mail:x:12:\n");
+    let mail = pack("mail 1-1").user("u more 70").owned_by("mail", "mail").file("mail/box", 0o600, "m");
+    let scene = Scene::new();
+    scene.install(&[&base.build()]);
+    scene.remove(&["base"]);
+    assert!(!scene.at("etc").exists());
+    let mail = mail.build();
+    let mut request = scene.request(&[], &[]);
+    request.install = vec![mail.incoming(), scene.installed().past_package(first_id(&scene)).unwrap().unwrap()];
+    run(&mut scene.open(), request).unwrap();
+    assert!(scene.read("etc/passwd").starts_with("mail:x:8:12::/:/bin/sh\nmore:"));
+}
+
+fn first_id(scene: &Scene) -> pkgtypes::PackageId {
+    scene.installed().transaction(1).unwrap().changes[0].new.as_ref().unwrap().id
+}
+
+fn with_mode(kind: &EntryKind, mode: u32) -> EntryKind {
+    match kind {
+        EntryKind::File { size, digest, elf, .. } => {
+            EntryKind::File { mode: Mode::from_raw(mode), size: *size, digest: *digest, elf: elf.clone() }
+        }
+        other => other.clone(),
+    }
 }

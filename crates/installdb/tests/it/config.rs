@@ -4,9 +4,11 @@ use std::fs;
 use std::path::Path;
 
 use installdb::{Author, ConfigState, Error, ErrorKind, InstallDb, Notice};
+use pkgtypes::Digest;
 
 use crate::interruption::{kill_everywhere, kill_recovery};
 use crate::scene::{NOW, Packed, Scene, name, pack, path};
+use crate::undo::{reverse, undo};
 
 fn hello(version: &str, setting: &str) -> Packed {
     pack(&format!("hello {version}")).config("etc/hello", setting).config("etc/other", "same").build()
@@ -128,6 +130,54 @@ fn a_copy_that_is_another_name_of_the_file_leaves_nothing_behind() {
     for scene in [saved, merged, removed] {
         assert_eq!(scene.tree().keys().find(|path| path.to_string_lossy().contains(".kista.")), None);
     }
+}
+
+#[test]
+fn an_upgrade_whose_version_was_accepted_can_be_taken_back() {
+    for rolls_back in [false, true] {
+        let scene = arranged();
+        accept(&scene, "etc/hello").unwrap();
+        reverse(&scene, |db| if rolls_back { db.reversal_to(1) } else { db.reversal_of(2) }).unwrap();
+        assert_eq!((scene.read("etc/hello").as_str(), scene.packages()), ("mine", vec!["hello 1-1".to_owned()]));
+        assert_eq!(told(&scene), ["etc/hello Changed", "etc/other Unchanged"]);
+        undo(&scene);
+        assert_eq!((scene.read("etc/hello").as_str(), scene.read("etc/hello.new").as_str()), ("mine", "two"));
+    }
+}
+
+#[test]
+fn what_was_changed_after_it_was_accepted_stays_when_the_upgrade_is_taken_back() {
+    let scene = arranged();
+    accept(&scene, "etc/hello").unwrap();
+    scene.write("etc/hello", "mine again");
+    reverse(&scene, |db| db.reversal_of(2)).unwrap();
+    assert_eq!(["etc/hello", "etc/hello.save"].map(|path| scene.read(path)), ["mine again", "mine"]);
+    assert!(!scene.at("etc/hello.new").exists(), "it was changed before the upgrade, too");
+}
+
+/// Also where another `.save` was put there since, which is not what stood there then.
+#[test]
+fn a_version_that_is_nowhere_any_more_is_the_packages() {
+    let scene = arranged();
+    accept(&scene, "etc/hello").unwrap();
+    fs::remove_file(scene.at("etc/hello.save")).unwrap();
+    reverse(&scene, |db| db.reversal_of(2)).unwrap();
+    assert_eq!(scene.read("etc/hello"), "one");
+    scene.assert_verified();
+}
+
+#[test]
+fn what_packages_brought_is_known_as_long_as_they_can_come_back() {
+    let scene = arranged();
+    let known = || ["one", "two", "same"].map(|text| scene.installed().original(&Digest::of(text)).unwrap());
+    let some = |text: &str| Some(text.as_bytes().to_vec());
+    assert_eq!(known(), [some("one"), some("two"), some("same")]);
+    crate::undo::forget_all(scene.root());
+    assert_eq!(known(), [None, some("two"), some("same")]);
+    scene.remove(&["hello"]);
+    assert_eq!(known(), [None, some("two"), some("same")]);
+    crate::undo::forget_all(scene.root());
+    assert_eq!(known(), [None, None, None]);
 }
 
 /// What is killed at every moment.

@@ -8,10 +8,10 @@ use std::process::Command;
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
-use installdb::{Error, Finding, InstallDb, Installed, Request};
+use installdb::{Error, Finding, InstallDb, Installed, Notice, Request};
 
 use crate::medium::{medium, with_ext4, with_medium};
-use crate::scene::{Packed, pack, path, request, run, snapshot};
+use crate::scene::{NOW, Packed, pack, path, request, run, snapshot};
 
 /// Content of which no part is like another, and none is zeros.
 fn content(length: u32) -> Vec<u8> {
@@ -328,11 +328,61 @@ fn reserved() {
     let Some(root) = medium() else { return };
     install(&root, &[&small(), &fits()]).unwrap();
     fill_up(&root, 0);
-    assert!(matches!(refused(&root, &pack("more 1-1").file("m", 0o644, "m").build())[..], [Finding::NoSpace { .. }]));
+    assert!(matches!(
+        refused(&root, &pack("more 1-1").file("m", 0o644, content(1 << 20)).build())[..],
+        [Finding::NoSpace { .. }]
+    ));
     run(&mut InstallDb::open(&root).unwrap(), request(&[], &["fits"])).unwrap();
     let mut forgetting = request(&[], &[]);
     forgetting.forget = true;
     run(&mut InstallDb::open(&root).unwrap(), forgetting).unwrap();
     assert!(rustix::fs::statvfs(&root).unwrap().f_bavail > 500, "what it had is free");
     install(&root, &[&pack("more 1-1").file("m", 0o644, "m").build()]).unwrap();
+}
+
+/// Takes all that is left, also what is kept for root.
+fn fill_to_the_end(root: &Path) {
+    for size in [1 << 16, 4096, 512, 1] {
+        let mut filler = fs::OpenOptions::new().create(true).append(true).open(root.join("filler")).unwrap();
+        while filler.write_all(&vec![1; size]).is_ok() {}
+        // Where writes are put off, what was taken is not.
+        let _ = filler.sync_all();
+    }
+}
+
+/// Packages go from a disk that takes nothing any more, whoever asks; and what was kept of them does.
+#[test]
+fn a_disk_that_is_full_for_everybody_lets_packages_go() {
+    with_medium("full_disk::full_for_everybody", "size=24m");
+    with_ext4("full_disk::full_for_everybody", 32, "-m0 -O ^has_journal");
+    with_ext4("full_disk::full_for_everybody", 32, "-m5 -b1024 -Jsize=4");
+}
+
+#[test]
+#[ignore = "runs inside the test above"]
+fn full_for_everybody() {
+    let Some(root) = medium() else { return };
+    let many = (0..4000).fold(pack("many 1-1"), |many, n| many.file(&format!("usr/many/{}/{n}", n % 7), 0o644, "x"));
+    install(&root, &[&small(), &fits(), &many.build()]).unwrap();
+    install(&root, &[&pack("fits 2-1").file("usr/b", 0o644, "second").build()]).unwrap();
+    fill_to_the_end(&root);
+    let mut db = InstallDb::open(&root).unwrap();
+    let kept = db.kept().unwrap().1;
+    assert!(kept > 3 << 20, "{kept}");
+    let checked = db.plan(request(&[], &["many"])).unwrap().check().unwrap();
+    assert_eq!(checked.notices(), [Notice::PastLeftOut]);
+    checked.stage(&mut ()).unwrap().commit().unwrap().finish(NOW).unwrap();
+    drop(db);
+    fill_to_the_end(&root);
+    let mut forgetting = request(&[], &[]);
+    forgetting.forget = true;
+    run(&mut InstallDb::open(&root).unwrap(), forgetting).unwrap();
+    let free = rustix::fs::statvfs(&root).unwrap();
+    assert!(free.f_bfree * free.f_frsize > 3 << 19, "{} of {}", free.f_bfree, free.f_frsize);
+    fill_to_the_end(&root);
+    run(&mut InstallDb::open(&root).unwrap(), request(&[], &["fits"])).unwrap();
+    let installed = Installed::open(&root).unwrap();
+    assert_eq!((installed.list(&[]).unwrap().len(), installed.verify(&[]).unwrap()), (1, vec![]));
+    assert!(!root.join("usr/many").exists() && !root.join("usr/b").exists());
+    crate::undo::assert_no_litter(&root);
 }

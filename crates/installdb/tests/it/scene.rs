@@ -156,6 +156,18 @@ impl Packed {
         decision.into_verified(self.record.clone()).unwrap()
     }
 
+    /// Some of its contents.
+    pub(crate) fn contents(&self, digests: &[Digest]) -> Vec<Vec<u8>> {
+        let mut reader = Reader::open(&self.bytes[..], Limits::default()).unwrap();
+        let mut contents = Vec::new();
+        while let Some(mut blob) = reader.next_blob().unwrap() {
+            let mut content = Vec::new();
+            blob.read_to_end(&mut content).unwrap();
+            contents.extend(digests.contains(&Digest::of(&content)).then_some(content));
+        }
+        contents
+    }
+
     pub(crate) fn incoming(&self) -> Incoming<'_> {
         self.incoming_from(&self.bytes[..])
     }

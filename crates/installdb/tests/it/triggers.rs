@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use installdb::{Error, Finding, InstallDb, Notice};
+use installdb::{Error, Finding, InstallDb, Installed, Notice};
 use pkgformat::Trigger;
 
 use crate::scene::{Pack, Packed, Scene, name, pack, request, run};
@@ -116,6 +116,29 @@ fn a_trigger_that_fails_takes_nothing_back() {
     assert_eq!(scene.installed().pending_scripts().unwrap().len(), 2);
     scene.remove(&["gone"]);
     assert_eq!(scene.installed().pending_scripts().unwrap().len(), 1);
+}
+
+#[test]
+fn a_trigger_that_never_succeeds_is_given_up_until_somebody_asks_for_it() {
+    let scene = scene();
+    let moody = pack("moody 1-1").trigger("usr/fonts/*", "test -e /yes").file("a", 0o644, "a").build();
+    assert_eq!(scene.install(&[&moody, &font("x 1-1")]).notices.len(), 1);
+    let given_up = |db: &Installed| db.pending_scripts().unwrap().iter().map(|known| known.is_given_up).collect();
+    let is_given_up: Vec<bool> = given_up(&scene.installed());
+    assert_eq!(is_given_up, [false], "it is repeated once");
+    let mut db = scene.open();
+    assert_eq!(db.run_pending_scripts(&mut ()).unwrap().len(), 1);
+    assert_eq!(db.run_pending_scripts(&mut ()).unwrap(), []);
+    let is_given_up: Vec<bool> = given_up(&db);
+    assert_eq!(is_given_up, [true]);
+    assert_eq!(db.script_runs(1).unwrap().len(), 2, "what it said is in the history");
+    assert!(db.retry_scripts(&mut ()).unwrap()[0].is_given_up);
+    drop(db);
+    // A change that it belongs to asks for it, with the paths of all.
+    scene.write("yes", "");
+    assert_eq!(scene.install(&[&font("y 1-1")]).notices, []);
+    let is_given_up: Vec<bool> = given_up(&scene.installed());
+    assert_eq!(is_given_up, [false; 0]);
 }
 
 #[test]
