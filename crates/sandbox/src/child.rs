@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use crate::census::{self, Census};
 use crate::cgroup::Group;
 use crate::claims::Claims;
 use crate::disk::Disk;
-use crate::sys::init::REPORT_LEN;
+use crate::sys::init::{REPORT_LEN, Report};
 use crate::sys::launch::Entered;
 use crate::sys::raw;
 use crate::{Error, Exit, Limit, Limits, Outcome, Room, Stream, Usage};
@@ -335,19 +335,28 @@ impl Child {
     }
 
     fn reap(mut self, watch: &Watch) -> Result<Outcome, Error> {
-        let init = raw::wait(self.pid).map_err(|errno| Error::Watch {
-            what: "reaping the room",
-            source: std::io::Error::from_raw_os_error(errno),
-        })?;
+        // Where somebody else reaped it, the init's own report says what its program used.
+        let init = match raw::wait_behind(self.pidfd.as_raw_fd()) {
+            Ok(ended) => Some(ended),
+            Err(libc::ECHILD) => self.poll_end().map(|()| None)?,
+            Err(errno) => {
+                let source = std::io::Error::from_raw_os_error(errno);
+                return Err(Error::Watch { what: "reaping the room", source });
+            }
+        };
         self.reaped = true;
         self.take_terminal_back();
         let mut report = [0u8; REPORT_LEN];
-        let (status, full) = match rustix::io::read(&self.status, &mut report) {
-            Ok(REPORT_LEN) => (i32::from_ne_bytes([report[0], report[1], report[2], report[3]]), report[4] != 0),
+        let report = match rustix::io::read(&self.status, &mut report) {
+            Ok(REPORT_LEN) => Some(Report::read(&report)),
             // Ended from outside: by us, or by the kernel for want of memory.
-            _ => (init.status, false),
+            _ => None,
         };
-        let (exit, usage) = (Exit::from_status(status), self.usage(&init.usage, watch.peak));
+        let status = report.as_ref().map(|report| report.status);
+        let status = status.or(init.map(|init| init.status)).unwrap_or(libc::SIGKILL);
+        let full = report.as_ref().is_some_and(|report| report.full);
+        let words = init.map(|init| init.usage).or(report.map(|report| report.usage)).unwrap_or_default();
+        let (exit, usage) = (Exit::from_status(status), self.usage(&words, watch.peak));
         let met = || self.group.as_ref().and_then(Group::reached);
         let cause = watch.cause.or_else(met).or_else(|| over_file_size(exit, &self.limits));
         let cause = cause.or_else(|| full.then_some(Limit::Processes)).or_else(|| self.over_memory(usage.max_rss));
@@ -393,7 +402,7 @@ impl Drop for Child {
     fn drop(&mut self) {
         if !self.reaped {
             let _ = rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL);
-            let _ = raw::wait(self.pid);
+            let _ = raw::wait_behind(self.pidfd.as_raw_fd());
             self.take_terminal_back();
         }
         self.last = None;

@@ -1148,6 +1148,69 @@ fn usage_counts_everything_inside() {
     assert!(outcome.usage.wall >= outcome.usage.user / 4);
 }
 
+/// Makes rooms while the kernel reaps its children, while a thread does, and while signals interrupt whatever waits.
+#[test]
+fn careless_caller() {
+    extern "C" fn nothing(_: libc::c_int) {}
+    if !is_probe("careless_caller") {
+        return;
+    }
+    let base = Base::new();
+    let ends = |how: &str| {
+        for _ in 0..20 {
+            for limits in [false, true] {
+                let mut room = base.sh("exit 7");
+                room.limits.memory = limits.then_some(1 << 30);
+                assert_eq!(run(&room).0.exit, Exit::Code(7), "{how}");
+            }
+            assert_eq!(run(&base.sh("kill -TERM $$")).0.exit, Exit::Signal(15), "{how}");
+            let child = base.sh("sleep 1000").spawn().unwrap();
+            child.kill().unwrap();
+            assert_eq!(child.wait().unwrap().exit, Exit::Signal(9), "{how}");
+            drop(base.sh("sleep 1000").spawn().unwrap());
+            let mut failing = base.sh("exit 0");
+            failing.cwd("/missing");
+            assert_eq!(failing.spawn().map(drop).unwrap_err().errno(), Some(libc::ENOENT), "{how}");
+        }
+    };
+    let signal = |number, act: libc::sighandler_t| {
+        // Without SA_RESTART, unlike signal(2).
+        // SAFETY: all zero is a valid `struct sigaction`; the handler does nothing.
+        unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            action.sa_sigaction = act;
+            assert_eq!(libc::sigaction(number, &raw const action, std::ptr::null_mut()), 0);
+        }
+    };
+    signal(libc::SIGALRM, nothing as *const () as libc::sighandler_t);
+    let often = libc::timeval { tv_sec: 0, tv_usec: 200 };
+    let timer = libc::itimerval { it_interval: often, it_value: often };
+    // SAFETY: the new value is read, no old one is asked for.
+    assert_eq!(unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut()) }, 0);
+    ends("interrupted");
+    signal(libc::SIGCHLD, libc::SIG_IGN);
+    ends("reaped by the kernel");
+    signal(libc::SIGCHLD, libc::SIG_DFL);
+    std::thread::spawn(|| {
+        loop {
+            // SAFETY: the status is not asked for.
+            unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG) };
+            std::thread::yield_now();
+        }
+    });
+    ends("reaped by a thread");
+    println!("\nDONE");
+}
+
+#[test]
+fn a_caller_may_ignore_reap_and_be_interrupted() {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "careless_caller", "--nocapture"]).env("PROBE", "careless_caller");
+    let output = command.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("DONE"), "{text}{}", String::from_utf8_lossy(&output.stderr));
+}
+
 /// Makes a room when it has much memory of its own.
 #[test]
 fn large_caller() {

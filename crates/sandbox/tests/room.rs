@@ -1,4 +1,5 @@
 //! What a program finds in a room, and what it does not.
+#![expect(clippy::unwrap_used, reason = "helpers of tests may fail the test")]
 
 mod harness;
 
@@ -483,24 +484,59 @@ fn no_mount_of_the_host_comes_into_a_room_nor_the_other_way_round() {
     assert_eq!(harness::marked(&text, "INSIDE "), ["0", "0"], "{text}");
 }
 
+/// Why no room could be made for a user to whom this limit is set.
+fn refusal_of_a_user(name: &str, limit: u32) -> Option<String> {
+    // In a user namespace of its own the limit is this test's alone.
+    let script = format!("echo {limit} >/proc/sys/user/{name} && exec \"$0\" --exact limited --nocapture");
+    let mut command = std::process::Command::new("unshare");
+    command.args(["--user", "--map-root-user", "sh", "-c", &script]).arg(std::env::current_exe().unwrap());
+    refusal(&String::from_utf8_lossy(&command.env("PROBE", "limited").output().unwrap().stdout))
+}
+
+/// The same for a root who has all ids that this one has.
+fn refusal_of_root(name: &str, limit: u32) -> Option<String> {
+    use std::io::{BufRead, Read};
+    use std::process::Stdio;
+    let script = format!("echo {limit} >/proc/sys/user/{name} && exec \"$0\" --exact limited --nocapture");
+    let mut command = std::process::Command::new("unshare");
+    // A program started after the map is there has the rights of root again.
+    command.args(["--user", "--mount", "sh", "-c", "echo UP; read go; exec sh -c \"$1\" \"$0\""]);
+    command.arg(std::env::current_exe().unwrap()).arg(script).env("PROBE", "limited");
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut out = std::io::BufReader::new(child.stdout.take().unwrap());
+    out.read_line(&mut String::new()).unwrap();
+    for kind in ["uid_map", "gid_map"] {
+        let own = std::fs::read_to_string(format!("/proc/self/{kind}")).unwrap();
+        let same = |line: &str| {
+            let words: Vec<_> = line.split_whitespace().collect();
+            format!("{0} {0} {1}\n", words[0], words[2])
+        };
+        let map: String = own.lines().map(same).collect();
+        harness::write(format!("/proc/{}/{kind}", child.id()), &map);
+    }
+    drop(child.stdin.take().map(|mut input| std::io::Write::write_all(&mut input, b"go\n")));
+    let mut text = String::new();
+    out.read_to_string(&mut text).unwrap();
+    child.wait().unwrap();
+    refusal(&text)
+}
+
+fn refusal(text: &str) -> Option<String> {
+    harness::marked(text, "REFUSED ").first().map(ToString::to_string)
+}
+
 #[test]
 fn a_limit_on_namespaces_is_named_where_it_forbids_rooms() {
-    let refusals = |name: &str, limit: u32| {
-        // In a user namespace of its own the limit is this test's alone.
-        let script = format!("echo {limit} >/proc/sys/user/{name} && exec \"$0\" --exact limited --nocapture");
-        let mut command = std::process::Command::new("unshare");
-        command.args(["--user", "--map-root-user", "sh", "-c", &script]).arg(std::env::current_exe().unwrap());
-        let output = command.env("PROBE", "limited").output().unwrap();
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        harness::marked(&text, "REFUSED ").first().map(ToString::to_string)
-    };
     for kind in ["user", "mnt", "pid", "net", "uts", "ipc", "cgroup"] {
         let name = format!("max_{kind}_namespaces");
-        let refused = refusals(&name, 0);
-        assert!(refused.as_ref().is_some_and(|text| text.contains(&format!("user.{name} = 0"))), "{kind}: {refused:?}");
+        let refused = [Some(refusal_of_a_user(&name, 0)), harness::root().then(|| refusal_of_root(&name, 0))];
+        for refused in refused.into_iter().flatten() {
+            let named = format!("user.{name} = 0");
+            assert!(refused.as_ref().is_some_and(|text| text.contains(&named)), "{kind}: {refused:?}");
+        }
     }
     // Every mount that is made is in a namespace of its own until it is put into its place.
-    let later: Vec<_> = (1..8).filter_map(|limit| refusals("max_mnt_namespaces", limit)).collect();
+    let later: Vec<_> = (1..8).filter_map(|limit| refusal_of_a_user("max_mnt_namespaces", limit)).collect();
     assert!(later.len() > 2 && later.iter().all(|text| text.contains("user.max_mnt_namespaces = ")), "{later:#?}");
 }
 

@@ -18,6 +18,30 @@ use rustix::io::Errno;
 /// Bytes of a report: the status word, whether one more process was refused, then `struct rusage`.
 pub(crate) const REPORT_LEN: usize = 8 + 144;
 
+/// What the init says when the program has ended.
+pub(crate) struct Report {
+    /// The program's status word.
+    pub status: i32,
+    /// Whether there was no place for one more process.
+    pub full: bool,
+    /// What the program and those it waited for used: `struct rusage` as 18 machine words.
+    pub usage: [i64; 18],
+}
+
+impl Report {
+    pub(crate) fn read(bytes: &[u8; REPORT_LEN]) -> Self {
+        let [word, rest @ ..] = bytes.as_chunks::<8>().0 else {
+            return Self { status: 0, full: false, usage: [0; 18] };
+        };
+        let mut usage = [0; 18];
+        for (place, bytes) in usage.iter_mut().zip(rest) {
+            *place = i64::from_ne_bytes(*bytes);
+        }
+        let [a, b, c, d, full, ..] = *word;
+        Self { status: i32::from_ne_bytes([a, b, c, d]), full: full != 0, usage }
+    }
+}
+
 #[cfg(target_arch = "x86_64")]
 std::arch::global_asm!(
     ".pushsection .rodata.sandbox_init, \"a\"",

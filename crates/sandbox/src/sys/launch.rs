@@ -149,6 +149,8 @@ struct Shared<'a> {
     second_stack: *mut c_void,
     /// The number of the first process, when another than the caller makes it.
     pid: std::sync::atomic::AtomicI32,
+    /// A descriptor of it in the caller's table.
+    pidfd: std::sync::atomic::AtomicI32,
     /// Not 0 when the root is in its place.
     placed: std::sync::atomic::AtomicU32,
 }
@@ -211,6 +213,7 @@ pub(crate) fn enter(launch: &Launch<'_>) -> Result<Entered, Refused> {
         first_stack: first_stack.top(),
         second_stack: second_stack.top(),
         pid: std::sync::atomic::AtomicI32::new(0),
+        pidfd: std::sync::atomic::AtomicI32::new(-1),
         placed: std::sync::atomic::AtomicU32::new(0),
     };
     let lost = (launch.hop || launch.payload.r#become.is_some()).then(Lost::allow);
@@ -229,7 +232,7 @@ pub(crate) fn enter(launch: &Launch<'_>) -> Result<Entered, Refused> {
     match shared.report.failure() {
         None => Ok(Entered { pid, pidfd }),
         Some(failure) => {
-            let _ = raw::wait(pid);
+            let _ = raw::wait_behind(pidfd.as_raw_fd());
             Err(Refused::Setup(failure, shared.report.detail()))
         }
     }
@@ -269,7 +272,7 @@ struct Hop(i32);
 impl Drop for Hop {
     fn drop(&mut self) {
         if self.0 > 0 {
-            let _ = raw::wait(self.0);
+            raw::wait(self.0);
         }
     }
 }
@@ -277,7 +280,7 @@ impl Drop for Hop {
 /// Starts the first process by another one that has entered its user namespace; it is a child of the caller all the same.
 fn by_hop(shared: &Shared<'_>, reaped: &mut Hop) -> Result<(i32, OwnedFd), Refused> {
     let stack = Stack::take().map_err(|errno| Refused::Early("making a stack", errno))?;
-    // It opens and closes nothing: no copy of the descriptors is needed.
+    // It opens nothing but a descriptor that the caller is to have: no copy of the others is needed.
     let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_FILES;
     let mask = raw::set_signal_mask(u64::MAX);
     // SAFETY: as in `directly`; CLONE_VFORK waits until this process has left its stack.
@@ -294,18 +297,8 @@ fn by_hop(shared: &Shared<'_>, reaped: &mut Hop) -> Result<(i32, OwnedFd), Refus
         let failure = shared.report.failure().unwrap_or(Failure { step: CLONE, errno: libc::ECHILD });
         return Err(Refused::Setup(failure, shared.report.detail()));
     }
-    // Not reaped yet, so the number is still that process'.
-    let pidfd = rustix::process::Pid::from_raw(pid).ok_or(libc::ESRCH).and_then(|pid| {
-        rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).map_err(rustix::io::Errno::raw_os_error)
-    });
-    match pidfd {
-        Ok(pidfd) => Ok((pid, pidfd)),
-        Err(errno) => {
-            let _ = raw::kill(pid, libc::SIGKILL);
-            let _ = raw::wait(pid);
-            Err(Refused::Early("watching the room", errno))
-        }
-    }
+    // SAFETY: the kernel has made this descriptor for the process that has ended, in the table that it shared with this one.
+    Ok((pid, unsafe { OwnedFd::from_raw_fd(shared.pidfd.load(std::sync::atomic::Ordering::SeqCst)) }))
 }
 
 extern "C" fn hop(shared: *mut c_void) -> c_int {
@@ -313,9 +306,10 @@ extern "C" fn hop(shared: *mut c_void) -> c_int {
     let shared: &Shared<'_> = unsafe { &*shared.cast_const().cast() };
     enter_namespaces(shared);
     let argument = (&raw const *shared).cast_mut().cast();
-    let flags = libc::CLONE_VM | libc::CLONE_PARENT | shared.launch.namespaces;
-    // SAFETY: as in `directly`.
-    let pid = unsafe { libc::clone(first, shared.first_stack, flags, argument) };
+    let flags = libc::CLONE_VM | libc::CLONE_PARENT | libc::CLONE_PIDFD | shared.launch.namespaces;
+    let none = std::ptr::null_mut::<c_void>();
+    // SAFETY: as in `directly`; the descriptor's number goes into an atomic of `shared`.
+    let pid = unsafe { libc::clone(first, shared.first_stack, flags, argument, shared.pidfd.as_ptr(), none, none) };
     if pid < 0 {
         // The C library keeps the reason in the memory of the calling thread, which waits.
         fail(shared, CLONE, std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EINVAL));

@@ -65,7 +65,7 @@ impl Process {
 
     /// Waits for its end.
     fn end(self) {
-        let _ = raw::wait(self.pid);
+        raw::wait(self.pid);
         self.stack.give_back();
     }
 }
@@ -128,7 +128,7 @@ impl Making {
         }
         let nested = self.shared.nested.swap(0, SeqCst);
         if nested > 0 {
-            let _ = raw::wait(nested);
+            raw::wait(nested);
         }
     }
 }

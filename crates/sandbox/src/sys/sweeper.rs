@@ -245,7 +245,6 @@ pub(crate) struct Leftover {
 /// The process. Ended when this is dropped, and does nothing then.
 #[derive(Debug)]
 pub(crate) struct Sweeper {
-    pid: i32,
     pidfd: OwnedFd,
     alive: OwnedFd,
 }
@@ -283,8 +282,8 @@ impl Sweeper {
             argv: argv.chain(std::iter::once(std::ptr::null())).collect(),
             failed: AtomicI32::new(0),
         };
-        let (pid, pidfd) = start.run().map_err(|errno| Error::start(STEP, errno))?;
-        let sweeper = Self { pid, pidfd, alive };
+        let pidfd = start.run().map_err(|errno| Error::start(STEP, errno))?;
+        let sweeper = Self { pidfd, alive };
         match start.failed.into_inner() {
             0 => Ok(sweeper),
             errno => Err(Error::start(STEP, errno)),
@@ -315,7 +314,7 @@ impl Start {
         }
     }
 
-    fn run(&self) -> Sys<(i32, OwnedFd)> {
+    fn run(&self) -> Sys<OwnedFd> {
         let stack = Stack::take()?;
         let mut pidfd: c_int = -1;
         let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD;
@@ -338,7 +337,7 @@ impl Start {
         raw::set_signal_mask(mask);
         stack.give_back();
         // SAFETY: the kernel has just made this descriptor for us.
-        if pid < 0 { Err(error) } else { Ok((pid, unsafe { OwnedFd::from_raw_fd(pidfd) })) }
+        if pid < 0 { Err(error) } else { Ok(unsafe { OwnedFd::from_raw_fd(pidfd) }) }
     }
 }
 
@@ -355,6 +354,6 @@ extern "C" fn become_sweeper(start: *mut c_void) -> c_int {
 impl Drop for Sweeper {
     fn drop(&mut self) {
         let _ = pidfd_send_signal(&self.pidfd, Signal::KILL);
-        let _ = raw::wait(self.pid);
+        let _ = raw::wait_behind(self.pidfd.as_raw_fd());
     }
 }

@@ -50,7 +50,7 @@ impl Sleeper {
 impl Drop for Sleeper {
     fn drop(&mut self) {
         self.end();
-        let _ = raw::wait(self.pid);
+        raw::wait(self.pid);
         if let Some(stack) = self.stack.take() {
             stack.give_back();
         }
