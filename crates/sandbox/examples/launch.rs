@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::fs::OFlags;
 use sandbox::{Access, Mount, Net, Output, Owner, Room, Root, Stock};
 
 const PROGRAM: &str = "/usr/bin/true";
@@ -39,7 +40,8 @@ fn bind(source: &str, target: &str) -> Mount {
     Mount::Bind { source: source.into(), target: target.into(), access: Access::Ro, owner: Owner::Host }
 }
 
-/// A root of ten layers: links to a merged /usr, and nine more.
+/// A root of ten layers: links to a merged /usr and, as roots have it, what spares a program looking for its libraries; and nine
+/// more.
 fn layers(dir: &tempfile::TempDir) -> Vec<PathBuf> {
     let make = |index: usize| {
         let layer = dir.path().join(index.to_string());
@@ -49,7 +51,14 @@ fn layers(dir: &tempfile::TempDir) -> Vec<PathBuf> {
         }
         layer
     };
-    (0..10).map(make).collect()
+    let layers: Vec<PathBuf> = (0..10).map(make).collect();
+    if let Ok(mut known) = std::fs::File::open("/etc/ld.so.cache") {
+        rustix::fs::mkdir(layers[0].join("etc"), 0o755.into()).expect("a directory");
+        let flags = OFlags::CREATE | OFlags::WRONLY;
+        let copy = rustix::fs::open(layers[0].join("etc/ld.so.cache"), flags, 0o644.into()).expect("a file");
+        std::io::copy(&mut known, &mut std::fs::File::from(copy)).expect("a copy");
+    }
+    layers
 }
 
 fn main() {
