@@ -32,6 +32,29 @@ fn questions_about_what_is_installed() {
 }
 
 #[test]
+fn what_is_installed_already_is_left_as_it_is() {
+    let env = env();
+    env.install("hello", &[("bin/hello", "hej")]);
+    let transactions =
+        || env.pkg(&["history", "--root", "root", "--json"]).code(0).json()["transactions"].as_array().unwrap().len();
+    assert_eq!(transactions(), 1);
+    let again = ["install", "--root", "root", "-y", "hello.kpkg"];
+    let told = env.pkg(&[again.as_slice(), &["--json"]].concat()).code(0).json();
+    assert_eq!((told["reason"].as_str(), told["transaction"].is_null()), (Some("finished"), true));
+    env.install("other", &[("bin/other", "other")]);
+    env.pkg(&again).code(0).err_has(&["nothing was changed"]);
+    assert_eq!(transactions(), 2);
+    env.pkg(&[again.as_slice(), &["--reinstall"]].concat()).code(0).err_has(&["reinstall hello"]);
+    assert_eq!(transactions(), 3);
+    // The same version with other content is another package.
+    env.install("hello", &[("bin/hello", "hallo")]);
+    assert_eq!(transactions(), 4);
+    // Of several only what is missing comes.
+    env.pkg(&["remove", "hello", "--root", "root", "-y"]).code(0);
+    env.pkg(&["install", "--root", "root", "-y", "hello.kpkg", "other.kpkg"]).code(0).err_has(&["1 package changed"]);
+}
+
+#[test]
 fn questions_without_an_answer() {
     let env = env();
     env.pkg(&["list", "--root", "root"]).code(5);

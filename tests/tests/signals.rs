@@ -191,7 +191,7 @@ fn a_script_after_the_change_is_ended_and_can_be_run_again() {
     let script = "[ -e /asked ] && exit 0; trap ': >/asked; exit 3' TERM; echo begun >/pipe; while :; do :; done";
     let tool = Pack::new("tool", "1").file("bin/tool", 0o755, "1").script(ScriptKind::PostInstall, script).write(&env);
     for signal in [Signal::INT, Signal::TERM] {
-        let mut command = env.command(&["install", "--root", "root", "-y", &tool]);
+        let mut command = env.command(&["install", "--root", "root", "-y", "--reinstall", &tool]);
         let change = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         assert_eq!(fs::read_to_string(env.path("root/pipe")).unwrap(), "begun\n");
         rustix::process::kill_process(Pid::from_child(&change), signal).unwrap();

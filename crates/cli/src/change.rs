@@ -79,6 +79,8 @@ pub struct Change<'a> {
     pub install: Vec<Install<'a>>,
     /// Packages to remove.
     pub remove: Vec<PackageName>,
+    /// Whether packages that are installed already, with just this content, are installed again.
+    pub again: bool,
     /// What is done where more than one thing can be.
     pub options: Options,
     /// Exceptions from the need of a signature.
@@ -103,9 +105,48 @@ pub fn run(root: &Path, change: Change<'_>, manner: Manner, voice: &Voice) -> an
     // A removal trusts nobody, so it needs no look at whom the root trusts.
     let store = if change.install.is_empty() { Store::default() } else { Store::open(root)? };
     request.install = all_incoming(&store, &change.install, &change.exceptions)?;
+    if !change.again && request.remove.is_empty() && is_done(root, &request.install)? {
+        request.install.iter().for_each(|incoming| tell_installed(incoming, voice));
+        return tell_nothing(NOTHING, manner, voice);
+    }
     let mut db = open(root, manner)?;
     tell_recovery(&db, manner, voice)?;
+    if !change.again {
+        let mut rest = Vec::with_capacity(request.install.len());
+        for incoming in request.install {
+            if incoming.is_installed(&db)? {
+                tell_installed(&incoming, voice);
+            } else {
+                rest.push(incoming);
+            }
+        }
+        request.install = rest;
+    }
+    if request.install.is_empty() && request.remove.is_empty() {
+        return tell_nothing(NOTHING, manner, voice);
+    }
     carry_out(db.plan(request)?.check()?, root, manner, voice)
+}
+
+const NOTHING: &str = "all of this is installed; nothing was changed";
+
+/// Whether all of this is installed, and nothing of earlier changes is left to be done. No right to write is needed to see that.
+fn is_done(root: &Path, install: &[Incoming<'_>]) -> installdb::Result<bool> {
+    let db = match Installed::open(root) {
+        Err(installdb::Error::NoDatabase { .. }) => return Ok(false),
+        db => db?,
+    };
+    for incoming in install {
+        if !incoming.is_installed(&db)? {
+            return Ok(false);
+        }
+    }
+    db.is_settled()
+}
+
+fn tell_installed(incoming: &Incoming<'_>, voice: &Voice) {
+    let meta = incoming.record().meta();
+    voice.detail(format_args!("{} {}-{} is installed already", meta.name, meta.version, meta.release));
 }
 
 /// Opens the root's database: to change it, or only to look at what would be changed.
@@ -319,11 +360,11 @@ fn is_loss(told: &Notice) -> bool {
 ///
 /// # Errors
 /// Standard output is gone.
-pub fn tell_nothing(manner: Manner, voice: &Voice) -> anyhow::Result<()> {
+pub fn tell_nothing(why: &str, manner: Manner, voice: &Voice) -> anyhow::Result<()> {
     if manner.json {
         return render::json(&json!({ "reason": "finished", "transaction": null, "steps": [], "notices": [] }));
     }
-    voice.status("everything is as it was then; nothing was changed");
+    voice.status(why);
     Ok(())
 }
 

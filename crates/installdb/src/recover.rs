@@ -28,6 +28,16 @@ pub enum Outcome {
     Finished,
 }
 
+impl Installed {
+    /// Whether nothing of earlier changes is left to be done: neither the end of one that was interrupted, nor a script.
+    ///
+    /// # Errors
+    /// The database can not be read.
+    pub fn is_settled(&self) -> Result<bool> {
+        Ok(journal::current(&self.conn)?.is_none() && self.pending_scripts()?.is_empty())
+    }
+}
+
 /// Finishes or takes back the transaction in the journal.
 pub(crate) fn recover(db: &mut Installed) -> Result<Option<Recovery>> {
     let Some((txn, state)) = journal::current(&db.conn)? else { return Ok(None) };

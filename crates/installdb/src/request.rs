@@ -8,10 +8,10 @@ use pkgtypes::{Digest, PackageName, Timestamp};
 use trust::{Acceptance, Verified};
 
 use crate::accounts::account_file;
-use crate::error::Result;
+use crate::error::{DbResult as _, Result};
 use crate::standing::Standing;
 use crate::stock::Stock;
-use crate::{Error, Ground, Retention, User, Wish};
+use crate::{Error, Ground, Installed, Retention, User, Wish, acceptance};
 
 /// Where a package's bytes come from, decompressed.
 pub struct Source<'p>(Box<dyn Read + Send + 'p>);
@@ -175,6 +175,21 @@ impl<'p> Incoming<'p> {
         &self.arriving.record
     }
 
+    /// Whether this package is installed already: the same content, accepted on the same grounds, and wanted if this one is.
+    ///
+    /// # Errors
+    /// The database can not be read.
+    pub fn is_installed(&self, installed: &Installed) -> Result<bool> {
+        let record = &self.arriving.record;
+        let Some(found) = installed.package(&record.meta().name)? else { return Ok(false) };
+        if found.id != record.id() || (self.arriving.wanted && !found.wanted) {
+            return Ok(false);
+        }
+        let grounds =
+            acceptance::load(&installed.conn, found.id).during("read why a package was accepted", &installed.conn)?;
+        Ok(grounds.as_ref() == Some(record.acceptance()))
+    }
+
     pub(crate) fn into_parts(self) -> (Arriving, Content<'p>) {
         (self.arriving, self.content)
     }
@@ -183,7 +198,8 @@ impl<'p> Incoming<'p> {
 /// A change of what is installed, decided by somebody else: the user, or a solver.
 #[derive(Debug)]
 pub struct Request<'p> {
-    /// Packages to install; one of a name that is installed takes its place, whatever the versions are.
+    /// Packages to install; one of a name that is installed takes its place, whatever the versions are. What need not change
+    /// [`Incoming::is_installed`] tells.
     pub install: Vec<Incoming<'p>>,
     /// Packages to remove.
     pub remove: Vec<PackageName>,

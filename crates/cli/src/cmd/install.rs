@@ -26,6 +26,9 @@ pub struct Args {
     root: Option<PathBuf>,
     #[command(flatten)]
     manner: Manner,
+    /// Install again what is installed already with just this content (`pkg fix` brings back files that were changed).
+    #[arg(long)]
+    reinstall: bool,
     /// Accept this one package, with exactly this content, without a signature.
     #[arg(long, value_name = "NAME@ID")]
     accept_unsigned: Vec<String>,
@@ -107,7 +110,7 @@ pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
         foreign_arch: args.foreign_arch,
         ..Options::default()
     });
-    let change = Change { install, remove: Vec::new(), options, exceptions };
+    let change = Change { install, remove: Vec::new(), again: args.reinstall, options, exceptions };
     let root = match &args.root {
         Some(root) => root,
         None => own_root()?,
