@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests arrange trees of their own")]
 
 pub mod disk;
+pub mod folding;
 pub mod pack;
 pub mod terminal;
 

@@ -21,8 +21,8 @@ use crate::step::{Step, staged_path};
 use crate::tree::{self, Before, EntryRef, Packages};
 use crate::work::Work;
 use crate::{
-    Error, Finding, Forgotten, InstallDb, LinkProblem, Notice, Operation, Progress, bringing, held, kept, rehearsal,
-    supply,
+    Error, Finding, Forgotten, InstallDb, LinkProblem, Notice, Operation, Progress, bringing, folding, held, kept,
+    rehearsal, supply,
 };
 
 /// A transaction for which nothing was found that speaks against it.
@@ -422,6 +422,10 @@ impl<'a> Survey<'a> {
 
     fn unowned_file(&mut self, node: usize, stat: &Stat) -> Result<Fate> {
         let entry = self.entry(node);
+        if let Some(other) = folding::other_name(self.root, &entry.path)? {
+            self.findings.push(Finding::OneName { path: entry.path.clone(), other });
+            return Ok(Fate::Absent);
+        }
         self.strays.push(node);
         let again = self.work.ground.again(&entry.path);
         let manner = match self.work.options.unowned {

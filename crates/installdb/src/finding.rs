@@ -203,6 +203,18 @@ pub enum Finding {
         /// Why.
         hold: pkgfs::Hold,
     },
+    /// The folder takes two names for one: of two paths that come, or of one that comes and one that stands.
+    OneName {
+        /// The one path.
+        path: PkgPath,
+        /// The other, in the same folder.
+        other: PkgPath,
+    },
+    /// The file system takes no such name.
+    NameNotTaken {
+        /// The path.
+        path: PkgPath,
+    },
     /// The user may not change this folder, or this path in a folder that keeps what belongs to others.
     Denied {
         /// The folder or path; `None` is the root's top.
@@ -340,6 +352,13 @@ impl fmt::Display for Finding {
             Self::Held { path, hold: pkgfs::Hold::Immutable } => {
                 write!(f, "/{path} is immutable or append-only: `chattr -ia` makes it one that can be changed")
             }
+            Self::OneName { path, other } => {
+                write!(
+                    f,
+                    "/{path} and /{other} are one name in that folder, which takes no notice of case and the like"
+                )
+            }
+            Self::NameNotTaken { path } => write!(f, "the file system of /{path} takes no such name"),
             Self::Denied { path } => write!(f, "you may not change {}", Folder(path.as_ref())),
         }
     }

@@ -129,6 +129,7 @@ mod displaced;
 mod error;
 mod finding;
 mod fix;
+mod folding;
 mod header;
 mod held;
 mod history;

@@ -21,8 +21,8 @@ use crate::tree::Packages;
 use crate::words::joined;
 use crate::work::Work;
 use crate::{
-    Error, InstallDb, NotGiven, Notice, Operation, Progress, Unset, User, accounts, interpreter, journal, place,
-    recover, schedule, step,
+    Error, InstallDb, NotGiven, Notice, Operation, Progress, Unset, User, accounts, folding, interpreter, journal,
+    place, recover, schedule, step,
 };
 
 pub use package_reader::readers;
@@ -95,6 +95,10 @@ impl<'db, 'p> Staged<'db, 'p> {
         let mut guard = Guard::begin(db, work.time, work.user.as_ref(), &work.argv, &layout.steps)?;
         let filled = fill::fill(guard.db(), guard.txn, &mut work, &layout, rights, progress);
         let asked = filled.and_then(|found| {
+            let findings = folding::find(guard.db().root(), guard.txn, &layout)?;
+            if !findings.is_empty() {
+                return Err(Error::Refused(findings));
+            }
             if !work.options.skip_scripts {
                 ask_scripts(guard.db(), guard.txn, &work, &layout, &found, progress)?;
             }

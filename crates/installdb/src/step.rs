@@ -49,6 +49,14 @@ pub(crate) fn staged_path(path: &PkgPath, txn: i64, n: usize) -> Result<PkgPath,
     path.with_file_name(format!(".kista.{txn}.{n}").as_bytes())
 }
 
+/// Where transaction `txn` tries names that come into the folder of `path`. No longer than any staged name.
+///
+/// # Errors
+/// As [`staged_path`].
+pub(crate) fn trial_path(path: &PkgPath, txn: i64) -> Result<PkgPath, ParseError> {
+    path.with_file_name(format!(".kista.{txn}").as_bytes())
+}
+
 /// Whether no component of the path can be taken for a staged name.
 pub(crate) fn is_reserved(path: &PkgPath) -> bool {
     path.components().any(|component| component.starts_with(b".kista."))
@@ -135,6 +143,9 @@ pub(crate) fn discard(root: &Root, txn: i64, steps: &[Step]) -> Result<()> {
     for (n, step) in steps.iter().enumerate() {
         if let Step::Place(path) = step {
             ignore(root.remove_tree(&checked_staged_path(path, txn, n)), &GONE)?;
+            if let Ok(trial) = trial_path(path, txn).map(|trial| root.remove_tree(&trial)) {
+                ignore(trial, &GONE)?;
+            }
         }
     }
     Ok(())

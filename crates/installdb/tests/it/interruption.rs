@@ -36,6 +36,8 @@ fn after() -> [Packed; 2] {
         .dir("srv/tool", 0o700)
         .meta(|meta| meta.sysusers.push("u tool".to_owned()));
     let new = pack("new 1-1").file("opt/new/bin/new", 0o755, "new").file("usr/bin/new", 0o755, "new");
+    // A name that is no text is tried before the decision.
+    let new = new.file("usr/bin/odd", 0o755, "odd").called("usr/bin/odd", b"usr/bin/\xff");
     [tool.build(), new.build()]
 }
 

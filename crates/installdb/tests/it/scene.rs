@@ -99,6 +99,14 @@ impl Pack {
         self
     }
 
+    /// Another path for what is there, which need not be text.
+    pub(crate) fn called(mut self, at: &str, bytes: &[u8]) -> Self {
+        let mut entry = self.entries.remove(&path(at)).unwrap();
+        entry.path = PkgPath::new(bytes).unwrap();
+        self.entries.insert(entry.path.clone(), entry);
+        self
+    }
+
     pub(crate) fn dir(self, at: &str, mode: u32) -> Self {
         self.entry(at, EntryKind::Dir { mode: Mode::from_raw(mode) })
     }

@@ -1,0 +1,117 @@
+//! File systems that fold names: nothing is lost there. Where this user can mount none, nothing is tested.
+#![expect(clippy::disallowed_methods, reason = "tests arrange trees of their own")]
+#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "the steps of a test fail as the test does")]
+
+use std::fs;
+
+use e2e::pack::Pack;
+use e2e::{Env, folding};
+
+/// Runs a test in a root whose `boot` is such a file system.
+fn with_boot(test: impl FnOnce(&Env)) {
+    let env = Env::new(env!("CARGO_BIN_EXE_pkg-e2e"));
+    env.trusted_root();
+    fs::create_dir(env.path("root/boot")).unwrap();
+    match folding::mount(&env.path("root/boot")) {
+        Ok(session) => {
+            test(&env);
+            drop(session);
+        }
+        Err(error) => eprintln!("not tested: {error}"),
+    }
+}
+
+fn install<'e>(env: &'e Env, files: &[&str]) -> e2e::Run<'e> {
+    env.pkg(&[&["install", "--root", "root", "-y"], files].concat())
+}
+
+#[test]
+fn a_package_is_installed_verified_upgraded_and_removed() {
+    with_boot(|env| {
+        let pack = |version: &str| {
+            let pack = Pack::new("boot", version).file("boot/EFI/Boot.efi", 0o755, version);
+            pack.file("boot/loader.conf", 0o644, version).symlink("boot/Link", "loader.conf").write(env)
+        };
+        install(env, &[&pack("1")]).code(0);
+        env.pkg(&["verify", "--root", "root"]).code(0);
+        install(env, &[&pack("2")]).code(0);
+        env.pkg(&["verify", "--unowned", "--root", "root"]).code(0);
+        assert_eq!(fs::read_to_string(env.path("root/boot/efi/boot.EFI")).unwrap(), "2");
+        env.pkg(&["undo", "--root", "root", "-y"]).code(0);
+        env.pkg(&["verify", "--root", "root"]).code(0);
+        env.pkg(&["remove", "boot", "--root", "root", "-y"]).code(0);
+        assert_eq!(env.snapshot("root/boot"), []);
+    });
+}
+
+/// Nothing changed, and nothing is left.
+fn refused(env: &Env, words: &[&str], code: i32, told: &[&str]) {
+    let state = || (env.snapshot("root/boot"), env.pkg(&["list", "--root", "root"]).code(0).out);
+    let before = state();
+    install(env, words).code(code).err_has(told);
+    assert_eq!(state(), before);
+    env.pkg(&["recover", "--root", "root"]).code(0);
+    env.pkg(&["verify", "--root", "root"]).code(0);
+}
+
+#[test]
+fn twins_are_refused_wherever_they_come_from() {
+    with_boot(|env| {
+        install(env, &[&Pack::new("base", "1").file("boot/Config", 0o644, "base").write(env)]).code(0);
+        let pack = |name: &str, paths: &[&str]| {
+            let files = paths.iter().fold(Pack::new(name, "1"), |pack, path| pack.file(path, 0o644, path));
+            files.write(env)
+        };
+        let one_name = |path: &str, other: &str| format!("/{path} and /{other} are one name");
+        let both = pack("both", &["boot/README", "boot/Readme"]);
+        refused(env, &[&both], 7, &[&one_name("boot/README", "boot/Readme")]);
+        let (first, second) = (pack("first", &["boot/Ärger"]), pack("second", &["boot/ärger"]));
+        refused(env, &[&first, &second], 7, &[&one_name("boot/Ärger", "boot/ärger")]);
+        let folders = pack("folders", &["boot/Dir/a", "boot/dir/b"]);
+        refused(env, &[&folders], 7, &[&one_name("boot/Dir", "boot/dir")]);
+        let inner = pack("inner", &["boot/new/README", "boot/new/Readme"]);
+        refused(env, &[&inner], 1, &["boot/"]);
+        // One that stands already is another package's, whatever is said of files that no package owns.
+        let other = pack("other", &["boot/CONFIG"]);
+        for words in [&[&*other][..], &["--unowned", "replace", &other], &["--unowned", "adopt", &other]] {
+            refused(env, words, 7, &[&one_name("boot/CONFIG", "boot/Config")]);
+        }
+        // A package that comes by itself is none the worse for it.
+        install(env, &[&first]).code(0);
+    });
+}
+
+#[test]
+fn a_file_that_gets_another_case_is_refused_and_can_be_removed() {
+    with_boot(|env| {
+        let pack = |version: &str, path: &str| Pack::new("boot", version).file(path, 0o644, version).write(env);
+        install(env, &[&pack("1", "boot/Readme")]).code(0);
+        let new = pack("2", "boot/README");
+        refused(env, &[&new], 7, &["/boot/README and /boot/Readme are one name"]);
+        env.pkg(&["remove", "boot", "--root", "root", "-y"]).code(0);
+        install(env, &[&new]).code(0);
+    });
+}
+
+/// A file that somebody gave another case is the package's all the same.
+#[test]
+fn a_file_that_was_renamed_to_another_case_is_upgraded() {
+    with_boot(|env| {
+        let pack = |version: &str| Pack::new("boot", version).file("boot/Readme", 0o644, version).write(env);
+        install(env, &[&pack("1")]).code(0);
+        fs::rename(env.path("root/boot/Readme"), env.path("root/boot/README")).unwrap();
+        install(env, &[&pack("2")]).code(0);
+        env.pkg(&["verify", "--root", "root"]).code(0);
+    });
+}
+
+#[test]
+fn a_name_that_is_not_taken_is_refused_before_anything_changes() {
+    with_boot(|env| {
+        let pack = |path: &str| Pack::new("colon", "1").file(path, 0o644, "x").file("share/x", 0o644, "x").write(env);
+        install(env, &[&Pack::new("base", "1").file("boot/Config", 0o644, "base").write(env)]).code(0);
+        refused(env, &[&pack("boot/a:b")], 7, &["/boot/a:b", "takes no such name"]);
+        refused(env, &[&pack("boot/new/a:b")], 1, &["a:b"]);
+        assert!(!env.path("root/share").exists());
+    });
+}
