@@ -18,7 +18,7 @@ use self::account_file::AccountFile;
 use self::principals::Principals;
 use self::sysusers::{Line, Primary, User};
 use crate::error::Result;
-use crate::{Error, Finding, Notice, place};
+use crate::{Error, Finding, Notice, home};
 
 /// From which numbers those are chosen that a package leaves open: the highest that is free for both users and groups,
 /// as systemd does it; the lower ones are given out by distributions.
@@ -86,7 +86,7 @@ pub(crate) fn lock<'a>(
     if !paths.into_iter().any(|path| FILES.iter().any(|file| file.as_bytes() == path.as_bytes())) {
         return Ok(None);
     }
-    let path = place::accounts_lock();
+    let path = home::accounts_lock();
     root.record_lock(&path, patience.unwrap_or(PATIENCE)).map_err(|error| match error.kind {
         DiskError::Locked { .. } => Error::AccountsBusy { path },
         _ => error.into(),

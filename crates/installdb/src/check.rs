@@ -144,7 +144,7 @@ impl<'a> Survey<'a> {
         self.survey_orphans()?;
         self.place_accounts(accounts)?;
         self.space.makes_room = self.work.incoming.is_empty();
-        let is_tight = self.space.add_database(self.root, self.work)? && self.space.makes_room;
+        let is_tight = self.space.add_database(self.db, self.work)? && self.space.makes_room;
         let displacement = std::mem::take(&mut self.displacement);
         let (keeping, forgotten) = kept::plan(self.db, self.work, displacement, &mut self.space, is_tight)?;
         if is_tight && !self.work.operations.is_empty() {

@@ -59,8 +59,9 @@ pub(crate) fn decide(
 ) -> Result<()> {
     let installed = db.installed_mut();
     let (root, conn) = (&installed.root, &mut installed.conn);
+    let kept = is_keeping.then(|| installed.home.kept());
     std::thread::scope(|scope| {
-        let syncing = scope.spawn(|| sync::filesystems(root, steps.iter().map(Step::path), is_keeping));
+        let syncing = scope.spawn(|| sync::filesystems(root, steps.iter().map(Step::path), kept));
         let path = crate::error::path_of(conn);
         let failed = |source| Error::sqlite("write the packages", path.clone(), source);
         let change = conn.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;

@@ -6,13 +6,15 @@ use pkgtypes::Mode;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::error::{DbResult as _, Result};
+use crate::home::Home;
 use crate::installed::{database_file, full_path};
+use crate::links::Links;
 use crate::log::keep_log;
 use crate::schema::Found;
 use crate::scripts::call::PATIENCE;
 use crate::scripts::pending::{self, PendingScript, Results, Which};
 use crate::space::Space;
-use crate::{Error, Finding, Installed, Progress, Recovery, header, journal, place, recover, schema};
+use crate::{Error, Finding, Installed, LinkProblem, Progress, Recovery, header, home, journal, recover, schema};
 
 /// The packages of a root, to be changed. One process at a time has it; questions are answered through [`Installed`],
 /// which this dereferences to.
@@ -41,21 +43,23 @@ impl InstallDb {
     /// As [`InstallDb::open`].
     pub fn open_with(path: impl Into<PathBuf>, progress: &mut dyn Progress) -> Result<Self> {
         let root = Root::open(path)?;
-        database_file(&root)?;
-        if !header::is_there(&root)? {
-            find_room(&root)?;
+        let home = Home::find(&root)?;
+        database_file(&root, &home)?;
+        if !header::is_there(&root, &home)? {
+            find_room(&root, &home)?;
         }
-        make_folder(&root).map_err(refused)?;
+        make_folder(&root, &home).map_err(refused)?;
         // Sqlite and the lock both make do with less, and would say so only in the middle of a transaction.
-        root.may_change(Some(&place::folder())).map_err(refused)?;
-        keep_lock_private(&root)?;
-        let lock = root.lock(&place::lock(), LockKind::Exclusive, Wait::No).map_err(busy)?;
-        if !header::is_there(&root)? {
-            make_file(&root)?;
+        root.may_change(Some(&home.folder())).map_err(refused)?;
+        keep_lock_private(&root, &home)?;
+        let lock = root.lock(&home.lock(), LockKind::Exclusive, Wait::No).map_err(busy)?;
+        if !header::is_there(&root, &home)? {
+            make_file(&root, &home)?;
         }
-        let mut conn = connect(&root)?;
+        let mut conn = connect(&root, &home)?;
         schema::migrate(&mut conn)?;
-        let mut installed = Installed::with_writer(root, conn);
+        let mut installed = Installed::with_writer(root, home, conn);
+        refuse_packages_links(&installed)?;
         let recovery = recover::recover(&mut installed)?;
         // Their failures, and what was left out, are found in the list.
         pending::run(&installed, Which::Untried, PATIENCE, progress)?;
@@ -70,18 +74,20 @@ impl InstallDb {
     /// As [`InstallDb::open`]; a transaction that was interrupted stays as it is ([`Error::Unrecovered`]).
     pub fn preview(path: impl Into<PathBuf>) -> Result<Self> {
         let root = Root::open(path)?;
-        database_file(&root)?;
-        may_change(&root).map_err(refused)?;
-        if !header::is_there(&root)? {
-            find_room(&root)?;
+        let home = Home::find(&root)?;
+        database_file(&root, &home)?;
+        may_change(&root, &home).map_err(refused)?;
+        if !header::is_there(&root, &home)? {
+            find_room(&root, &home)?;
             let memory = |source| Error::sqlite("make the tables", PathBuf::new(), source);
             let mut conn = Connection::open_in_memory().map_err(memory)?;
             schema::migrate(&mut conn)?;
-            return Ok(Self { installed: Installed::with_writer(root, conn), recovery: None, lock: None });
+            return Ok(Self { installed: Installed::with_writer(root, home, conn), recovery: None, lock: None });
         }
         let installed = Installed::open(root.path())?;
+        refuse_packages_links(&installed)?;
         if let Some((txn, _)) = journal::current(&installed.conn)? {
-            return Err(match root.lock(&place::lock(), LockKind::Shared, Wait::No) {
+            return Err(match root.lock(&home.lock(), LockKind::Shared, Wait::No) {
                 Err(error) if matches!(error.kind, DiskError::Locked { .. }) => busy(error),
                 _ => Error::Unrecovered { txn },
             });
@@ -146,7 +152,7 @@ fn busy(error: pkgfs::Error) -> Error {
 
 /// No right to change the root is a reason not to begin, and no failure.
 fn refused(error: pkgfs::Error) -> Error {
-    let path = Some(place::folder());
+    let path = Some(home::named());
     match error.kind {
         DiskError::ReadOnly => Error::Refused(vec![Finding::ReadOnly { path }]),
         DiskError::Denied => Error::Refused(vec![Finding::Denied { path }]),
@@ -154,13 +160,23 @@ fn refused(error: pkgfs::Error) -> Error {
     }
 }
 
+/// A link that a package brought goes with it, and the database would be gone.
+fn refuse_packages_links(db: &Installed) -> Result<()> {
+    for link in db.home.links() {
+        if let Some(package) = Links::new(db).bringer(link)? {
+            return Err(Error::Misplaced { path: link.clone(), problem: LinkProblem::Brought { package } });
+        }
+    }
+    Ok(())
+}
+
 /// What a database takes up before anything is in it, with its log, its shared memory and the folders around it.
 const BLANK_BYTES: u64 = 512 << 10;
 const BLANK_INODES: u64 = 8;
 
 /// Finds out whether there is room for a new database, before anything of it is made.
-fn find_room(root: &Root) -> Result<()> {
-    let mut folder = Some(place::folder());
+fn find_room(root: &Root, home: &Home) -> Result<()> {
+    let mut folder = Some(home.folder());
     while let Some(path) = &folder
         && root.stat(path)?.is_none()
     {
@@ -172,8 +188,8 @@ fn find_room(root: &Root) -> Result<()> {
 }
 
 /// Whether our folder could be made, or changed where it is there.
-fn may_change(root: &Root) -> pkgfs::Result<()> {
-    let mut folder = Some(place::folder());
+fn may_change(root: &Root, home: &Home) -> pkgfs::Result<()> {
+    let mut folder = Some(home.folder());
     loop {
         match root.may_change(folder.as_ref()) {
             Err(error) if error.kind == DiskError::NotFound && folder.is_some() => {
@@ -185,9 +201,9 @@ fn may_change(root: &Root) -> pkgfs::Result<()> {
 }
 
 /// Other users may ask questions, so the folders are open to them whatever the umask is.
-fn make_folder(root: &Root) -> pkgfs::Result<()> {
+fn make_folder(root: &Root, home: &Home) -> pkgfs::Result<()> {
     let mode = Mode::from_raw(0o755);
-    for made in root.create_dirs(&place::folder(), mode)? {
+    for made in root.create_dirs(&home.folder(), mode)? {
         root.set_mode(&made, mode)?;
     }
     Ok(())
@@ -195,9 +211,9 @@ fn make_folder(root: &Root) -> pkgfs::Result<()> {
 
 /// Whoever can open the lock can hold it, and keep everybody from changing the root. So nobody but the folder's owner can;
 /// who asks questions does without. In a folder of somebody else the lock is left to him.
-fn keep_lock_private(root: &Root) -> pkgfs::Result<()> {
-    let (path, mode, me) = (place::lock(), Mode::from_raw(0o600), rustix::process::geteuid().as_raw());
-    if root.stat(&place::folder())?.is_none_or(|folder| folder.uid != me) {
+fn keep_lock_private(root: &Root, home: &Home) -> pkgfs::Result<()> {
+    let (path, mode, me) = (home.lock(), Mode::from_raw(0o600), rustix::process::geteuid().as_raw());
+    if root.stat(&home.folder())?.is_none_or(|folder| folder.uid != me) {
         return Ok(());
     }
     match root.stat(&path)? {
@@ -212,8 +228,8 @@ fn keep_lock_private(root: &Root) -> pkgfs::Result<()> {
 
 /// Makes the database under another name, and gives it its own when it is complete: whoever is killed meanwhile leaves
 /// nothing that could be taken for a database, or for a damaged one.
-fn make_file(root: &Root) -> Result<()> {
-    let unfinished = place::unfinished();
+fn make_file(root: &Root, home: &Home) -> Result<()> {
+    let unfinished = home.unfinished();
     match root.remove_file(&unfinished) {
         Err(error) if error.kind != DiskError::NotFound => return Err(error.into()),
         _ => {}
@@ -228,8 +244,8 @@ fn make_file(root: &Root) -> Result<()> {
     fd::set_mode(&file, mode).map_err(failed("set the mode of"))?;
     make_tables(full_path(root, &unfinished)?)?;
     file.sync_all().map_err(failed("sync"))?;
-    root.rename(&unfinished, &place::database(), Rename::NoReplace)?;
-    Ok(root.sync_dir(Some(&place::folder()))?)
+    root.rename(&unfinished, &home.database(), Rename::NoReplace)?;
+    Ok(root.sync_dir(Some(&home.folder()))?)
 }
 
 fn make_tables(path: PathBuf) -> Result<()> {
@@ -250,8 +266,8 @@ fn open_file(path: PathBuf) -> Result<Connection> {
     Connection::open_with_flags(&path, flags).map_err(|source| Error::sqlite("open the file", path, source))
 }
 
-fn connect(root: &Root) -> Result<Connection> {
-    let conn = open_file(database_file(root)?)?;
+fn connect(root: &Root, home: &Home) -> Result<Connection> {
+    let conn = open_file(database_file(root, home)?)?;
     conn.busy_timeout(std::time::Duration::from_secs(5)).during("open the file", &conn)?;
     // Looked at before anything is set, so that a file of somebody else stays as it is.
     if schema::inspect(&conn)? == Found::Blank {

@@ -10,6 +10,7 @@ use rusqlite::{Connection, Row};
 
 use crate::column::path_column;
 use crate::error::{DbResult as _, Result};
+use crate::home::Home;
 use crate::stage::{PRIVATE, given};
 use crate::{Installed, kept};
 
@@ -93,8 +94,8 @@ pub(crate) struct Displaced {
 
 impl Displaced {
     /// Where it is kept.
-    pub(crate) fn kept(&self) -> Option<PkgPath> {
-        self.n.map(|n| kept::path(self.txn, n))
+    pub(crate) fn kept(&self, home: &Home) -> Option<PkgPath> {
+        self.n.map(|n| kept::path(home, self.txn, n))
     }
 
     fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {

@@ -8,7 +8,7 @@ use pkgtypes::{Digest, PackageName, PkgPath};
 use rusqlite::{Connection, OpenFlags};
 
 use crate::zpkg::ZpkgProblem;
-use crate::{Finding, Unmet};
+use crate::{Finding, LinkProblem, Unmet};
 
 /// What this crate answers.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -25,6 +25,14 @@ pub enum Error {
     NoDatabase {
         /// Where it was looked for.
         path: PathBuf,
+    },
+    /// A symbolic link on the way to our own folder is not followed.
+    #[error("the install database can not be reached: /{path} is a symbolic link that is not followed: {problem}")]
+    Misplaced {
+        /// The link.
+        path: PkgPath,
+        /// Why.
+        problem: LinkProblem,
     },
     /// The root lies too deep for sqlite.
     #[error("{path:?} is too long a path for a database: it may have {limit} bytes")]
@@ -300,6 +308,7 @@ impl Error {
             Self::NoRoom { .. } => ErrorKind::NoRoom,
             Self::Unmet(_) => ErrorKind::NoSolution,
             Self::Refused(_)
+            | Self::Misplaced { .. }
             | Self::Twice { .. }
             | Self::Script { .. }
             | Self::Changed { .. }

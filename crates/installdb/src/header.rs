@@ -10,8 +10,9 @@ use std::os::unix::fs::FileExt as _;
 use pkgfs::{ErrorKind as DiskError, FileKind, Root};
 use pkgtypes::PkgPath;
 
+use crate::Error;
 use crate::error::Result;
-use crate::{Error, place};
+use crate::home::Home;
 
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 
@@ -19,9 +20,9 @@ const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 ///
 /// # Errors
 /// It, or a file beside it, is no regular file; it is no database, or shorter than its header says; only its log is there.
-pub(crate) fn is_there(root: &Root) -> Result<bool> {
-    let damaged = |reason: String| Error::Damaged { path: root.path().join(place::database()), reason };
-    let path = place::database();
+pub(crate) fn is_there(root: &Root, home: &Home) -> Result<bool> {
+    let damaged = |reason: String| Error::Damaged { path: root.path().join(home.database()), reason };
+    let path = home.database();
     let place = match root.at(&path) {
         Ok(place) => place,
         Err(error) if error.kind == DiskError::NotFound => return Ok(false),
@@ -30,7 +31,7 @@ pub(crate) fn is_there(root: &Root) -> Result<bool> {
     let (file, stat) = match place.open_with_stat() {
         Ok(opened) => opened,
         Err(error) if error.kind == DiskError::NotFound => {
-            if is_empty(root, &place::log())? && is_empty(root, &place::rollback())? {
+            if is_empty(root, &home.log())? && is_empty(root, &home.rollback())? {
                 return Ok(false);
             }
             return Err(damaged("it is missing, only its log is there".to_owned()));
@@ -43,11 +44,11 @@ pub(crate) fn is_there(root: &Root) -> Result<bool> {
     if stat.size == 0 {
         return Err(damaged("it is empty, and no database ever is".to_owned()));
     }
-    [place::log(), place::rollback(), place::memory()].iter().try_for_each(|beside| expect_file(root, beside))?;
+    [home.log(), home.rollback(), home.memory()].iter().try_for_each(|beside| expect_file(root, beside))?;
     // What is in the logs may be newer than the header.
-    let settled = is_empty(root, &place::log())? && is_empty(root, &place::rollback())?;
+    let settled = is_empty(root, &home.log())? && is_empty(root, &home.rollback())?;
     let size = expected_size(&file)
-        .map_err(|error| pkgfs::Error::new("read the file", root.path().join(place::database()), error))?;
+        .map_err(|error| pkgfs::Error::new("read the file", root.path().join(home.database()), error))?;
     match size {
         None => Err(damaged("it is no database".to_owned())),
         Some(expected) if settled && expected > stat.size => {

@@ -5,8 +5,9 @@ use pkgtypes::PkgPath;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::error::{DbResult as _, Result};
+use crate::home::Home;
 use crate::log::keep_log;
-use crate::{Error, header, place, schema};
+use crate::{Error, header, schema};
 
 /// How long a question waits for a process that is just then creating or repairing the database's shared memory.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
@@ -18,6 +19,7 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
 pub struct Installed {
     pub(crate) root: Root,
     pub(crate) conn: Connection,
+    pub(crate) home: Home,
     /// Held only where the file is read without sqlite's own locks.
     _still: Option<Lock>,
 }
@@ -29,36 +31,37 @@ impl Installed {
     /// There is none, or it is damaged, foreign or of a later version.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
         let root = Root::open(path)?;
-        let file = database_file(&root)?;
-        if !header::is_there(&root)? {
+        let home = Home::find(&root)?;
+        let file = database_file(&root, &home)?;
+        if !header::is_there(&root, &home)? {
             return Err(Error::NoDatabase { path: file });
         }
         match open_shared(&file) {
-            Err(error @ Error::Sqlite { .. }) if header::is_empty(&root, &place::log())? => {
-                Self::open_still(root, &file, error)
+            Err(error @ Error::Sqlite { .. }) if header::is_empty(&root, &home.log())? => {
+                Self::open_still(root, home, &file, error)
             }
             Err(error) if is_disk_error(&error) => {
                 let conn = open_with(&file, READ_ONLY_MEMORY).map_err(|_| error)?;
-                Ok(Self { root, conn, _still: None })
+                Ok(Self { root, conn, home, _still: None })
             }
-            conn => Ok(Self { root, conn: conn?, _still: None }),
+            conn => Ok(Self { root, conn: conn?, home, _still: None }),
         }
     }
 
     /// Reads the file without sqlite's locks: on a read-only medium, or where the files beside the database are missing
     /// and may not be made. Our own lock keeps a writer away meanwhile.
-    fn open_still(root: Root, file: &Path, why: Error) -> Result<Self> {
-        let still = match root.lock(&place::lock(), LockKind::Shared, Wait::No) {
+    fn open_still(root: Root, home: Home, file: &Path, why: Error) -> Result<Self> {
+        let still = match root.lock(&home.lock(), LockKind::Shared, Wait::No) {
             Ok(lock) => Some(lock),
             Err(error) if matches!(error.kind, DiskError::NotFound | DiskError::ReadOnly | DiskError::Denied) => None,
             Err(_) => return Err(why),
         };
         let conn = open_with(file, "immutable=1").map_err(|_| why)?;
-        Ok(Self { root, conn, _still: still })
+        Ok(Self { root, conn, home, _still: still })
     }
 
-    pub(crate) fn with_writer(root: Root, conn: Connection) -> Self {
-        Self { root, conn, _still: None }
+    pub(crate) fn with_writer(root: Root, home: Home, conn: Connection) -> Self {
+        Self { root, conn, home, _still: None }
     }
 
     /// The root.
@@ -69,11 +72,11 @@ impl Installed {
 
 /// How long the database's path may be: sqlite takes 512 bytes, of which it keeps 8 for the names of the files beside, and
 /// one that is not finished has a longer name.
-const LONGEST: usize = 500;
+pub(crate) const LONGEST: usize = 500;
 
 /// The database's path.
-pub(crate) fn database_file(root: &Root) -> Result<PathBuf> {
-    let path = full_path(root, &place::database())?;
+pub(crate) fn database_file(root: &Root, home: &Home) -> Result<PathBuf> {
+    let path = full_path(root, &home.database())?;
     if path.as_os_str().len() > LONGEST {
         return Err(Error::PathTooLong { path, limit: LONGEST });
     }

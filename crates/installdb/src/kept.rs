@@ -16,12 +16,13 @@ use rusqlite::{Connection, OptionalExtension as _};
 use crate::content::digest_of;
 use crate::displaced::{self, Displaced, Displacement, Displacing, Second};
 use crate::error::{DbResult as _, Result};
+use crate::home::Home;
 use crate::retention::{self, Forget};
 use crate::space::Space;
 use crate::step::Step;
 use crate::tree::{Before, EntryRef};
 use crate::work::Work;
-use crate::{Installed, Retention, originals, place};
+use crate::{Installed, Retention, originals};
 
 /// What a transaction does with kept contents.
 #[derive(Debug, Default)]
@@ -81,15 +82,15 @@ fn name(txn: i64, n: i64) -> PkgPath {
     PkgPath::new(format!("{txn}.{n}").into_bytes()).expect("two numbers and a dot are a name")
 }
 
-pub(crate) fn path(txn: i64, n: i64) -> PkgPath {
-    place::kept().join(name(txn, n).as_bytes()).expect("a short name in a short folder")
+pub(crate) fn path(home: &Home, txn: i64, n: i64) -> PkgPath {
+    home.kept().join(name(txn, n).as_bytes()).expect("a short name in a folder that no database is too deep in")
 }
 
 /// Where a content is kept.
 pub(crate) fn find(db: &Installed, digest: Digest) -> Result<Option<PkgPath>> {
     let read = || {
         let mut statement = db.conn.prepare_cached("SELECT made, n FROM kept WHERE hash = ?")?;
-        statement.query_row([digest.as_bytes()], |row| Ok(path(row.get(0)?, row.get(1)?))).optional()
+        statement.query_row([digest.as_bytes()], |row| Ok(path(&db.home, row.get(0)?, row.get(1)?))).optional()
     };
     read().during("look up a kept content", &db.conn)
 }
@@ -134,9 +135,9 @@ pub(crate) fn plan(
     for thing in displaced_forgotten(db, keeping.forget)?.iter().filter(|thing| !keeping.returned.contains(thing)) {
         keeping.forgotten.contents += 1;
         keeping.forgotten.bytes = keeping.forgotten.bytes.saturating_add(thing.size);
-        steps.extend(thing.kept().map(Step::Remove));
+        steps.extend(thing.kept(&db.home).map(Step::Remove));
     }
-    steps.extend(keeping.returned.iter().filter_map(Displaced::kept).map(Step::Remove));
+    steps.extend(keeping.returned.iter().filter_map(|thing| thing.kept(&db.home)).map(Step::Remove));
     Ok((keeping, steps))
 }
 
@@ -161,7 +162,7 @@ fn forgotten(db: &Installed, forget: Forget) -> Result<Vec<Kept>> {
             db.conn.prepare_cached("SELECT hash, made, n, size FROM kept WHERE txn <= ? ORDER BY made, n")?;
         let kept = statement.query_map([last], |row| {
             let digest = crate::column::digest_column(row, 0)?;
-            Ok(Kept { digest, path: path(row.get(1)?, row.get(2)?), size: row.get(3)? })
+            Ok(Kept { digest, path: path(&db.home, row.get(1)?, row.get(2)?), size: row.get(3)? })
         })?;
         kept.collect()
     };
@@ -189,7 +190,7 @@ impl Survey<'_> {
     fn run(self) -> Result<()> {
         // What comes is there afterwards, so it need not be kept.
         let mut there = self.coming();
-        let home = self.db.root.stat(&place::folder())?.map_or(0, |stat| stat.dev);
+        let home = self.db.root.stat(&self.db.home.folder())?.map_or(0, |stat| stat.dev);
         self.keeping.displacing.iter_mut().for_each(|(thing, second)| *second = thing.second(home));
         let mut folders = Batch::new(&self.db.root);
         let packages = self.work.packages();
@@ -219,7 +220,7 @@ impl Survey<'_> {
             let (path, was_lost, is_elsewhere) = (entry.path.clone(), kept.is_some(), stat.dev != home);
             self.keeping.keeps.push(Keep { path, digest, size, was_lost, is_elsewhere });
         }
-        match self.db.root.may_change(Some(&place::kept())).map_err(|error| (error.kind.clone(), error)) {
+        match self.db.root.may_change(Some(&self.db.home.kept())).map_err(|error| (error.kind.clone(), error)) {
             Ok(()) | Err((DiskError::NotFound, _)) => self.find_room(),
             // Another user's; the past is not worth a change that is refused.
             Err((DiskError::Denied, _)) => {
@@ -246,7 +247,7 @@ impl Survey<'_> {
         if contents == 0 && !displacing.iter().any(|(_, second)| *second == Some(Second::Copy)) {
             return Ok(());
         }
-        let most = self.db.root.free_space(Some(&place::folder()))?.bytes / 2;
+        let most = self.db.root.free_space(Some(&self.db.home.folder()))?.bytes / 2;
         if contents.saturating_add(displaced) > most {
             keeps.retain(|keep| !keep.is_elsewhere);
             *too_much = contents;
@@ -257,7 +258,7 @@ impl Survey<'_> {
                 .filter(|(_, second)| *second == Some(Second::Copy))
                 .for_each(|(_, second)| *second = None);
         }
-        self.space.enter(&self.db.root, Some(place::folder()))?;
+        self.space.enter(&self.db.root, Some(self.db.home.folder()))?;
         keeps.iter().filter(|keep| keep.is_elsewhere).for_each(|keep| self.space.add_file(keep.size));
         let copied = displacing.iter().filter(|(_, second)| *second == Some(Second::Copy));
         copied.for_each(|(thing, _)| self.space.add_file(thing.size()));
@@ -317,17 +318,17 @@ impl Keeping {
 
     /// Gives everything that goes its second name. Answers with the numbers of what this user may neither link nor read,
     /// which is no reason not to take it away.
-    pub(crate) fn stage(&self, root: &Root, txn: i64) -> Result<HashSet<i64>> {
+    pub(crate) fn stage(&self, root: &Root, folder: &PkgPath, txn: i64) -> Result<HashSet<i64>> {
         let mut unkept = HashSet::new();
         if !self.is_staged() {
             return Ok(unkept);
         }
         // What was private, or had rights of its own, is not for everybody afterwards.
         let private = Mode::from_raw(0o700);
-        for made in root.create_dirs(&place::kept(), private)? {
+        for made in root.create_dirs(folder, private)? {
             root.set_mode(&made, private)?;
         }
-        let home = root.sub(&place::kept())?;
+        let home = root.sub(folder)?;
         let mut folders = Batch::new(root);
         for (n, keep) in (0..).zip(&self.keeps) {
             let name = name(txn, n);
@@ -418,8 +419,8 @@ fn forget(conn: &Connection, last: i64) -> rusqlite::Result<()> {
 }
 
 /// Takes away the names that a transaction gave.
-pub(crate) fn discard(root: &Root, txn: i64) -> Result<()> {
-    let home = match root.sub(&place::kept()) {
+pub(crate) fn discard(root: &Root, folder: &PkgPath, txn: i64) -> Result<()> {
+    let home = match root.sub(folder) {
         Ok(home) => home,
         Err(error) if error.kind == DiskError::NotFound => return Ok(()),
         Err(error) => return Err(error.into()),

@@ -15,11 +15,9 @@ use rustix::io::Errno;
 
 use crate::column::path_column;
 use crate::error::{DbResult as _, Result};
+use crate::follow::{Follower, Leads, MOST_LINKS, stranger};
 use crate::standing::Standing;
-use crate::{Installed, LinkProblem, place};
-
-/// As many links as the kernel follows for one path.
-const MOST_LINKS: usize = 40;
+use crate::{Installed, LinkProblem};
 
 /// What is known of the root's links.
 pub(crate) struct Links<'a> {
@@ -181,17 +179,15 @@ impl<'a> Links<'a> {
         let stat = self.folders.at(path).and_then(|place| place.stat()).unwrap_or(None);
         let found = match stat {
             None => Folder::Nothing,
-            Some(stat) if stat.kind == FileKind::Symlink => {
-                match self.follow(path, &stat, Whose::Administrators, &mut MOST_LINKS.clone())? {
-                    Ok(Some(target)) if target.is_within(&place::folder()) => self.refuse(path, LinkProblem::Ours),
-                    Ok(Some(target)) => {
-                        self.found.targets.insert(target.clone());
-                        Folder::Link(target)
-                    }
-                    Ok(None) => self.refuse(path, LinkProblem::Loop),
-                    Err(problem) => self.refuse(path, problem),
+            Some(stat) if stat.kind == FileKind::Symlink => match self.follow(path, &stat, Whose::Administrators)? {
+                Ok(Some(target)) if target.is_within(&self.db.home.folder()) => self.refuse(path, LinkProblem::Ours),
+                Ok(Some(target)) => {
+                    self.found.targets.insert(target.clone());
+                    Folder::Link(target)
                 }
-            }
+                Ok(None) => self.refuse(path, LinkProblem::Loop),
+                Err(problem) => self.refuse(path, problem),
+            },
             Some(_) => Folder::Itself,
         };
         self.known.insert(path.clone(), found.clone());
@@ -204,67 +200,23 @@ impl<'a> Links<'a> {
     }
 
     /// The folder that a link leads to; `None` is the root's top.
-    fn follow(
-        &self,
-        link: &PkgPath,
-        stat: &Stat,
-        whose: Whose,
-        left: &mut usize,
-    ) -> Result<Result<Option<PkgPath>, LinkProblem>> {
-        *left = match left.checked_sub(1) {
-            Some(left) => left,
-            None => return Ok(Err(LinkProblem::Loop)),
-        };
-        if whose == Whose::Administrators {
-            if stat.uid != 0 && stat.uid != rustix::process::geteuid().as_raw() {
-                return Ok(Err(LinkProblem::Stranger { uid: stat.uid }));
-            }
-            if let Some(package) = self.bringer(link)? {
-                return Ok(Err(LinkProblem::Brought { package }));
-            }
-        }
-        let Ok(target) = self.db.root.read_link(link) else { return Ok(Err(LinkProblem::Unreadable)) };
-        let start = if target.starts_with(b"/") { None } else { link.parent() };
-        self.walk(start, target.split(|&byte| byte == b'/'), whose, left)
+    fn follow(&self, link: &PkgPath, stat: &Stat, whose: Whose) -> Result<Leads> {
+        self.followed(whose, |follower| follower.link(link, stat))
     }
 
-    /// Goes from a folder by these names. The root's top has no folder above it.
-    fn walk<'n>(
-        &self,
-        start: Option<PkgPath>,
-        names: impl Iterator<Item = &'n [u8]>,
-        whose: Whose,
-        left: &mut usize,
-    ) -> Result<Result<Option<PkgPath>, LinkProblem>> {
-        let mut here = start;
-        for name in names {
-            match name {
-                b"" | b"." => continue,
-                b".." => {
-                    let Some(path) = here else { return Ok(Err(LinkProblem::Outside)) };
-                    here = path.parent();
-                    continue;
-                }
-                _ => {}
-            }
-            let next = here.as_ref().map_or_else(|| PkgPath::new(name), |folder| folder.join(name));
-            let Ok(next) = next else { return Ok(Err(LinkProblem::Dangling)) };
-            let Ok(stat) = self.db.root.stat(&next) else { return Ok(Err(LinkProblem::Unreadable)) };
-            here = match stat {
-                None => return Ok(Err(LinkProblem::Dangling)),
-                Some(stat) if stat.kind == FileKind::Dir => Some(next),
-                Some(stat) if stat.kind == FileKind::Symlink => match self.follow(&next, &stat, whose, left)? {
-                    Ok(folder) => folder,
-                    problem => return Ok(problem),
-                },
-                Some(_) => return Ok(Err(LinkProblem::NotAFolder)),
-            };
-        }
-        Ok(Ok(here))
+    fn followed(&self, whose: Whose, how: impl FnOnce(&mut Follower<'_>) -> Result<Leads>) -> Result<Leads> {
+        let refuse = |link: &PkgPath, stat: &Stat| match whose {
+            Whose::Anybodys => Ok(None),
+            Whose::Administrators => match stranger(stat) {
+                None => Ok(self.bringer(link)?.map(|package| LinkProblem::Brought { package })),
+                stranger => Ok(stranger),
+            },
+        };
+        how(&mut Follower { root: &self.db.root, refuse: &refuse, left: MOST_LINKS })
     }
 
     /// An installed package that has something else than a folder at a real path, under whichever name.
-    fn bringer(&self, path: &PkgPath) -> Result<Option<PackageName>> {
+    pub(crate) fn bringer(&self, path: &PkgPath) -> Result<Option<PackageName>> {
         if let Some((row, entry)) = self.db.owner_except(path, &HashSet::new())?
             && let Some(package) = self.owner_of_no_folder(row, entry)?
         {
@@ -369,7 +321,7 @@ impl<'a> Links<'a> {
         for name in self.db.root.read_dir(None)? {
             let Ok(link) = PkgPath::new(name) else { continue };
             let Some(stat) = self.db.root.stat(&link)?.filter(|stat| stat.kind == FileKind::Symlink) else { continue };
-            if let Ok(Some(target)) = self.follow(&link, &stat, Whose::Anybodys, &mut MOST_LINKS.clone())? {
+            if let Ok(Some(target)) = self.follow(&link, &stat, Whose::Anybodys)? {
                 found.push((link, target));
             }
         }
@@ -417,7 +369,7 @@ impl<'a> Links<'a> {
             return Ok(None);
         }
         let Some(folder) = named.parent() else { return Ok(None) };
-        let real = match self.walk(None, folder.components(), Whose::Anybodys, &mut MOST_LINKS.clone())? {
+        let real = match self.followed(Whose::Anybodys, |follower| follower.walk(None, folder.components()))? {
             Ok(None) => PkgPath::new(named.file_name()),
             Ok(Some(folder)) => folder.join(named.file_name()),
             Err(_) => return Ok(None),

@@ -1,11 +1,10 @@
 //! sqlite's write-ahead log.
 
-use pkgfs::Root;
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
+use crate::Installed;
 use crate::error::{DbResult as _, GONE, Result};
-use crate::place;
 
 /// Leaves the log and the shared memory beside the database when the last connection closes: a reader without the right
 /// to make them finds them.
@@ -23,10 +22,11 @@ pub(crate) fn checkpoint(conn: &Connection) {
 
 /// The same when a transaction is over; and sets the room aside that a removal needs when the disk is full. Where there is
 /// none, the next transaction tries again.
-pub(crate) fn settle(root: &Root, conn: &Connection) {
+pub(crate) fn settle(Installed { root, conn, home, .. }: &Installed) {
     checkpoint(conn);
     let bytes = conn.query_row("SELECT bytes FROM reserve", [], |row| row.get(0));
-    if let (Ok(bytes), Ok(log)) = (bytes, root.at(&place::log())) {
+    let log = home.log();
+    if let (Ok(bytes), Ok(log)) = (bytes, root.at(&log)) {
         let _ = log.reserve(bytes);
     }
 }
@@ -35,8 +35,8 @@ pub(crate) fn settle(root: &Root, conn: &Connection) {
 ///
 /// # Errors
 /// The disk failed.
-pub(crate) fn spare(root: &Root) -> Result<u64> {
-    match root.stat(&place::log()) {
+pub(crate) fn spare(Installed { root, home, .. }: &Installed) -> Result<u64> {
+    match root.stat(&home.log()) {
         Ok(log) => Ok(log.map_or(0, |log| log.allocated.saturating_sub(log.size))),
         Err(error) if GONE.contains(&error.kind) => Ok(0),
         Err(error) => Err(error.into()),

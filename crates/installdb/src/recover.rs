@@ -1,11 +1,12 @@
 //! Bringing a root out of a transaction that was interrupted.
 
 use pkgfs::{ErrorKind as DiskError, Root};
+use pkgtypes::PkgPath;
 
 use crate::error::Result;
 use crate::journal::{self, Ending, State};
 use crate::step::{self, Step};
-use crate::{Installed, Interference, accounts, kept, log, place, sync};
+use crate::{Installed, Interference, accounts, kept, log, sync};
 
 /// What was done about an interrupted transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +45,7 @@ pub(crate) fn recover(db: &mut Installed) -> Result<Option<Recovery>> {
     let outcome = match state {
         State::Committed => {
             // Its own sync may have been interrupted, and a power cut must not take it back after the first rename.
-            sync_log(&db.root)?;
+            sync_log(&db.root, &db.home.log())?;
             let steps = step::load(&db.conn)?;
             let _lock = accounts::lock(&db.root, steps.iter().map(Step::path), None)?;
             finish(db, txn, || Ending::Recovered)?;
@@ -59,10 +60,9 @@ pub(crate) fn recover(db: &mut Installed) -> Result<Option<Recovery>> {
 }
 
 /// Brings what stands in the database's log to the disk.
-fn sync_log(root: &Root) -> Result<()> {
-    let path = place::log();
-    match root.open_file(&path) {
-        Ok(log) => log.sync_all().map_err(|error| pkgfs::Error::new("sync", root.path().join(&path), error).into()),
+fn sync_log(root: &Root, path: &PkgPath) -> Result<()> {
+    match root.open_file(path) {
+        Ok(log) => log.sync_all().map_err(|error| pkgfs::Error::new("sync", root.path().join(path), error).into()),
         Err(error) if error.kind == DiskError::NotFound => Ok(()),
         Err(error) => Err(error.into()),
     }
@@ -75,9 +75,9 @@ fn sync_log(root: &Root) -> Result<()> {
 pub(crate) fn finish(db: &mut Installed, txn: i64, ending: impl FnOnce() -> Ending) -> Result<()> {
     let steps = step::load(&db.conn)?;
     step::run(&db.root, &db.conn, txn, &steps)?;
-    sync::filesystems(&db.root, steps.iter().map(Step::path), false)?;
+    sync::filesystems(&db.root, steps.iter().map(Step::path), None)?;
     journal::end(&mut db.conn, txn, ending())?;
-    log::settle(&db.root, &db.conn);
+    log::settle(db);
     Ok(())
 }
 
@@ -88,8 +88,8 @@ pub(crate) fn finish(db: &mut Installed, txn: i64, ending: impl FnOnce() -> Endi
 pub(crate) fn discard(db: &mut Installed, txn: i64, ending: Ending) -> Result<()> {
     journal::set_state(&db.conn, State::Discarding)?;
     step::discard(&db.root, txn, &step::load(&db.conn)?)?;
-    kept::discard(&db.root, txn)?;
+    kept::discard(&db.root, &db.home.kept(), txn)?;
     journal::end(&mut db.conn, txn, ending)?;
-    log::settle(&db.root, &db.conn);
+    log::settle(db);
     Ok(())
 }

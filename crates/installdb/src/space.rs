@@ -6,7 +6,7 @@ use pkgtypes::PkgPath;
 
 use crate::error::Result;
 use crate::work::Work;
-use crate::{Finding, log, originals, place};
+use crate::{Finding, Installed, log, originals};
 
 /// The unit in which file systems give out space.
 const BLOCK: u64 = 4096;
@@ -101,8 +101,9 @@ impl Space {
 
     /// The rows: once in the log, once in the database, and the pages around them. Says whether only what the log has set
     /// aside makes the change possible.
-    pub(crate) fn add_database(&mut self, root: &Root, work: &Work<'_>) -> Result<bool> {
-        self.enter(root, Some(place::folder()))?;
+    pub(crate) fn add_database(&mut self, db: &Installed, work: &Work<'_>) -> Result<bool> {
+        let root = &db.root;
+        self.enter(root, Some(db.home.folder()))?;
         let coming = work.incoming.iter().map(|incoming| {
             let (_, originals) = originals::of(&incoming.record);
             let stored = incoming.record.encoded_len().saturating_add(originals).saturating_mul(2);
@@ -111,7 +112,7 @@ impl Space {
         let going = work.outgoing.iter().map(|outgoing| rows(&outgoing.record));
         let bytes = coming.chain(going).fold(FIXED, u64::saturating_add);
         let need = self.needs.entry(self.current).or_default();
-        need.bytes = need.bytes.saturating_add(bytes.saturating_sub(log::spare(root)?));
+        need.bytes = need.bytes.saturating_add(bytes.saturating_sub(log::spare(db)?));
         Ok(free(root, need.folder.as_ref(), self.makes_room)?.bytes < bytes)
     }
 

@@ -22,7 +22,7 @@ use crate::words::joined;
 use crate::work::Work;
 use crate::{
     Error, InstallDb, NotGiven, Notice, Operation, Progress, Unset, User, accounts, folding, interpreter, journal,
-    place, recover, schedule, step,
+    recover, schedule, step,
 };
 
 pub use package_reader::readers;
@@ -192,7 +192,7 @@ impl<'db> Guard<'db> {
         step::save(&change, steps)?;
         change.commit().during("begin a transaction", conn)?;
         let guard = Self { db: Some(db), txn, ending: Ending::RolledBack };
-        guard.db().root().at(&place::log())?.reserve(ROOM_TO_END)?;
+        guard.db().root().at(&guard.db().home.log())?.reserve(ROOM_TO_END)?;
         Ok(guard)
     }
 

@@ -4,15 +4,19 @@ use pkgfs::{Batch, FileKind, Root};
 use pkgtypes::PkgPath;
 
 use crate::error::{GONE, Result};
-use crate::place;
+use crate::home::Home;
 
-/// Brings every file system that the paths are on to the disk, and that of what is `kept`.
-pub(crate) fn filesystems<'p>(root: &Root, paths: impl Iterator<Item = &'p PkgPath>, kept: bool) -> Result<()> {
+/// Brings every file system that the paths are on to the disk, and that of the folder of what is `kept`.
+pub(crate) fn filesystems<'p>(
+    root: &Root,
+    paths: impl Iterator<Item = &'p PkgPath>,
+    kept: Option<PkgPath>,
+) -> Result<()> {
     let mut synced = Vec::new();
     let mut last: Option<Option<PkgPath>> = None;
     let mut folders = Batch::new(root);
-    if kept {
-        sync_once(&mut folders, Some(place::kept()), &mut synced)?;
+    if kept.is_some() {
+        sync_once(&mut folders, kept, &mut synced)?;
     }
     for path in paths {
         let folder = path.parent();
@@ -26,10 +30,10 @@ pub(crate) fn filesystems<'p>(root: &Root, paths: impl Iterator<Item = &'p PkgPa
 }
 
 /// Brings what scripts wrote to the disk, as far as it is where scripts usually write.
-pub(crate) fn written(root: &Root) -> Result<()> {
+pub(crate) fn written(root: &Root, home: &Home) -> Result<()> {
     let (mut folders, mut synced) = (Batch::new(root), Vec::new());
     let usr = PkgPath::new(b"usr".as_slice()).expect("three letters are a path");
-    [None, Some(usr), Some(place::folder())].into_iter().try_for_each(|at| sync_once(&mut folders, at, &mut synced))
+    [None, Some(usr), Some(home.folder())].into_iter().try_for_each(|at| sync_once(&mut folders, at, &mut synced))
 }
 
 /// Syncs the file system of the folder, or of the nearest one above that exists, unless it is in the list.

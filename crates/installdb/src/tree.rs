@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::outgoing::Outgoing;
 use crate::request::Arriving;
 use crate::step::is_reserved;
-use crate::{Finding, Installed, place};
+use crate::{Finding, Installed, home};
 
 /// An entry of a manifest: the package's position in its list, and the entry's in the manifest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,7 +107,7 @@ impl<'a> Packages<'a> {
 /// Brings all paths together. Clashes between packages go to `findings`.
 pub(crate) fn plan(db: &Installed, packages: Packages<'_>, findings: &mut Vec<Finding>) -> Result<Tree> {
     let new = merged(packages.incoming.iter().map(|incoming| incoming.standing.entries(&incoming.record)));
-    refuse_reserved(packages, &new, findings);
+    refuse_reserved(db, packages, &new, findings);
     let mut nodes = share(packages, new, findings);
     let old = merged(packages.outgoing.iter().map(|outgoing| outgoing.standing.entries(&outgoing.record)));
     let mut orphans = join(packages, &mut nodes, &old);
@@ -128,11 +128,14 @@ fn merged<'a>(packages: impl Iterator<Item = &'a [Entry]>) -> Vec<EntryRef> {
     sorted.into_iter().map(|(_, at)| at).collect()
 }
 
-fn refuse_reserved(packages: Packages<'_>, new: &[EntryRef], findings: &mut Vec<Finding>) {
-    let ours = place::folder();
+fn refuse_reserved(db: &Installed, packages: Packages<'_>, new: &[EntryRef], findings: &mut Vec<Finding>) {
+    let ours = [db.home.folder(), home::named()];
     for &at in new {
         let path = packages.new_path(at);
-        if is_reserved(path) || (path.is_within(&ours) && *path != ours) {
+        let is_ours = ours.iter().any(|ours| path.is_within(ours) && path != ours);
+        // What leads to the database goes with no package.
+        let leads = db.home.links().contains(path) && !matches!(packages.new_entry(at).kind, EntryKind::Dir { .. });
+        if is_reserved(path) || is_ours || leads {
             findings.push(Finding::Reserved { path: path.clone(), package: packages.new_name(at).clone() });
         }
     }

@@ -11,7 +11,7 @@ use crate::error::{GONE, Result};
 use crate::kept::Keeping;
 use crate::layout::{Made, MadeContent};
 use crate::tree::EntryRef;
-use crate::{Finding, NotBack, Notice, place};
+use crate::{Finding, NotBack, Notice};
 
 /// What becomes of something that is to come back.
 enum Comes {
@@ -64,7 +64,9 @@ impl Survey<'_> {
             stat => stat?,
         };
         // Whose kept files these are, only their owner sees.
-        let kept = thing.kept().map(|kept| Ok::<_, crate::Error>(self.root.stat(&kept)?.map(|stat| (kept, stat))));
+        let kept = thing
+            .kept(&self.db.home)
+            .map(|kept| Ok::<_, crate::Error>(self.root.stat(&kept)?.map(|stat| (kept, stat))));
         let kept = kept.transpose()?.flatten();
         let Some(stat) = stat else {
             return Ok(if kept.is_some() { Comes::Placed } else { Comes::Not(NotBack::Lost) });
@@ -94,10 +96,10 @@ impl Survey<'_> {
     }
 
     fn place_back(&mut self, thing: &Displaced) -> Result<()> {
-        let Some(kept) = thing.kept() else { return Ok(()) };
+        let Some(kept) = thing.kept(&self.db.home) else { return Ok(()) };
         self.space.enter(self.root, thing.path.parent())?;
         let staging = self.staging_for(&thing.path)?;
-        let home = self.root.stat(&place::kept())?.map(|stat| stat.dev);
+        let home = self.root.stat(&self.db.home.kept())?.map(|stat| stat.dev);
         if home != Some(self.space.device()) {
             self.space.add_file(thing.size);
         }

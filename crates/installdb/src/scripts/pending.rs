@@ -156,7 +156,7 @@ fn note(db: &Installed, which: Which, ran: Vec<Ran>) -> Result<Vec<Failed>> {
     if ran.is_empty() {
         return Ok(Vec::new());
     }
-    sync::written(&db.root)?;
+    sync::written(&db.root, &db.home)?;
     let staying = ran.iter().map(|ran| stays(db, ran)).collect::<Result<Vec<_>>>()?;
     let write = || {
         let change = db.conn.unchecked_transaction()?;

@@ -42,7 +42,7 @@ pub(crate) fn fill(
     let paths = staged_paths(packages, &tree.nodes, layout, txn);
     let mut unset: Vec<Unset> = tree.nodes.iter().map(|node| initial(packages.entry(node), rights)).collect();
     let shape = Shape { root: db.root(), packages, nodes: &tree.nodes, layout, rights, txn, paths: &paths };
-    let unkept = layout.keeping.stage(db.root(), txn)?;
+    let unkept = layout.keeping.stage(db.root(), &db.home.kept(), txn)?;
     shape.save_changed()?;
     shape.make_folders()?;
     shape.make_others(*time)?;

@@ -41,7 +41,7 @@ fn after() -> [Packed; 2] {
     [tool.build(), new.build()]
 }
 
-fn arranged() -> Scene {
+pub(crate) fn arranged() -> Scene {
     let scene = Scene::new();
     // Two of its folders the administrator has on other disks.
     for (link, target) in [("opt", "mnt/opt"), ("usr/share/tool", "../../mnt/tool")] {
@@ -56,7 +56,7 @@ fn arranged() -> Scene {
     scene
 }
 
-fn change(root: &Path) {
+pub(crate) fn change(root: &Path) {
     run(&mut InstallDb::open(root).unwrap(), requested(&after())).unwrap();
 }
 
@@ -117,7 +117,10 @@ pub(crate) fn copy(root: &Path) -> tempfile::TempDir {
 type State = (BTreeMap<PathBuf, String>, Vec<String>, Vec<Digest>);
 
 fn state(root: &Path) -> State {
-    let tree = snapshot(root).into_iter().filter(|(path, _)| !path.starts_with("var")).collect();
+    let tree = snapshot(root)
+        .into_iter()
+        .filter(|(path, _)| !path.starts_with("var") && !path.starts_with("mnt/var"))
+        .collect();
     let packages = Installed::open(root).map_or_else(
         |_| Vec::new(),
         |installed| {

@@ -11,6 +11,7 @@ mod faults;
 mod fix;
 mod full_disk;
 mod history;
+mod home;
 mod interruption;
 mod links;
 mod medium;

@@ -310,7 +310,8 @@ pub(crate) fn snapshot(root: &Path) -> BTreeMap<PathBuf, String> {
         for entry in fs::read_dir(&folder).unwrap() {
             let at = entry.unwrap().path();
             let relative = at.strip_prefix(root).unwrap().to_owned();
-            if relative.as_os_str().as_bytes().starts_with(b"var/lib/kista/") {
+            let ours = [&b"var/lib/kista/"[..], crate::home::ELSEWHERE.as_bytes()];
+            if ours.iter().any(|ours| relative.as_os_str().as_bytes().starts_with(ours)) {
                 continue;
             }
             let stat = fs::symlink_metadata(&at).unwrap();
