@@ -84,3 +84,20 @@ fn what_is_kept_stays_as_it_is() {
     assert!(!env.path("root/etc/hello.conf.new").exists());
     env.pkg(&["verify", "--root", "root"]).code(0).out_has(&["changed  hello /etc/hello.conf content"]);
 }
+
+#[test]
+fn what_both_sides_changed_is_merged_where_it_is_not_the_same_lines() {
+    let env = env();
+    let config = |words: &[&str]| env.pkg(&[&["config"], words, &["--root", "root"]].concat());
+    env.write("root/etc/hello.conf", "color = red\nsize = 7\n");
+    install(&env, "2", "# the color\ncolor = red\nsize = 1\n");
+    config(&["diff", "--base", "/etc/hello.conf"]).code(0).out_has(&["-size = 1", "+size = 7", "+# the color"]);
+    config(&["merge", "-n", "/etc/hello.conf"]).code(0).out_has(&["+# the color"]);
+    config(&["merge", "/etc/hello.conf"]).code(0).err_has(&["1 file merged", "/etc/hello.conf.save"]);
+    assert_eq!(fs::read_to_string(env.path("root/etc/hello.conf")).unwrap(), "# the color\ncolor = red\nsize = 7\n");
+    config(&["merge", "/etc/hello.conf"]).code(5);
+    install(&env, "3", "color = red\nsize = 3\n");
+    config(&["merge", "/etc/hello.conf"]).code(7).err_has(&["the same lines of /etc/hello.conf", "hint:"]);
+    config(&["merge", "-n", "/etc/hello.conf"]).code(7).out_has(&["+<<<<<<<", "size = 3"]);
+    assert_eq!(fs::read_to_string(env.path("root/etc/hello.conf")).unwrap(), "# the color\ncolor = red\nsize = 7\n");
+}

@@ -458,7 +458,9 @@ fn tell_done(done: &Done, root: &Path, manner: Manner, voice: &Voice) -> anyhow:
     done.scripts.iter().filter(|run| run.failure.is_none()).for_each(|run| tell_output(run, voice));
     for told in &done.notices {
         match told {
-            Notice::AccountMade { .. } | Notice::MemberAdded { .. } => voice.status(notice(told)),
+            Notice::AccountMade { .. } | Notice::MemberAdded { .. } | Notice::CameBack { .. } => {
+                voice.status(notice(told));
+            }
             Notice::NotGiven(list) => {
                 // That everything is an ordinary user's in his own root is no surprise.
                 let is_plain = list.iter().all(|one| one.what == Unset::OWNER);
@@ -555,7 +557,7 @@ fn notice(notice: &Notice) -> String {
         Notice::Replaced { path, kept: false } => {
             format!("`/{path}`, which no package owned, gives way, and is not kept: an undo can not bring it back")
         }
-        Notice::CameBack { path } => format!("`/{path}`, which stood there before, is back"),
+        Notice::CameBack { path } => format!("`/{path}`, which stood there before, comes back"),
         Notice::NotBack { path, why } => {
             let why = match why {
                 NotBack::Lost => "it is not kept",

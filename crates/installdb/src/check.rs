@@ -13,6 +13,7 @@ use crate::displaced::{Displacement, Displacing, Manner};
 use crate::error::Result;
 use crate::layout::{Fate, Layout, Made, MadeContent, Staging, What};
 use crate::links::Links;
+use crate::originals::Beside;
 use crate::request::{Content, Unowned};
 use crate::rights::Rights;
 use crate::space::Space;
@@ -108,6 +109,7 @@ struct Survey<'a> {
     /// Nodes in whose places something stands that no package has under this name.
     strays: Vec<usize>,
     displacement: Displacement,
+    besides: Vec<Beside>,
     /// Paths where something comes back, and whether it stands there already.
     ground: BTreeMap<PkgPath, bool>,
 }
@@ -133,6 +135,7 @@ impl<'a> Survey<'a> {
             unknown: BTreeSet::new(),
             strays: Vec::new(),
             displacement: Displacement::default(),
+            besides: Vec::new(),
             ground: BTreeMap::new(),
         }
     }
@@ -164,6 +167,7 @@ impl<'a> Survey<'a> {
             made: self.made,
             notices: self.notices,
             keeping,
+            besides: self.besides,
         };
         Ok((layout, self.findings))
     }
@@ -484,6 +488,10 @@ impl<'a> Survey<'a> {
         }
         if let Some(target) = self.free_name(&entry.path, b".new", self.package(node))? {
             self.notices.push(Notice::NewBeside { path: entry.path.clone(), new: target.clone() });
+            if let Some(old) = old {
+                let path = self.packages.new_named(self.work.tree.nodes[node].source).clone();
+                self.besides.push(Beside { path, old, is_further: self.root.stat(&target)?.is_some() });
+            }
             self.stage_at(node, target, What::Beside(node))?;
         }
         Ok(Fate::Stays)

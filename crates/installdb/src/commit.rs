@@ -80,6 +80,9 @@ pub(crate) fn write(
     found: &Findings,
 ) -> rusqlite::Result<()> {
     let mut calls = schedule::after(conn, work, found)?;
+    for beside in &layout.besides {
+        originals::save_base(conn, beside)?;
+    }
     let stays = |id| work.incoming.iter().any(|incoming| incoming.record.id() == id);
     for outgoing in &work.outgoing {
         if layout.keeping.records && !stays(outgoing.record.id()) {
@@ -104,6 +107,7 @@ pub(crate) fn write(
     for original in &found.aside.originals {
         originals::save(conn, work.incoming[original.package].record.id(), original)?;
     }
+    originals::forget_bases(conn)?;
     for name in &work.removed {
         wish(conn, txn, name, false)?;
     }

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use pkgformat::{Entry, Use};
-use pkgfs::FileKind;
-use pkgtypes::{Digest, PackageName, PkgPath};
+use pkgfs::{FileKind, Root};
+use pkgtypes::{Digest, PackageName, PkgPath, Timestamp};
 use rusqlite::Connection;
 use trust::Clock;
 
@@ -16,7 +16,7 @@ use crate::content::digest_of;
 use crate::error::{DbResult as _, Result};
 use crate::rows;
 use crate::step::{Step, stage_name, staged_path};
-use crate::{Done, Error, Finding, InstallDb, Installed, Notice, past};
+use crate::{Done, Error, Finding, InstallDb, Installed, Notice, displaced, past};
 
 /// A configuration file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -173,10 +173,20 @@ impl Installed {
     }
 }
 
+/// Stages a content with the attributes of the file at `like`, and a time of its own.
+fn stage_content(root: &Root, like: &PkgPath, staged: &PkgPath, mut content: &[u8], time: Timestamp) -> Result<()> {
+    let (like, staged) = (root.at(like)?, root.at(staged)?);
+    let (_, mut stat) = like.open_with_stat()?;
+    stat.mtime = time;
+    displaced::write_like(&like, &staged, &stat, &mut content)
+}
+
 /// A version that takes its file's place.
-struct Accepted {
+struct Accepted<'a> {
     path: PkgPath,
     new: PkgPath,
+    /// What was made of both; `None` where it is the package's.
+    merged: Option<&'a [u8]>,
     /// Where the file's own version goes; `None` where nothing is lost with it.
     saved: Option<PkgPath>,
 }
@@ -188,24 +198,49 @@ impl InstallDb {
     /// # Errors
     /// [`Error::NoNewVersion`]; [`Error::Refused`] where something else has a name that is needed.
     pub fn accept_configs(&mut self, paths: &[PkgPath], author: &Author, clock: &impl Clock) -> Result<Done> {
-        let accepted = paths.iter().map(|path| self.accepted_version(path)).collect::<Result<Vec<_>>>()?;
+        let accepted = paths.iter().map(|path| self.accepted_version(path, None)).collect::<Result<Vec<_>>>()?;
+        self.place_versions(accepted, author, clock)
+    }
+
+    /// Puts contents that were made of the administrator's versions and the packages' in the places of these configuration
+    /// files, with the attributes of his, in one transaction. His are kept as with [`InstallDb::accept_configs`], and the
+    /// packages' go.
+    ///
+    /// # Errors
+    /// As there; a file that is none.
+    pub fn merge_configs(
+        &mut self,
+        merged: &[(PkgPath, Vec<u8>)],
+        author: &Author,
+        clock: &impl Clock,
+    ) -> Result<Done> {
+        let accepted = merged.iter().map(|(path, content)| self.accepted_version(path, Some(content)));
+        let accepted = accepted.collect::<Result<Vec<_>>>()?;
+        self.place_versions(accepted, author, clock)
+    }
+
+    fn place_versions(&mut self, accepted: Vec<Accepted<'_>>, author: &Author, clock: &impl Clock) -> Result<Done> {
         let mut steps = Vec::new();
         let mut sources = Vec::new();
-        for Accepted { path, new, saved } in &accepted {
-            let places = saved.iter().map(|saved| (path, saved)).chain([(new, path)]);
-            for (source, target) in places {
-                sources.push((self.stands(source)?, target, steps.len()));
+        for Accepted { path, new, saved, merged } in &accepted {
+            let saving = saved.iter().map(|saved| (path, saved, None));
+            let source = if merged.is_some() { path } else { new };
+            for (source, target, content) in saving.chain([(source, path, *merged)]) {
+                sources.push((self.stands(source)?, target, content, steps.len()));
                 steps.push(Step::Place(self.stands(target)?));
             }
             steps.push(Step::Remove(self.stands(new)?));
         }
         // One more name for each, so that the old ones stay until everything is decided.
         let stage = |db: &InstallDb, txn: i64| {
-            sources.iter().try_for_each(|(source, target, step)| {
+            sources.iter().try_for_each(|(source, target, content, step)| {
                 let stands = db.stands(target)?;
                 let staged =
                     staged_path(&stands, txn, *step).map_err(|_| Error::NoNewVersion { path: (*target).clone() })?;
-                stage_name(&db.root, source, &stands, &staged)
+                match content {
+                    None => stage_name(&db.root, source, &stands, &staged),
+                    Some(content) => stage_content(&db.root, source, &staged, content, author.time),
+                }
             })
         };
         let note = |conn: &Connection, txn: i64, (): &()| {
@@ -236,7 +271,7 @@ impl InstallDb {
         amend(self, author, &steps, clock, |_, _| Ok(()), |_, _, ()| Ok(()))
     }
 
-    fn accepted_version(&self, path: &PkgPath) -> Result<Accepted> {
+    fn accepted_version<'a>(&self, path: &PkgPath, merged: Option<&'a [u8]>) -> Result<Accepted<'a>> {
         self.refuse_unfinished()?;
         let new = self.new_version(path)?;
         let mut findings: Vec<Finding> = self.denied(path)?.into_iter().collect();
@@ -246,14 +281,14 @@ impl InstallDb {
         let is_folder = stat.as_ref().is_some_and(|stat| stat.kind == FileKind::Dir);
         let is_same =
             self.config_content(path).is_ok_and(|found| found.is_some() && self.config_content(&new) == Ok(found));
-        let saved = if stat.is_none() || is_same { None } else { self.beside(path, ".save") };
+        let saved = if stat.is_none() || is_same && merged.is_none() { None } else { self.beside(path, ".save") };
         let is_absent = |path: &PkgPath| self.stands(path).is_ok_and(|path| matches!(self.root.stat(&path), Ok(None)));
         let is_free = |saved: &PkgPath| is_absent(saved) || self.is_ours(saved);
         if let Some(taken) = saved.iter().find(|saved| !is_free(saved)).or(Some(path).filter(|_| is_folder)) {
             findings.push(Finding::Unowned { path: taken.clone(), package });
         }
         if findings.is_empty() {
-            Ok(Accepted { path: path.clone(), new, saved })
+            Ok(Accepted { path: path.clone(), new, merged, saved })
         } else {
             Err(Error::Refused(findings))
         }

@@ -228,15 +228,20 @@ fn copy(from: &Place<'_>, to: &Place<'_>, stat: &Stat) -> Result<()> {
     Ok(to.set_mtime(stat.mtime)?)
 }
 
-/// Owner first, since a change of owner takes capabilities and setid bits away.
 fn copy_file(from: &Place<'_>, to: &Place<'_>, stat: &Stat) -> Result<()> {
-    let mut content = from.open_file()?;
+    write_like(from, to, stat, &mut from.open_file()?)
+}
+
+/// Makes a file with the attributes of another one, and a content. Owner first, since a change of owner takes capabilities and
+/// setid bits away.
+pub(crate) fn write_like(from: &Place<'_>, to: &Place<'_>, stat: &Stat, content: &mut dyn io::Read) -> Result<()> {
+    let like = from.open_file()?;
     let mut file = to.create_file(Mode::from_raw(0o600))?;
     let failed = |operation| move |error| pkgfs::Error::new(operation, to.full_path(), error);
-    io::copy(&mut content, &mut file).map_err(failed("write the file"))?;
+    io::copy(content, &mut file).map_err(failed("write the file"))?;
     fd::set_owner(&file, stat.uid, stat.gid).map_err(failed("set the owner of"))?;
-    for name in fd::xattr_names(&content).map_err(failed("read the extended attributes of"))? {
-        if let Some(value) = fd::xattr(&content, &name).map_err(failed("read an extended attribute of"))? {
+    for name in fd::xattr_names(&like).map_err(failed("read the extended attributes of"))? {
+        if let Some(value) = fd::xattr(&like, &name).map_err(failed("read an extended attribute of"))? {
             given(fd::set_xattr(&file, &name, &value)).map_err(failed("set an extended attribute of"))?;
         }
     }

@@ -5,6 +5,7 @@ use pkgtypes::{ParseError, PkgPath};
 use crate::Notice;
 use crate::accounts::account_file::Attributes;
 use crate::kept::Keeping;
+use crate::originals::Beside;
 use crate::step::{Step, staged_path};
 
 /// What becomes of a path on the disk.
@@ -72,6 +73,7 @@ pub(crate) struct Layout {
     pub(crate) made: Vec<Made>,
     pub(crate) notices: Vec<Notice>,
     pub(crate) keeping: Keeping,
+    pub(crate) besides: Vec<Beside>,
 }
 
 impl Layout {

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use pkgformat::{Entry, EntryKind, PackageRecord, Use};
-use pkgtypes::{Digest, PackageId};
+use pkgtypes::{Digest, PackageId, PkgPath};
 use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::Installed;
@@ -22,6 +22,17 @@ pub(crate) struct Original {
     pub(crate) package: usize,
     pub(crate) digest: Digest,
     pub(crate) content: Vec<u8>,
+}
+
+/// A new version of a configuration file that is going to lie beside the administrator's.
+#[derive(Debug)]
+pub(crate) struct Beside {
+    /// The file, as its package names it.
+    pub(crate) path: PkgPath,
+    /// What the version that goes had there.
+    pub(crate) old: Digest,
+    /// Whether one lies there already.
+    pub(crate) is_further: bool,
 }
 
 /// The contents of a package that are stored, and their sizes together.
@@ -63,7 +74,35 @@ pub(crate) fn forget_past(conn: &Connection, last: i64) -> rusqlite::Result<()> 
     conn.execute(query, [last]).map(drop)
 }
 
+/// Remembers the version that the administrator began with, of a file whose new version lies beside his from now on: the
+/// one that goes, unless he has not decided about an earlier one yet.
+pub(crate) fn save_base(conn: &Connection, Beside { path, old, is_further }: &Beside) -> rusqlite::Result<()> {
+    if !is_further {
+        conn.prepare_cached("DELETE FROM bases WHERE path = ?")?.execute([path.as_bytes()])?;
+    }
+    let query = "INSERT OR IGNORE INTO bases (path, content) SELECT ?, content FROM originals WHERE hash = ? LIMIT 1";
+    conn.prepare_cached(query)?.execute((path.as_bytes(), old.as_bytes())).map(drop)
+}
+
+/// Forgets those of files that no package has any more.
+pub(crate) fn forget_bases(conn: &Connection) -> rusqlite::Result<()> {
+    let query = "DELETE FROM bases WHERE NOT EXISTS (SELECT 1 FROM paths WHERE paths.path = bases.path)";
+    conn.execute(query, []).map(drop)
+}
+
 impl Installed {
+    /// The version of a configuration file that the administrator changed, where a package's new one lies beside his.
+    ///
+    /// # Errors
+    /// The database can not be read.
+    pub fn base(&self, path: &PkgPath) -> Result<Option<Vec<u8>>> {
+        let read = || {
+            let mut statement = self.conn.prepare_cached("SELECT content FROM bases WHERE path = ?")?;
+            statement.query_row([path.as_bytes()], |row| row.get(0)).optional()
+        };
+        read().during("read a configuration file as it was brought", &self.conn)
+    }
+
     /// A content with this digest that some package brought for a configuration file: one that is installed, or that could
     /// come back.
     ///

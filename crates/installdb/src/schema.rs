@@ -10,18 +10,20 @@ pub const APPLICATION_ID: i32 = 0x4B49_5331;
 
 /// Each script takes a database from the version that is its position to the next. None of them is ever edited: there are
 /// databases that it made.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     concat!(include_str!("schema/package-v1.sql"), include_str!("schema/install-v1.sql")),
     include_str!("schema/install-v2.sql"),
     include_str!("schema/install-v3.sql"),
+    include_str!("schema/install-v4.sql"),
 ];
 
-/// What questions to a database of version 1, and then of version 2, which are as good as ever, find empty.
-const SINCE: [&str; 2] = [
+/// What questions to a database of version 1, and then of version 2 and so on, which are as good as ever, find empty.
+const SINCE: [&str; 3] = [
     "CREATE TEMPORARY TABLE interferences (txn INTEGER, path BLOB, aside BLOB)",
     "CREATE TEMPORARY TABLE displaced (txn INTEGER, path BLOB, manner TEXT, n INTEGER, size INTEGER, back INTEGER);
      CREATE TEMPORARY TABLE originals (package_id BLOB, hash BLOB, content BLOB);
      CREATE TEMPORARY TABLE given_up (txn INTEGER, position INTEGER);",
+    "CREATE TEMPORARY TABLE bases (path BLOB, content BLOB)",
 ];
 
 /// The version of the tables that this library writes.
@@ -122,6 +124,7 @@ mod tests {
             "5441d508ebf264136ddebc44b58ffa9a04d75d6f2338d3f47cad2f4c66e8bda4",
             "38f90ef290223718919151da26945771744f8bbddef306723dccb781e742a0a1",
             "55b69411400668ac1b38a928e0ce64b3848db38e5c4331631afe5293ddd5bbf1",
+            "a251eaf9b40e16e06abfb9475703ce57091a17fa212ccdf3c7d9162d801dfbd8",
         ];
         assert_eq!(digests, made);
     }
@@ -147,7 +150,7 @@ mod tests {
             conn.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
             conn.pragma_update(None, "user_version", version).unwrap();
             expect_tables(&conn).unwrap();
-            for table in ["interferences", "displaced", "originals", "given_up"] {
+            for table in ["interferences", "displaced", "originals", "given_up", "bases"] {
                 let count = format!("SELECT count(*) FROM {table}");
                 assert_eq!(conn.query_row(&count, [], |row| row.get(0)), Ok(0), "{version}");
             }

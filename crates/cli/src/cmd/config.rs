@@ -1,4 +1,4 @@
-//! `pkg config list|diff|accept|keep`.
+//! `pkg config list|diff|merge|accept|keep`.
 
 use std::io::Read;
 use std::path::PathBuf;
@@ -36,6 +36,8 @@ enum Verb {
     List(List),
     /// Show what accepting a new version would change, or, where there is none, what you changed.
     Diff(Diff),
+    /// Put what you and the package changed together, where it is not the same lines; yours is kept as FILE.save.
+    Merge(Decide),
     /// Put the package's new version in a file's place; yours is kept as FILE.save.
     Accept(Decide),
     /// Keep your version, and take the package's away.
@@ -59,6 +61,9 @@ struct Diff {
     /// The files; without one, all that were changed.
     #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
+    /// Show what you changed and what the package changed of the version that you began with.
+    #[arg(long, conflicts_with = "from")]
+    base: bool,
     /// A package file to take the package's own version from, where no new one lies beside the file.
     #[arg(long, value_name = "FILE")]
     from: Option<PathBuf>,
@@ -89,6 +94,7 @@ pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
     match &args.verb {
         Verb::List(list) => run_list(list),
         Verb::Diff(diff) => run_diff(diff, voice),
+        Verb::Merge(decide) => run_merge(decide, voice),
         Verb::Accept(decide) => run_decision(decide, Decision::Accept, voice),
         Verb::Keep(decide) => run_decision(decide, Decision::Keep, voice),
     }
@@ -149,8 +155,9 @@ fn run_diff(diff: &Diff, voice: &Voice) -> anyhow::Result<u8> {
     let mut code = exit::DONE;
     let mut documents = Vec::new();
     for config in wanted(&configs, diff)? {
-        let pair = match pair(&db, config, diff) {
-            Ok(pair) => pair,
+        let pairs = if diff.base { both(&db, config) } else { pair(&db, config, diff).map(|pair| vec![pair]) };
+        let pairs = match pairs {
+            Ok(pairs) => pairs,
             // One that can not be shown keeps nobody from the others, unless it is the only one.
             Err(error) if diff.paths.len() != 1 => {
                 voice.warning(error);
@@ -159,13 +166,15 @@ fn run_diff(diff: &Diff, voice: &Voice) -> anyhow::Result<u8> {
             }
             Err(error) => return Err(error),
         };
-        let text = unified(&pair);
-        if diff.asked.json {
-            let mut document = json!({ "old": pair.old.0, "new": pair.new.0, "diff": text });
-            render::put_path(&mut document, "/", &pair.path);
-            documents.push(document);
-        } else {
-            render::raw(text.as_bytes())?;
+        for pair in pairs {
+            let text = unified(&pair);
+            if diff.asked.json {
+                let mut document = json!({ "old": pair.old.0, "new": pair.new.0, "diff": text });
+                render::put_path(&mut document, "/", &pair.path);
+                documents.push(document);
+            } else {
+                render::raw(text.as_bytes())?;
+            }
         }
     }
     if diff.asked.json {
@@ -219,6 +228,98 @@ fn pair(db: &Installed, config: &ConfigFile, diff: &Diff) -> anyhow::Result<Pair
         Failure::new(exit::UNKNOWN, what).hint("name the package's file with `--from FILE`")
     })?;
     Ok(Pair { old: (format!("/{path} (of {package})"), content), new: on_disk(&path)?, path })
+}
+
+/// Three versions of a file: the one that both sides began with, the administrator's, and the package's new one.
+struct Versions {
+    base: Vec<u8>,
+    yours: Vec<u8>,
+    new: Vec<u8>,
+}
+
+fn versions(db: &Installed, config: &ConfigFile) -> anyhow::Result<Versions> {
+    let path = &config.path;
+    let new = config.new.as_ref().ok_or_else(|| installdb::Error::NoNewVersion { path: path.clone() })?;
+    let base = db.base(path)?.ok_or_else(|| {
+        let what = format!("the version of /{path} that you began with is not stored");
+        Failure::new(exit::UNKNOWN, what).hint("`pkg config diff` shows yours and the package's new one")
+    })?;
+    Ok(Versions { base, yours: read(db.open_file(path)?)?, new: read(db.open_file(&new.path)?)? })
+}
+
+/// What the administrator changed, and what the package did.
+fn both(db: &Installed, config: &ConfigFile) -> anyhow::Result<Vec<Pair>> {
+    let Versions { base, yours, new } = versions(db, config)?;
+    let path = config.path.clone();
+    let began = (format!("/{path} (as you began with it)"), base);
+    let pair = |name: String, content| Pair { path: path.clone(), old: began.clone(), new: (name, content) };
+    Ok(vec![pair(format!("/{path}"), yours), pair(format!("/{path}.new"), new)])
+}
+
+/// More lines than this are not merged: it could take minutes to find out how.
+const MAX_LINES: usize = 20_000;
+
+/// What both sides changed, in one; `Err` has marks where they changed the same lines.
+fn merged(path: &PkgPath, Versions { base, yours, new }: &Versions) -> anyhow::Result<Result<String, String>> {
+    let text = |content: &'_ [u8]| -> anyhow::Result<String> {
+        let text = str::from_utf8(content).with_context(|| format!("/{path} is no text, and can not be merged"))?;
+        anyhow::ensure!(
+            text.lines().count() <= MAX_LINES,
+            "/{path} has more than {MAX_LINES} lines, and is not merged"
+        );
+        Ok(text.to_owned())
+    };
+    Ok(diffy::merge(&text(base)?, &text(yours)?, &text(new)?))
+}
+
+fn run_merge(decide: &Decide, voice: &Voice) -> anyhow::Result<u8> {
+    let Asked { root, json } = &decide.asked;
+    let paths = decide.paths.iter().map(|path| inside(root, path)).collect::<anyhow::Result<Vec<_>>>()?;
+    let contents = merge_all(&Installed::open(root)?, &paths, decide)?;
+    if decide.dry_run {
+        return Ok(exit::DONE);
+    }
+    let mut db = InstallDb::open_with(root, &mut Watch)?;
+    change::tell_recovery(&db, Manner { yes: true, dry_run: false, json: *json }, voice)?;
+    let done = db.merge_configs(&contents, &change::author(), &SystemClock)?;
+    tell(&done, &paths, "merged", *json, voice)?;
+    Ok(exit::DONE)
+}
+
+/// The contents of all, or a refusal that names those in which the same lines were changed; shown where it is a dry run.
+fn merge_all(db: &Installed, paths: &[PkgPath], decide: &Decide) -> anyhow::Result<Vec<(PkgPath, Vec<u8>)>> {
+    let configs = db.configs(&[])?;
+    let (mut contents, mut clashes, mut plan) = (Vec::new(), Vec::new(), Vec::new());
+    for path in paths {
+        let config = configs.iter().find(|config| config.path == *path).ok_or_else(|| unknown(path))?;
+        let versions = versions(db, config)?;
+        let (text, clean) = match merged(path, &versions)? {
+            Ok(text) => (text, true),
+            Err(text) => (text, false),
+        };
+        if decide.dry_run && !decide.asked.json {
+            let name = if clean { "merged" } else { "merged, with marks where both changed the same lines" };
+            let (old, new) = ((format!("/{path}"), versions.yours), (format!("/{path} ({name})"), text.clone().into()));
+            render::raw(unified(&Pair { path: path.clone(), old, new }).as_bytes())?;
+        }
+        let mut file = json!({ "clean": clean, "content": text });
+        render::put_path(&mut file, "/", path);
+        plan.push(file);
+        if clean {
+            contents.push((path.clone(), text.into_bytes()));
+        } else {
+            clashes.push(format!("/{path}"));
+        }
+    }
+    if decide.dry_run && decide.asked.json {
+        render::json(&json!({ "reason": "plan", "files": plan }))?;
+    }
+    if clashes.is_empty() {
+        return Ok(contents);
+    }
+    let what = format!("you and the package changed the same lines of {}; nothing was changed", clashes.join(", "));
+    let hint = "`pkg config merge -n FILE` shows where; put what you want into FILE, then say `pkg config keep FILE`";
+    Err(Failure::new(exit::REFUSED, what).hint(hint).into())
 }
 
 /// The package's own version: from the file that is named, from what is on the disk, or from the cache.
@@ -289,7 +390,8 @@ fn run_decision(decide: &Decide, decision: Decision, voice: &Voice) -> anyhow::R
         Decision::Accept => db.accept_configs(&paths, &author, &SystemClock),
         Decision::Keep => db.keep_configs(&paths, &author, &SystemClock),
     };
-    tell(&done?, &paths, decision, *json, voice)?;
+    let what = if decision == Decision::Accept { "accepted" } else { "kept as yours" };
+    tell(&done?, &paths, what, *json, voice)?;
     Ok(exit::DONE)
 }
 
@@ -315,7 +417,7 @@ fn show(db: &Installed, paths: &[PkgPath], decision: Decision, decide: &Decide, 
     Ok(exit::DONE)
 }
 
-fn tell(done: &Done, paths: &[PkgPath], decision: Decision, json: bool, voice: &Voice) -> anyhow::Result<()> {
+fn tell(done: &Done, paths: &[PkgPath], what: &str, json: bool, voice: &Voice) -> anyhow::Result<()> {
     let saved = done.notices.iter().filter_map(|notice| match notice {
         Notice::Saved { path, saved } => Some((path, saved)),
         _ => None,
@@ -328,7 +430,6 @@ fn tell(done: &Done, paths: &[PkgPath], decision: Decision, json: bool, voice: &
         return render::json(&event);
     }
     saved.for_each(|(path, saved)| voice.status(format_args!("your version of /{path} is kept as /{saved}")));
-    let what = if decision == Decision::Accept { "accepted" } else { "kept as yours" };
     voice.status(format_args!("transaction {} done: {} {what}", done.txn, render::count(paths.len() as u64, "file")));
     Ok(())
 }

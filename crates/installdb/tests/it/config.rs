@@ -1,6 +1,7 @@
 //! Configuration files three ways: the old package's, the new one's, and the administrator's.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use installdb::{Author, ConfigState, Error, ErrorKind, InstallDb, Notice};
@@ -178,6 +179,38 @@ fn what_packages_brought_is_known_as_long_as_they_can_come_back() {
     assert_eq!(known(), [None, some("two"), some("same")]);
     crate::undo::forget_all(scene.root());
     assert_eq!(known(), [None, None, None]);
+}
+
+#[test]
+fn the_version_that_the_administrator_began_with_is_known_until_he_decided() {
+    let scene = arranged();
+    let base =
+        || scene.installed().base(&path("etc/hello")).unwrap().map(|content| String::from_utf8(content).unwrap());
+    assert_eq!(base().as_deref(), Some("one"));
+    // He has not decided yet, so his is still made from the first one, however long that is forgotten.
+    scene.install(&[&hello("3-1", "three")]);
+    crate::undo::forget_all(scene.root());
+    assert_eq!((scene.read("etc/hello.new").as_str(), base().as_deref()), ("three", Some("one")));
+    keep(&scene, "etc/hello").unwrap();
+    scene.install(&[&hello("4-1", "four")]);
+    assert_eq!(base().as_deref(), Some("three"), "what he kept his in spite of");
+    scene.remove(&["hello"]);
+    assert_eq!(base(), None);
+}
+
+#[test]
+fn what_was_merged_takes_the_place_with_the_attributes_of_the_file() {
+    let scene = arranged();
+    fs::set_permissions(scene.at("etc/hello"), fs::Permissions::from_mode(0o640)).unwrap();
+    let merged = [(path("etc/hello"), b"mine and two".to_vec())];
+    let done = scene.open().merge_configs(&merged, &Author::new(NOW), &NOW).unwrap();
+    let saved = Notice::Saved { path: path("etc/hello"), saved: path("etc/hello.save") };
+    assert_eq!(done.notices, [saved]);
+    assert_eq!(["etc/hello", "etc/hello.save"].map(|path| scene.read(path)), ["mine and two", "mine"]);
+    assert!(!scene.at("etc/hello.new").exists());
+    assert_eq!(fs::metadata(scene.at("etc/hello")).unwrap().permissions().mode() & 0o7777, 0o640);
+    let again = scene.open().merge_configs(&merged, &Author::new(NOW), &NOW);
+    assert!(matches!(again, Err(Error::NoNewVersion { .. })));
 }
 
 /// What is killed at every moment.

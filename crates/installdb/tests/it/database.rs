@@ -122,7 +122,7 @@ fn a_later_version_is_refused() {
 
 /// Takes the tables of later versions away.
 const AS_OF_1: &str = "DROP TABLE interferences; DROP INDEX packages_by_id; DROP TABLE displaced; DROP TABLE originals;
-    DROP TABLE given_up; DROP TABLE reserve; PRAGMA user_version = 1";
+    DROP TABLE given_up; DROP TABLE reserve; DROP TABLE bases; PRAGMA user_version = 1";
 
 #[test]
 fn an_earlier_version_answers_questions_and_is_brought_up_to_date() {
