@@ -80,6 +80,10 @@ fn names_paths_and_capabilities_may_be_patterns() {
     ask(&["provides", "[al]*"]).code(0).out_has(&["alone = 1.0-1", "so:libx.so.1"]);
     ask(&["provides", "x*"]).code(5).err_has(&["no installed package has a name like `x*`"]);
     assert_eq!(ask(&["owner", "/sha*/a*"]).code(0).out, "alone /share/alone\napp /share/app\n");
+    assert_eq!(ask(&["owner", "*/alone"]).code(0).out, "alone /share/alone\n");
+    ask(&["owner", "alone"])
+        .code(5)
+        .err_has(&["no package owns `/alone`", "hint: `*/alone` is looked for in all folders"]);
     let owners = ask(&["owner", "/share/li*", "/none*", "--json"]).code(5).json();
     assert_eq!(owners["owners"][0], serde_json::json!({ "path": "/share/libx", "packages": ["libx"] }));
     assert_eq!(owners["owners"][1]["packages"], serde_json::json!([]));

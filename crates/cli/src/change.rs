@@ -492,7 +492,7 @@ pub fn program(stage: &str, command: Option<&str>) -> String {
 }
 
 /// Enough of a command to know it by.
-fn shortened(command: &str) -> String {
+pub fn shortened(command: &str) -> String {
     const SHOWN: usize = 60;
     match command.char_indices().nth(SHOWN) {
         None => command.to_owned(),

@@ -29,8 +29,8 @@ pub struct Difference {
     pub package: PackageName,
     /// What is different, at least one thing.
     pub aspects: Vec<Aspect>,
-    /// Whether it is one that may be: a configuration file is the administrator's in every respect, and of a file that
-    /// may change after the installation the content is the system's.
+    /// Whether it is one that may be: a configuration file is the administrator's in every respect, and so are ACLs that the
+    /// package does not set; of a file that may change after the installation the content is the system's.
     pub expected: bool,
 }
 
@@ -206,7 +206,12 @@ fn is_expected(entry: &Entry, aspects: &[Aspect]) -> bool {
     if entry.uses.contains(&Use::Config) {
         return !aspects.contains(&Aspect::Unreadable);
     }
-    entry.uses.contains(&Use::Mutable) && aspects.iter().all(|aspect| matches!(aspect, Aspect::Content { .. }))
+    let is_mutable = entry.uses.contains(&Use::Mutable);
+    aspects.iter().all(|aspect| match aspect {
+        Aspect::Content { .. } => is_mutable,
+        Aspect::Xattr { name, expected: None, .. } => ACLS.contains(&&**name),
+        _ => false,
+    })
 }
 
 /// Looks at one path. A file that is read anyway is looked up once for both.
@@ -291,7 +296,7 @@ impl Verifier<'_> {
             let expected = Ownership { user: entry.owner.to_string(), group: entry.group.to_string() };
             aspects.push(Aspect::Owner { expected, found: self.rights.names(stat.uid, stat.gid) });
         }
-        add_xattrs(&mut aspects, entry, unset, place, file)?;
+        add_xattrs(&mut aspects, entry, unset, place, file, self.options.fast)?;
         Ok(aspects)
     }
 
@@ -369,20 +374,24 @@ fn is_of_type(entry: &Entry, kind: FileKind) -> bool {
 /// Rights that a program should not have.
 const CAPABILITY: &[u8] = b"security.capability";
 
-/// Holds the attributes that the package sets against the disk's. Without any, a file is looked at only where it is open:
-/// it may have got capabilities.
+/// Rights that an administrator may give to further users. New files get them from their folder.
+const ACLS: [&[u8]; 2] = [b"system.posix_acl_access", b"system.posix_acl_default"];
+
+/// Holds the attributes that the package sets against the disk's. Without any, a file or a folder is looked at only where it
+/// is open: it may have got capabilities, and lists of further users.
 fn add_xattrs(
     aspects: &mut Vec<Aspect>,
     entry: &Entry,
     unset: Unset,
     place: &Place<'_>,
     file: Option<&File>,
+    is_fast: bool,
 ) -> pkgfs::Result<()> {
     if unset.contains(Unset::XATTRS) {
         return Ok(());
     }
     let folder = match entry.kind {
-        EntryKind::Dir { .. } if !entry.xattrs.is_empty() => readable(place.open_dir())?,
+        EntryKind::Dir { .. } if !is_fast || !entry.xattrs.is_empty() => readable(place.open_dir())?,
         _ => None,
     };
     let Some(file) = folder.as_ref().or(file) else {
@@ -392,10 +401,11 @@ fn add_xattrs(
         return Ok(());
     };
     let is_set = |name: &[u8]| entry.xattrs.iter().any(|xattr| *xattr.name == *name);
-    if !is_set(CAPABILITY)
-        && let Ok(found @ Some(_)) = fd::xattr(file, CAPABILITY)
-    {
-        aspects.push(Aspect::Xattr { name: CAPABILITY.to_vec(), expected: None, found });
+    let rights: &[&[u8]] = if folder.is_some() { &ACLS } else { &[CAPABILITY, ACLS[0]] };
+    for name in rights.iter().filter(|name| !is_set(name)) {
+        if let Ok(found @ Some(_)) = fd::xattr(file, name) {
+            aspects.push(Aspect::Xattr { name: name.to_vec(), expected: None, found });
+        }
     }
     for Xattr { name, value } in &entry.xattrs {
         match fd::xattr(file, name) {

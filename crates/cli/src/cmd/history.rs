@@ -66,7 +66,7 @@ fn line(transaction: &Transaction) -> String {
     let time = started.to_utc().unwrap_or_default();
     let user = user.as_ref().map_or_else(|| "?".to_owned(), name);
     let packages = render::count(changes.len() as u64, "package");
-    format!("{id:>4} {time} {user:<8} {result:<11} {packages:<11} {}", command(argv))
+    format!("{id:>4} {time} {user:<8} {result:<11} {packages:<11} {}", change::shortened(&command(argv)))
 }
 
 fn show(db: &Installed, id: i64, json: bool) -> anyhow::Result<()> {

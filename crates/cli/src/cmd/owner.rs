@@ -42,6 +42,9 @@ pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
         if owned.is_empty() {
             code = exit::UNKNOWN;
             voice.error(format_args!("no package owns `/{inside}`"));
+            if path.components().count() == 1 && path.is_relative() {
+                voice.hint(format_args!("`*/{}` is looked for in all folders", path.display()));
+            }
         }
         if args.asked.json {
             let nobody = owned.is_empty().then(|| describe(&inside, &[]));

@@ -11,11 +11,9 @@ use crate::{aspects, exit, not_given, patterns};
 
 /// What to verify.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "A line begins with `differs` (damage), `changed` (configuration, and what may change after an \
-    installation), `unread` (you may not look), `unowned`, or `aside` (what somebody had put into a change's way, under \
-    the name that it got). Exit code 10: damage; 1: nothing is damaged, and something could not be read; else 0."
-)]
+#[command(after_help = "A line begins with `differs` (damage), `changed` (configuration, what may change after an \
+    installation, and ACLs that no package sets), `unread` (you may not look), `unowned`, or `aside` (what somebody had put into a change's way, under \
+    the name that it got). Exit code 10: damage; 1: nothing is damaged, and something could not be read; else 0.")]
 pub struct Args {
     /// Patterns that names of installed packages fit (`*`, `?`, `[..]`); without one, all packages.
     #[arg(value_name = "GLOB")]

@@ -51,7 +51,7 @@ pub enum Aspect {
         /// The disk's, by the names that the root has for them.
         found: Ownership,
     },
-    /// An extended attribute that the package sets, or a capability that it does not.
+    /// An extended attribute that the package sets, or a capability or an ACL that it does not.
     Xattr {
         /// Its name.
         name: Vec<u8>,

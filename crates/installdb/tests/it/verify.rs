@@ -114,6 +114,28 @@ fn a_file_that_got_a_capability_is_not_what_it_was() {
     }
 }
 
+/// It gives rights that the mode does not show.
+#[test]
+fn an_acl_that_no_package_sets_is_listed_and_no_damage() {
+    let scene = Scene::new();
+    scene.install(&[&hello()]);
+    // The owner, user 99 and the group may read and execute, others too: what mode 0755 says, and one user more.
+    let entries: [(u16, u16, u32); 5] = [(1, 7, !0), (2, 5, 99), (4, 5, !0), (16, 5, !0), (32, 5, !0)];
+    let bytes = |(tag, rights, id): (u16, u16, u32)| {
+        [&tag.to_le_bytes()[..], &rights.to_le_bytes(), &id.to_le_bytes()].concat()
+    };
+    let acl = [vec![2, 0, 0, 0], entries.map(bytes).concat()].concat();
+    for path in ["bin", "bin/hello"] {
+        let file = fs::File::open(scene.at(path)).unwrap();
+        if pkgfs::fd::set_xattr(&file, b"system.posix_acl_access", &acl).is_err() {
+            return;
+        }
+    }
+    assert_eq!(told(&scene, &[], VerifyOptions::default()), ["bin xattrs", "bin/hello xattrs"]);
+    chmod(&scene, "bin/hello", 0o775);
+    assert_eq!(told(&scene, &[], VerifyOptions::default()), ["bin xattrs", "bin/hello mode,xattrs !"]);
+}
+
 #[test]
 fn a_verification_can_be_stopped() {
     struct Stop;
