@@ -213,6 +213,9 @@ fn hint(step: &str, errno: i32) -> String {
         }
         libc::EINVAL if step == STEP_PIVOT => "the root of this machine is an initramfs, which cannot be left",
         libc::EACCES if step == STEP_INIT => "the sysctl vm.memfd_noexec must not be 2",
+        libc::EAGAIN if step == STEP_NAMESPACES || step.starts_with("starting") => {
+            "there are as many processes as this user, or the control group around, may have: raise the limit (ulimit -u, pids.max)"
+        }
         libc::ENOSYS => "this kernel is too old: Linux 6.8 is needed",
         _ => "",
     };

@@ -541,6 +541,19 @@ fn a_limit_on_namespaces_is_named_where_it_forbids_rooms() {
 }
 
 #[test]
+fn a_limit_on_processes_is_named_where_it_forbids_rooms() {
+    if harness::root() {
+        // No such limit holds for root.
+        return;
+    }
+    let mut command = std::process::Command::new("prlimit");
+    command.arg("--nproc=1").arg(std::env::current_exe().unwrap());
+    let output = command.args(["--exact", "limited", "--nocapture"]).env("PROBE", "limited").output();
+    let refused = refusal(&String::from_utf8_lossy(&output.unwrap().stdout));
+    assert!(refused.as_ref().is_some_and(|text| text.contains("ulimit -u")), "{refused:?}");
+}
+
+#[test]
 fn this_machine_grants_what_rooms_need() {
     let probe = sandbox::probe();
     for (name, finding) in probe.findings() {
