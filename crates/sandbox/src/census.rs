@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
+use std::time::Duration;
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
@@ -70,6 +71,43 @@ impl MemoryFiles {
     }
 }
 
+/// What the processes of a room have used that is about to be ended: nobody will reap them.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Remains {
+    /// Processor time, of those they waited for, too.
+    pub user: Duration,
+    pub system: Duration,
+    /// Bytes that the largest had at most.
+    pub peak: u64,
+}
+
+impl Remains {
+    /// Of all descendants of `init`.
+    pub(crate) fn of(init: i32) -> Self {
+        let mut remains = Self::default();
+        let second = rustix::param::clock_ticks_per_second().max(1);
+        for pid in descendants(init) {
+            let stat = fields(pid);
+            let time = |own: usize| {
+                let field = |place: usize| stat.get(place).and_then(|field| field.parse().ok()).unwrap_or(0u64);
+                Duration::from_millis((field(own) + field(own + 2)).saturating_mul(1000) / second)
+            };
+            remains.user += time(11);
+            remains.system += time(12);
+            let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+            remains.peak = remains.peak.max(number(&status, "VmHWM:") * 1024);
+        }
+        remains
+    }
+}
+
+/// The fields of `/proc/PID/stat` from the state on. The name before it, in parentheses, may hold anything.
+fn fields(pid: i32) -> Vec<String> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let rest = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+    rest.split_ascii_whitespace().map(str::to_owned).collect()
+}
+
 /// All processes that come from this one.
 pub(crate) fn descendants(pid: i32) -> impl Iterator<Item = i32> {
     let mut pending = children(pid);
@@ -110,9 +148,7 @@ fn descends(mut pid: i32, ancestor: i32) -> bool {
 }
 
 fn parent(pid: i32) -> Option<i32> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name in parentheses may hold anything.
-    stat.rsplit_once(") ")?.1.split_ascii_whitespace().nth(1)?.parse().ok()
+    fields(pid).get(1)?.parse().ok()
 }
 
 fn tasks(pid: i32) -> Vec<i32> {

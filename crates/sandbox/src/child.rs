@@ -10,7 +10,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal};
 
-use crate::census::{self, Census};
+use crate::census::{self, Census, Remains};
 use crate::cgroup::Group;
 use crate::claims::Claims;
 use crate::disk::Disk;
@@ -236,6 +236,7 @@ impl Child {
                 }
             }
             if !watch.is_patient() {
+                watch.remains = Remains::of(self.pid);
                 self.kill()?;
                 self.poll_end()?;
                 break;
@@ -356,7 +357,7 @@ impl Child {
         let status = status.or(init.map(|init| init.status)).unwrap_or(libc::SIGKILL);
         let full = report.as_ref().is_some_and(|report| report.full);
         let words = init.map(|init| init.usage).or(report.map(|report| report.usage)).unwrap_or_default();
-        let (exit, usage) = (Exit::from_status(status), self.usage(&words, watch.peak));
+        let (exit, usage) = (Exit::from_status(status), self.usage(&words, watch));
         let met = || self.group.as_ref().and_then(Group::reached);
         let cause = watch.cause.or_else(met).or_else(|| over_file_size(exit, &self.limits));
         let cause = cause.or_else(|| full.then_some(Limit::Processes)).or_else(|| self.over_memory(usage.max_rss));
@@ -364,17 +365,19 @@ impl Child {
         Ok(Outcome { exit, cause, usage })
     }
 
-    /// What was used; `peak` is the most memory that a look found a process to have had.
-    fn usage(&self, words: &[i64; 18], peak: u64) -> Usage {
+    /// What was used: what the kernel told of those that were reaped, and what was seen of the others.
+    fn usage(&self, words: &[i64; 18], watch: &Watch) -> Usage {
         let time = |seconds: i64, micros: i64| {
             Duration::from_secs(seconds.unsigned_abs()) + Duration::from_micros(micros.unsigned_abs())
         };
+        let Remains { user, system, peak } = watch.remains;
+        let seen = Some(peak.max(watch.peak)).filter(|peak| *peak > 0);
         let counted = Some(max_rss(words)).filter(|most| *most > self.callers);
         Usage {
             wall: self.begin.elapsed(),
-            user: time(words[0], words[1]),
-            system: time(words[2], words[3]),
-            max_rss: counted.or(Some(peak).filter(|peak| *peak > 0)),
+            user: time(words[0], words[1]) + user,
+            system: time(words[2], words[3]) + system,
+            max_rss: counted.max(seen),
         }
     }
 
@@ -435,6 +438,8 @@ struct Watch {
     seen: u64,
     /// Bytes that a process was seen to have had at most.
     peak: u64,
+    /// What the room had used that was not reaped when it was ended.
+    remains: Remains,
     cause: Option<Limit>,
     /// Until when the processes inside have time to end by themselves, once there is a cause.
     patience: Option<Instant>,
@@ -443,8 +448,8 @@ struct Watch {
 impl Watch {
     fn new(begin: Instant, limits: &Limits, group: Option<&Group>) -> Self {
         let pause = pause(&Census::default(), Duration::ZERO, &uncounted(limits, group));
-        let last_output = Instant::now();
-        Self { begin, last_output, last_sample: begin, pause, seen: 0, peak: 0, cause: None, patience: None }
+        let (last_output, remains) = (Instant::now(), Remains::default());
+        Self { begin, last_output, last_sample: begin, pause, seen: 0, peak: 0, remains, cause: None, patience: None }
     }
 
     /// Notes why the room is to end. What runs away gets no time.

@@ -120,7 +120,7 @@ impl std::fmt::Display for Exit {
     }
 }
 
-/// What everything in a room used together. Of a room that was ended, the processes that were still there are missing.
+/// What everything in a room used together. Where [`Child::kill`](crate::Child::kill) ended it, what was still there is missing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
     /// From spawn to the end.

@@ -1148,6 +1148,28 @@ fn usage_counts_everything_inside() {
     assert!(outcome.usage.wall >= outcome.usage.user / 4);
 }
 
+#[test]
+fn usage_counts_what_was_there_when_a_room_was_ended() {
+    let base = Base::new();
+    // The program itself, one in the background, and one that has ended.
+    let burn = "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done";
+    for script in [
+        format!("{burn}; echo UP; sleep 1000"),
+        format!("({burn}; echo UP; sleep 1000) & wait"),
+        format!("({burn}); echo UP; sleep 1000"),
+    ] {
+        let up = std::cell::Cell::new(false);
+        let sink = |_: sandbox::Stream, _: &[u8]| {
+            up.set(true);
+            Ok(())
+        };
+        let outcome = base.sh(&script).spawn().unwrap().wait_while(sink, || !up.get()).unwrap();
+        assert_eq!(outcome.cause, Some(Limit::Stopped));
+        assert!(outcome.usage.user > Duration::from_millis(20), "{script}: {outcome:?}");
+        assert!(outcome.usage.max_rss.is_some_and(|most| most > 500_000), "{outcome:?}");
+    }
+}
+
 /// Makes rooms while the kernel reaps its children, while a thread does, and while signals interrupt whatever waits.
 #[test]
 fn careless_caller() {
