@@ -486,7 +486,7 @@ impl<'a> Survey<'a> {
         if (old.is_some() && old == new) || self.is_as_before(node, old, new)? {
             return Ok(Fate::Stays);
         }
-        if let Some(target) = self.free_name(&entry.path, b".new", self.package(node))? {
+        if let Some(target) = self.free_name(&entry.path, b".new", old, self.package(node))? {
             self.notices.push(Notice::NewBeside { path: entry.path.clone(), new: target.clone() });
             if let Some(old) = old {
                 let path = self.packages.new_named(self.work.tree.nodes[node].source).clone();
@@ -528,19 +528,43 @@ impl<'a> Survey<'a> {
         Ok(outdated)
     }
 
-    /// The path with an ending, if nothing but an earlier file of this ending stands there; otherwise a finding.
-    fn free_name(&mut self, path: &PkgPath, ending: &[u8], package: pkgtypes::PackageName) -> Result<Option<PkgPath>> {
+    /// The path with an ending, if nothing but an earlier file of this ending stands there, which is kept; otherwise a
+    /// finding. Of one with the content `left` nobody needs to hear: a package left it.
+    fn free_name(
+        &mut self,
+        path: &PkgPath,
+        ending: &[u8],
+        left: Option<Digest>,
+        package: pkgtypes::PackageName,
+    ) -> Result<Option<PkgPath>> {
         let Ok(name) = path.with_file_name(&[path.file_name(), ending].concat()) else {
             self.findings.push(Finding::TooLarge { package, what: "length of a path" });
             return Ok(None);
         };
         let planned = self.work.tree.nodes.iter().any(|node| self.packages.new_entry(node.source).path == name);
-        let is_dir = self.root.stat(&name)?.is_some_and(|stat| stat.kind == FileKind::Dir);
+        let stat = self.root.stat(&name)?;
+        let is_dir = stat.as_ref().is_some_and(|stat| stat.kind == FileKind::Dir);
         if planned || is_dir || self.db.owner_except(&name, &HashSet::new())?.is_some() {
             self.findings.push(Finding::Unowned { path: name, package });
             return Ok(None);
         }
+        if let Some(stat) = stat {
+            self.displace_earlier(path, &name, stat, left)?;
+        }
         Ok(Some(name))
+    }
+
+    /// An earlier version beside a configuration file gives way to another one.
+    fn displace_earlier(&mut self, path: &PkgPath, name: &PkgPath, stat: Stat, left: Option<Digest>) -> Result<()> {
+        let is_file = stat.kind == FileKind::File;
+        let is_itself = self.root.stat(path)?.is_some_and(|other| (other.dev, other.ino) == (stat.dev, stat.ino));
+        if is_itself {
+            return Ok(());
+        }
+        let was_left = is_file && left.is_some() && Some(digest_of(self.root, name)?) == left;
+        let manner = if was_left { Manner::Same } else { Manner::Replaced };
+        self.displacement.displacing.push(Displacing { path: name.clone(), manner, stat, is_again: false });
+        Ok(())
     }
 
     /// Takes away what nobody owns any more.
@@ -618,7 +642,7 @@ impl<'a> Survey<'a> {
         }
         if self.is_changed_config(old, stat)? {
             let package = self.packages.outgoing[at.package].record.meta().name.clone();
-            if let Some(saved) = self.free_name(&old.path, b".save", package)? {
+            if let Some(saved) = self.free_name(&old.path, b".save", None, package)? {
                 self.notices.push(Notice::Saved { path: old.path.clone(), saved: saved.clone() });
                 self.push_staging(saved, What::Save(old.path.clone()));
             }

@@ -59,6 +59,9 @@ pub struct NewVersion {
     pub merged: bool,
 }
 
+/// So many earlier versions of a file are kept beside it.
+const MOST_SAVES: usize = 100;
+
 impl Installed {
     /// The configuration files of the packages of these names, or of all where no name is given, and then those too that
     /// survived their packages; sorted by path.
@@ -122,6 +125,18 @@ impl Installed {
 
     fn beside(&self, path: &PkgPath, ending: &str) -> Option<PkgPath> {
         path.with_file_name(&[path.file_name(), ending.as_bytes()].concat()).ok()
+    }
+
+    /// Where the administrator's version goes: to `NAME.save`, and to `NAME.save.N` where that is another one of his.
+    fn free_save(&self, path: &PkgPath) -> Option<PkgPath> {
+        let first = self.beside(path, ".save")?;
+        let content = |path: &PkgPath| self.config_content(path).ok().flatten();
+        if !self.is_ours(&first) || content(&first) == content(path) {
+            return Some(first);
+        }
+        let is_free = |path: &PkgPath| self.config_content(path) == Ok(None);
+        let further = (1..=MOST_SAVES).filter_map(|number| self.beside(path, &format!(".save.{number}"))).find(is_free);
+        further.or(Some(first))
     }
 
     fn is_file(&self, path: &PkgPath) -> bool {
@@ -193,7 +208,8 @@ struct Accepted<'a> {
 
 impl InstallDb {
     /// Puts the packages' new versions in the places of these configuration files, in one transaction. What stood there
-    /// is kept under the name with `.save`, where it replaces an earlier one; nothing is kept where both are the same.
+    /// is kept under the name with `.save`, or `.save.1` and so on where another version has that; nothing is kept where both
+    /// are the same.
     ///
     /// # Errors
     /// [`Error::NoNewVersion`]; [`Error::Refused`] where something else has a name that is needed.
@@ -281,7 +297,7 @@ impl InstallDb {
         let is_folder = stat.as_ref().is_some_and(|stat| stat.kind == FileKind::Dir);
         let is_same =
             self.config_content(path).is_ok_and(|found| found.is_some() && self.config_content(&new) == Ok(found));
-        let saved = if stat.is_none() || is_same && merged.is_none() { None } else { self.beside(path, ".save") };
+        let saved = if stat.is_none() || is_same && merged.is_none() { None } else { self.free_save(path) };
         let is_absent = |path: &PkgPath| self.stands(path).is_ok_and(|path| matches!(self.root.stat(&path), Ok(None)));
         let is_free = |saved: &PkgPath| is_absent(saved) || self.is_ours(saved);
         if let Some(taken) = saved.iter().find(|saved| !is_free(saved)).or(Some(path).filter(|_| is_folder)) {

@@ -72,8 +72,11 @@ impl Survey<'_> {
             return Ok(if kept.is_some() { Comes::Placed } else { Comes::Not(NotBack::Lost) });
         };
         let is_itself = kept.as_ref().is_some_and(|(_, kept)| (kept.dev, kept.ino) == (stat.dev, stat.ino));
+        // What this change itself takes away is in nobody's way.
+        let goes = self.clear.iter().any(|step| step.path() == path);
         match self.orphan(path) {
             _ if is_itself => Ok(Comes::Stands),
+            _ if goes => Ok(if kept.is_some() { Comes::Placed } else { Comes::Not(NotBack::Lost) }),
             Some(at) if stat.kind != FileKind::Dir => {
                 let old = content(self.packages.old_entry(at));
                 let is_packages = stat.kind != FileKind::File || Some(digest_of(self.root, path)?) == old;

@@ -213,6 +213,41 @@ fn what_was_merged_takes_the_place_with_the_attributes_of_the_file() {
     assert!(matches!(again, Err(Error::NoNewVersion { .. })));
 }
 
+/// Neither an edited `.new` nor an earlier `.save` is lost.
+#[test]
+fn what_lay_beside_a_file_gives_way_and_comes_back() {
+    let scene = arranged();
+    scene.install(&[&hello("3-1", "three")]);
+    undo(&scene);
+    assert_eq!(scene.read("etc/hello.new"), "two", "it waits for a decision again");
+    scene.write("etc/hello.new", "two, edited");
+    let gives_way = |at: &str| Notice::Replaced { path: path(at), kept: true };
+    let done = scene.install(&[&hello("3-1", "three")]);
+    assert!(done.notices.contains(&gives_way("etc/hello.new")), "{:?}", done.notices);
+    undo(&scene);
+    assert_eq!(scene.read("etc/hello.new"), "two, edited");
+    scene.write("etc/hello.save", "of old");
+    let done = scene.remove(&["hello"]);
+    assert!(done.notices.contains(&gives_way("etc/hello.save")), "{:?}", done.notices);
+    assert_eq!(scene.read("etc/hello.save"), "mine");
+    undo(&scene);
+    assert_eq!(["etc/hello", "etc/hello.save"].map(|path| scene.read(path)), ["mine", "of old"]);
+}
+
+#[test]
+fn a_version_that_is_accepted_keeps_all_earlier_ones() {
+    let scene = arranged();
+    scene.write("etc/hello.save", "of old");
+    let saved = Notice::Saved { path: path("etc/hello"), saved: path("etc/hello.save.1") };
+    assert_eq!(accept(&scene, "etc/hello").unwrap(), [saved]);
+    assert_eq!(
+        ["etc/hello", "etc/hello.save", "etc/hello.save.1"].map(|path| scene.read(path)),
+        ["two", "of old", "mine"]
+    );
+    reverse(&scene, |db| db.reversal_of(2)).unwrap();
+    assert_eq!((scene.read("etc/hello").as_str(), scene.at("etc/hello.save.1").exists()), ("mine", false));
+}
+
 /// What is killed at every moment.
 pub(crate) fn take_new(root: &Path) {
     let mut db = InstallDb::open(root).unwrap();
