@@ -2,7 +2,7 @@
 //!
 //! A series of commands that together do all that can be done to a root: an upgrade and an installation with configuration
 //! files that the administrator changed, scripts, a trigger and a new user; a removal; a decision about a configuration
-//! file; a fix; an undo from what was kept; and the past forgotten. More moments between flushes than usual:
+//! file; a fix; an undo from what was kept; a way back to the beginning; and the past forgotten. More moments between flushes than usual:
 //!
 //!     KISTA_POWER_CUTS=1000 cargo test -p e2e --test power_cut -- --nocapture
 #![expect(clippy::disallowed_methods, reason = "tests arrange trees of their own")]
@@ -91,12 +91,13 @@ fn in_a_mount_name_space_of_its_own() {
 }
 
 /// One transaction each.
-const COMMANDS: [&[&str]; 6] = [
-    &["install", "-y", "tool-2.0.kpkg", "extra-1.0.kpkg"],
+const COMMANDS: [&[&str]; 7] = [
+    &["install", "-y", "--unowned", "replace", "tool-2.0.kpkg", "extra-1.0.kpkg"],
     &["remove", "-y", "gone"],
     &["config", "accept", "/etc/tool.conf"],
     &["fix", "-y", "--from", "broken-1.0.kpkg"],
     &["undo", "-y", "3"],
+    &["rollback", "-y", "1"],
     &["gc", "-y", "--all"],
 ];
 
@@ -164,7 +165,7 @@ impl Scene {
                 .script(ScriptKind::PostRemove, "echo gone went >>/log")
                 .script(ScriptKind::PostInstall, "echo gone came >>/log"),
             Pack::new("broken", "1.0").file("lib/broken/a", 0o644, "whole").file("lib/broken/b", 0o600, "private"),
-            Pack::new("fonts", "1.0").trigger("share/fonts/**", write),
+            Pack::new("fonts", "1.0").file("share/fonts/first", 0o644, "font").trigger("share/fonts/**", write),
         ];
         let files = packages.map(|package| package.write(&self.env));
         self.pkg(&[&["install", "-y"][..], &files.each_ref().map(String::as_str)].concat()).code(0);
@@ -174,6 +175,7 @@ impl Scene {
         for config in ["etc/tool.conf", "etc/gone.conf"] {
             fs::write(self.at(config), "the administrator's").unwrap();
         }
+        fs::write(self.at("share/fonts/extra"), "the administrator's, in the way of a package's").unwrap();
         fs::write(self.at("lib/broken/a"), "damaged").unwrap();
         fs::set_permissions(self.at("lib/broken/b"), fs::Permissions::from_mode(0o666)).unwrap();
         fs::remove_file(self.at("log")).unwrap();

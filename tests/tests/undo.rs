@@ -111,3 +111,25 @@ fn bounds_of_what_is_kept_are_remembered() {
     assert_eq!(kept(&[])["bounds"], set["bounds"]);
     env.pkg(&["gc", "--keep-size", "2x", "--root", "root"]).code(2);
 }
+
+#[test]
+fn what_gave_way_comes_back_and_what_can_not_is_said_before() {
+    let env = Env::new(env!("CARGO_BIN_EXE_pkg-e2e"));
+    env.trusted_root();
+    env.write("root/bin/hello", "mine");
+    env.pack_version("hello", "1.0", &[("bin/hello", "the package's")]);
+    env.pkg(&["trust", "sign", "hello.kpkg", "--key", "key"]).code(0);
+    let install = ["install", "--root", "root", "--unowned", "replace", "hello.kpkg"];
+    let hello = || fs::read_to_string(env.path("root/bin/hello")).expect("it is there");
+    env.pkg(&[&install[..], &["-n"]].concat()).code(0).err_has(&["`/bin/hello`", "an undo brings it back"]);
+    env.pkg(&[&install[..], &["-y"]].concat()).code(0);
+    assert_eq!(hello(), "the package's");
+    let undo = ["undo", "--root", "root"];
+    env.pkg(&[&undo[..], &["-n"]].concat()).code(0).err_has(&["`/bin/hello`, which stood there before, comes back"]);
+    env.pkg(&[&undo[..], &["-y"]].concat()).code(0);
+    assert_eq!(hello(), "mine");
+    env.pkg(&[&undo[..], &["-y"]].concat()).code(0);
+    assert_eq!(hello(), "the package's");
+    env.pkg(&["gc", "--root", "root", "--all", "-y"]).code(0);
+    env.pkg(&[&undo[..], &["-n"]].concat()).code(0).err_has(&["`/bin/hello` does not come back", "it is not kept"]);
+}

@@ -190,7 +190,9 @@ impl Survey<'_> {
     fn run(self) -> Result<()> {
         // What comes is there afterwards, so it need not be kept.
         let mut there = self.coming();
-        let home = self.db.root.stat(&self.db.home.folder())?.map_or(0, |stat| stat.dev);
+        // Before the first installation the folder is still to be made.
+        self.space.enter(&self.db.root, Some(self.db.home.folder()))?;
+        let home = self.space.device();
         self.keeping.displacing.iter_mut().for_each(|(thing, second)| *second = thing.second(home));
         let mut folders = Batch::new(&self.db.root);
         let packages = self.work.packages();
@@ -247,7 +249,8 @@ impl Survey<'_> {
         if contents == 0 && !displacing.iter().any(|(_, second)| *second == Some(Second::Copy)) {
             return Ok(());
         }
-        let most = self.db.root.free_space(Some(&self.db.home.folder()))?.bytes / 2;
+        self.space.enter(&self.db.root, Some(self.db.home.folder()))?;
+        let most = self.space.free_here(&self.db.root)? / 2;
         if contents.saturating_add(displaced) > most {
             keeps.retain(|keep| !keep.is_elsewhere);
             *too_much = contents;
@@ -258,7 +261,6 @@ impl Survey<'_> {
                 .filter(|(_, second)| *second == Some(Second::Copy))
                 .for_each(|(_, second)| *second = None);
         }
-        self.space.enter(&self.db.root, Some(self.db.home.folder()))?;
         keeps.iter().filter(|keep| keep.is_elsewhere).for_each(|keep| self.space.add_file(keep.size));
         let copied = displacing.iter().filter(|(_, second)| *second == Some(Second::Copy));
         copied.for_each(|(thing, _)| self.space.add_file(thing.size()));

@@ -79,6 +79,12 @@ impl Space {
         self.current
     }
 
+    /// What is free there.
+    pub(crate) fn free_here(&self, root: &Root) -> Result<u64> {
+        let folder = self.needs.get(&self.current).and_then(|need| need.folder.as_ref());
+        Ok(free(root, folder, false)?.bytes)
+    }
+
     pub(crate) fn add(&mut self, entry: &Entry) {
         let (bytes, inodes) = match &entry.kind {
             EntryKind::File { size, .. } => return self.add_file(*size),
