@@ -638,7 +638,7 @@ fn case_29_memory_files_are_bounded() {
     let base = Base::new();
     let mut room = base.probe("memory_file");
     room.limits.memory = Some(200 << 20);
-    room.limits.wall = Some(std::time::Duration::from_secs(60));
+    room.limits.wall = Some(harness::LONG);
     assert_eq!(harness::run(&room).0.cause, Some(sandbox::Limit::Memory));
 }
 

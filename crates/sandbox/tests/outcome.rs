@@ -78,7 +78,7 @@ fn case_32_the_time_limit_ends_a_program_that_ignores_signals() {
     room.limits.wall = Some(Duration::from_millis(200));
     let (outcome, ..) = run(&room);
     assert_eq!((outcome.exit, outcome.cause), (Exit::Signal(9), Some(Limit::Wall)));
-    assert!(outcome.usage.wall < Duration::from_secs(20));
+    assert!(outcome.usage.wall < harness::LONG);
 }
 
 #[test]
@@ -192,7 +192,7 @@ fn case_27_a_fork_bomb_stops_at_the_limit_and_nothing_is_left() {
     let mut room = base.sh("i=0; while [ $i -lt 200 ]; do sleep 1000 & i=$((i+1)); done; wait");
     room.fds.push(sandbox::InheritedFd { source: write.as_raw_fd(), target: 5 });
     room.limits.processes = Some(20);
-    room.limits.wall = Some(Duration::from_secs(20));
+    room.limits.wall = Some(harness::LONG);
     let child = room.spawn().unwrap();
     drop(write);
     let outcome = child.wait().unwrap();
@@ -211,7 +211,7 @@ fn a_room_at_its_bound_of_processes_is_named() {
     let mut room =
         base.sh("sleep 0.3; for i in 1 2 3 4 5 6; do sleep 1000 & done; sleep 1; sleep 1000 & sleep 1000 & wait");
     room.limits.processes = Some(8);
-    room.limits.wall = Some(Duration::from_secs(20));
+    room.limits.wall = Some(harness::LONG);
     assert_eq!(run(&room).0.cause, Some(Limit::Processes));
 }
 
@@ -222,7 +222,7 @@ fn case_29_memory_of_one_process_is_bounded() {
     for script in ["exec dd if=/dev/zero of=/dev/null bs=300M count=1", "exec tail /dev/zero"] {
         let mut room = base.sh(script);
         room.limits.memory = Some(100 << 20);
-        room.limits.wall = Some(Duration::from_secs(60));
+        room.limits.wall = Some(harness::LONG);
         let (outcome, ..) = run(&room);
         assert_eq!(outcome.cause, Some(Limit::Memory), "{script}: {outcome:?}");
         if sandbox::probe().groups.works() {
@@ -243,7 +243,7 @@ fn case_29_memory_of_all_processes_together_is_bounded() {
     let one = "(head -c 60000000 /dev/zero; sleep 1000) | sort -S 100M >/dev/null &";
     let mut room = base.sh(&format!("{one} {one} {one} wait"));
     room.limits.memory = Some(130 << 20);
-    room.limits.wall = Some(Duration::from_secs(60));
+    room.limits.wall = Some(harness::LONG);
     assert_eq!(run(&room).0.cause, Some(Limit::Memory));
 }
 
@@ -261,7 +261,7 @@ fn case_29_the_kernels_killing_for_want_of_memory_is_named() {
     {
         let mut room = base.sh(script);
         room.limits.memory = Some(100 << 20);
-        room.limits.wall = Some(Duration::from_secs(60));
+        room.limits.wall = Some(harness::LONG);
         assert_eq!(run(&room).0.cause, Some(Limit::Memory), "{script}");
     }
 }
@@ -319,7 +319,7 @@ fn no_control_group_is_left_also_by_a_caller_that_is_killed() {
 
 /// Waits for what others do, and not for ever.
 fn until(else_: &str, is_so: impl Fn() -> bool) {
-    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    let deadline = std::time::Instant::now() + harness::LONG;
     while !is_so() {
         assert!(std::time::Instant::now() < deadline, "{else_}");
         std::thread::yield_now();
@@ -471,7 +471,7 @@ fn too_many_open_files_end_the_room_and_are_named() {
     let script = "i=3; while [ $i -lt 9 ]; do eval \"exec $i</dev/null\"; i=$((i+1)); done; while :; do :; done";
     let mut room = base.sh(script);
     room.limits.open_files = Some(9);
-    room.limits.wall = Some(Duration::from_secs(20));
+    room.limits.wall = Some(harness::LONG);
     assert_eq!(run(&room).0.cause, Some(Limit::OpenFiles));
     // One more than are open.
     let mut room = base.sh(&script.replace("while :; do :; done", "exit 0"));
@@ -490,7 +490,7 @@ fn on_the_disk(base: &Base, dir: &std::path::Path, script: &str) -> sandbox::Roo
         room.bind_rw(path, format!("/{name}"));
     }
     room.limits.disk = Some(1 << 20);
-    room.limits.wall = Some(Duration::from_secs(60));
+    room.limits.wall = Some(harness::LONG);
     room
 }
 
@@ -574,7 +574,7 @@ fn case_30_files_without_content_are_bounded() {
     let base = Base::new();
     let mut room = base.sh("cd /tmp; seq 1 5000 | xargs touch 2>/dev/null; echo $(($(ls | wc -l) < 2000))");
     room.tmp = Some(1 << 20);
-    room.limits.wall = Some(Duration::from_secs(60));
+    room.limits.wall = Some(harness::LONG);
     let (_, out, _) = run(&room);
     assert_eq!(out, "1\n");
     // A sparse file is as large as it says, and takes nothing.
@@ -750,7 +750,7 @@ fn in_use(namespaces: &[std::path::PathBuf]) -> bool {
 
 /// A process that has let go of its descriptors may take a moment to let go of its namespaces, too.
 fn assert_free(namespaces: &[std::path::PathBuf]) {
-    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    let deadline = std::time::Instant::now() + harness::LONG;
     while in_use(namespaces) {
         assert!(std::time::Instant::now() < deadline, "a namespace is still in use");
         std::thread::yield_now();
@@ -1037,7 +1037,7 @@ fn beside_a_path_that_hangs() {
         }
     });
     for turn in 0..20 {
-        assert_eq!(told.recv_timeout(Duration::from_secs(20)), Ok(turn), "rooms of other threads wait");
+        assert_eq!(told.recv_timeout(harness::LONG), Ok(turn), "rooms of other threads wait");
     }
     others.join().unwrap();
     drop(server);
@@ -1121,7 +1121,7 @@ fn the_caller_itself_is_left_as_it_was() {
     let after = state();
     assert_eq!((after.0, after.2), (before.0, before.2));
     // While rooms of other tests are on their way the mark may be off; it comes back with the last of them.
-    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    let deadline = std::time::Instant::now() + harness::LONG;
     while rustix::process::dumpable_behavior().unwrap() != before.1 {
         assert!(std::time::Instant::now() < deadline, "the caller was left undumpable");
         std::thread::yield_now();

@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 use sandbox::{Access, Mount, Outcome, Owner, Room, Root};
 use tempfile::TempDir;
 
+/// Longer than anything takes here that does not hang, on an emulated machine that has much else to do, too.
+pub(crate) const LONG: std::time::Duration = std::time::Duration::from_secs(1200);
+
 /// A directory that is the lowest layer: the links of a merged `/usr`, and `/etc`.
 pub(crate) struct Base(TempDir);
 
