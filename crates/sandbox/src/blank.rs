@@ -1,7 +1,8 @@
 //! A blank room: everything of a room that does not depend on what it is for, ready to be entered.
 //!
-//! It is a handful of namespaces without a process. The mount namespace holds an empty root, or for rooms on the host's own `/` a
-//! copy of that, with `/dev`, `/sys` and `/tmp` on it, all of them the room's own; the network namespace is new and its loopback is up. Nothing in a blank has ever been used.
+//! It is a handful of namespaces without a process: all but those of processes and control groups. The mount namespace holds an
+//! empty root, or for rooms on the host's own `/` a copy of that, with `/dev`, `/sys` and `/tmp` on it, all of them the room's own;
+//! the network namespace is new and its loopback is up. Nothing in a blank has ever been used.
 
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::path::Path;
@@ -86,7 +87,7 @@ impl Kind {
     fn namespaces(&self) -> i32 {
         let user = if self.root { 0 } else { libc::CLONE_NEWUSER };
         let net = if self.mounts_need_network() { libc::CLONE_NEWNET } else { 0 };
-        libc::CLONE_NEWNS | user | net
+        libc::CLONE_NEWNS | libc::CLONE_NEWUTS | libc::CLONE_NEWIPC | user | net
     }
 
     /// Whether its mounts must be made where its network is: `/sys` shows that of whoever mounts it.
@@ -119,6 +120,9 @@ pub(crate) struct Blank {
     pub user: OwnedFd,
     /// The network, where that is the room's own.
     pub net: Option<OwnedFd>,
+    /// The names of the host, and what processes share by number or name.
+    uts: OwnedFd,
+    ipc: OwnedFd,
     /// A copy of the caller's mounts over which the room has power, where the caller has none over his own.
     pub host: Option<OwnedFd>,
     /// The other end of the room's terminal, where it has one.
@@ -154,9 +158,10 @@ impl Blank {
         let mut take = |slot: Option<Slot>| slot.and_then(|slot| made.get_mut(slot).and_then(Option::take));
         let missing = || Error::start(OPENING, libc::EBADF);
         let (user, net, host, pty) = (take(plan.user), take(plan.net).or(network), take(plan.host), take(plan.pty));
-        let mounts = take(Some(plan.mounts)).ok_or_else(missing)?;
+        let mut taken = |slot| take(Some(slot)).ok_or_else(missing);
+        let (uts, ipc, mounts) = (taken(plan.uts)?, taken(plan.ipc)?, taken(plan.mounts)?);
         let user = program.or(user).ok_or_else(missing)?;
-        Ok(Self { kind: kind.clone(), user, net, host, pty, mounts })
+        Ok(Self { kind: kind.clone(), user, net, uts, ipc, host, pty, mounts })
     }
 
     /// The namespaces to enter before the room's processes exist, in this order.
@@ -167,6 +172,7 @@ impl Blank {
         }
         outer.extend(self.net.iter().map(|net| (net.as_raw_fd(), libc::CLONE_NEWNET)));
         outer.extend(self.host.iter().map(|host| (host.as_raw_fd(), libc::CLONE_NEWNS)));
+        outer.extend([(self.uts.as_raw_fd(), libc::CLONE_NEWUTS), (self.ipc.as_raw_fd(), libc::CLONE_NEWIPC)]);
         outer
     }
 }
@@ -184,6 +190,8 @@ struct Plan {
     aside: Aside,
     user: Option<Slot>,
     net: Option<Slot>,
+    uts: Slot,
+    ipc: Slot,
     host: Option<Slot>,
     pty: Option<Slot>,
     mounts: Slot,
@@ -219,6 +227,7 @@ impl Planner<'_> {
         self.names = Some(names);
         self.steps.push(OPENING, Step::Open { slot: names, dir: None, path: c"/proc/self/ns".to_owned() });
         let user = early_user.or_else(|| (!self.kind.root).then(|| self.namespace(c"user")));
+        let (uts, ipc) = (self.namespace(c"uts"), self.namespace(c"ipc"));
         let host = (!self.kind.root).then(|| {
             // What the caller unmounts later must not be held by the copy.
             self.steps.push(KEEPING, Step::Propagate { kind: libc::MS_SLAVE });
@@ -228,7 +237,7 @@ impl Planner<'_> {
         });
         self.mounts()?;
         let mounts = self.namespace(c"mnt");
-        Ok(Plan { steps: self.steps, aside, user, net, host, pty: self.pty, mounts })
+        Ok(Plan { steps: self.steps, aside, user, net, uts, ipc, host, pty: self.pty, mounts })
     }
 
     /// The namespace of users and the network, where these do not come before all else.

@@ -80,7 +80,7 @@ pub(crate) fn enter_blank(
         // With a group, its namespace is made when that has been entered.
         let groups = if doors.is_empty() { libc::CLONE_NEWCGROUP } else { 0 };
         enter(&Launch {
-            namespaces: libc::CLONE_NEWPID | libc::CLONE_NEWUTS | libc::CLONE_NEWIPC | groups,
+            namespaces: libc::CLONE_NEWPID | groups,
             entered: &blank.outer(),
             hop: matches!(caller, Caller::User { .. }),
             steps: &steps.steps,

@@ -17,9 +17,9 @@ const KINDS: usize = 4;
 
 /// Keeps blank rooms ready, so that the next room of a kind starts in half the time.
 ///
-/// A blank is what does not depend on the program: the user, network and mount namespaces with `/dev`, `/sys` and `/tmp`. It is
-/// new; no program has been in it, and none but one will be. A thread of the stock makes them, for the kinds of rooms that were
-/// spawned last (user, network, `/tmp`), and ends when the stock is dropped. A blank has no process; it costs a few descriptors
+/// A blank is what does not depend on the program: its namespaces but those of processes and control groups, with `/dev`, `/sys`
+/// and `/tmp`. It is new; no program has been in it, and none but one will be. A thread of the stock makes them, for the kinds of
+/// rooms that were spawned last (user, network, `/tmp`), and ends when the stock is dropped. A blank has no process; it costs a few descriptors
 /// and about 100 KiB of the kernel's memory.
 ///
 /// When [`Child::wait`] of such a room returns, every process in it is gone as ever; its mounts go a moment later, on the thread
