@@ -427,14 +427,12 @@ fn no_mount_point_is_left_by_a_caller_that_is_killed_together_with_all_he_starte
 fn case_43_a_caller_killed_at_any_moment_leaves_no_folder() {
     let dir = tempfile::TempDir::new().unwrap();
     // Later and later, until some were late enough.
-    let (mut before, mut after) = (0, 0);
-    for turn in 0..1000u64 {
-        if after == 4 {
-            break;
-        }
+    let (mut before, mut after, mut micros) = (0, 0, 100);
+    while after < 4 {
         let (mut holder, mut out) = barer_until(dir.path(), "NOW");
         // Waits for what never comes, to be somewhere in the set-up when the time is over.
-        let moment = rustix::event::Timespec::try_from(Duration::from_micros(turn * 200)).unwrap();
+        let moment = rustix::event::Timespec::try_from(Duration::from_micros(micros)).unwrap();
+        micros += micros / 12;
         rustix::event::poll(&mut [], Some(&moment)).unwrap();
         holder.kill().unwrap();
         holder.wait().unwrap();
@@ -445,7 +443,7 @@ fn case_43_a_caller_killed_at_any_moment_leaves_no_folder() {
         until("mount points were left", || !entries(dir.path()).iter().any(is_left));
         until("a control group was left", || groups_of(holder.id()).is_empty());
     }
-    assert!(before > 0 && after > 0, "{before} moments before and {after} after the set-up");
+    assert!(before > 0, "no moment was within the set-up");
 }
 
 #[test]
