@@ -57,14 +57,20 @@ struct Wishes {
 
 /// The files in which they stand.
 pub(crate) const FILES: [&str; 4] = ["etc/passwd", "etc/group", "etc/shadow", "etc/gshadow"];
+/// The lock of all programs that edit them.
+const LOCK: &str = "etc/.pwd.lock";
 /// What is larger is no such file.
 const LARGEST_BROUGHT: u64 = 1 << 20;
 
-/// The content of an entry that is such a file, and may be added to: a configuration file, or one that the system writes.
+/// Whether it is one of them, as packages name them.
+pub(crate) fn is_account_file(path: &PkgPath) -> bool {
+    FILES.iter().any(|file| file.as_bytes() == path.as_bytes())
+}
+
+/// The content of an entry at such a place that may be added to: a configuration file, or one that the system writes.
 pub(crate) fn account_file(entry: &Entry) -> Option<Digest> {
-    let is_one = FILES.iter().any(|file| file.as_bytes() == entry.path.as_bytes());
     match entry.kind {
-        EntryKind::File { digest, size, .. } if is_one && size <= LARGEST_BROUGHT => {
+        EntryKind::File { digest, size, .. } if size <= LARGEST_BROUGHT => {
             (entry.uses.contains(&Use::Config) || entry.uses.contains(&Use::Mutable)).then_some(digest)
         }
         _ => None,
@@ -83,10 +89,11 @@ pub(crate) fn lock<'a>(
     paths: impl IntoIterator<Item = &'a PkgPath>,
     patience: Option<Duration>,
 ) -> Result<Option<RecordLock>> {
-    if !paths.into_iter().any(|path| FILES.iter().any(|file| file.as_bytes() == path.as_bytes())) {
+    let files = FILES.map(|file| home::found(root, file));
+    if !paths.into_iter().any(|path| files.iter().any(|file| file.as_ref().is_ok_and(|file| file == path))) {
         return Ok(None);
     }
-    let path = home::accounts_lock();
+    let path = home::found(root, LOCK)?;
     root.record_lock(&path, patience.unwrap_or(PATIENCE)).map_err(|error| match error.kind {
         DiskError::Locked { .. } => Error::AccountsBusy { path },
         _ => error.into(),

@@ -6,7 +6,6 @@ use pkgformat::{Entry, Use};
 use pkgfs::{FileKind, Root};
 use pkgtypes::{Digest, PkgPath};
 
-use crate::Installed;
 use crate::accounts::{FILES, account_file};
 use crate::content::{content, digest_of};
 use crate::displaced::Manner;
@@ -14,13 +13,15 @@ use crate::error::{GONE, Result};
 use crate::request::{Content, Unowned};
 use crate::tree::{Before, Node};
 use crate::work::Work;
+use crate::{Installed, home};
 
 /// What packages are going to put there, where that is known beforehand.
 pub(crate) fn find(db: &Installed, work: &Work<'_>) -> Result<HashMap<PkgPath, Vec<u8>>> {
     let mut found = HashMap::new();
     for file in FILES {
         let packages = work.packages();
-        let place = work.tree.nodes.binary_search_by(|node| packages.entry(node).path.as_bytes().cmp(file.as_bytes()));
+        let file = home::found(&db.root, file)?;
+        let place = work.tree.nodes.binary_search_by(|node| packages.entry(node).path.cmp(&file));
         let Some(node) = place.ok().map(|place| &work.tree.nodes[place]) else { continue };
         let entry = packages.entry(node);
         if let Some(digest) = account_file(entry)

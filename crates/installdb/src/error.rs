@@ -26,8 +26,8 @@ pub enum Error {
         /// Where it was looked for.
         path: PathBuf,
     },
-    /// A symbolic link on the way to our own folder is not followed.
-    #[error("the install database can not be reached: /{path} is a symbolic link that is not followed: {problem}")]
+    /// A symbolic link on the way to our own folder, or to the users' files, is not followed.
+    #[error("/{path} is a symbolic link on the way to what is needed here, and is not followed: {problem}")]
     Misplaced {
         /// The link.
         path: PkgPath,

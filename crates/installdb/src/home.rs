@@ -4,10 +4,10 @@
 use pkgfs::{ErrorKind as DiskError, FileKind, Root};
 use pkgtypes::PkgPath;
 
-use crate::Error;
 use crate::error::{GONE, Result};
 use crate::follow::{Follower, MOST_LINKS, stranger};
 use crate::installed::LONGEST;
+use crate::{Error, LinkProblem};
 
 fn fixed(path: &'static str) -> PkgPath {
     PkgPath::new(path.as_bytes()).expect("the path is written here and valid")
@@ -18,9 +18,56 @@ pub(crate) fn named() -> PkgPath {
     fixed("var/lib/kista")
 }
 
-/// The lock of all programs that edit users and groups.
-pub(crate) fn accounts_lock() -> PkgPath {
-    fixed("etc/.pwd.lock")
+/// Where a file that everybody looks for in a folder of the root's top stands: behind the administrator's link, if one is in
+/// the place of the folder.
+///
+/// # Errors
+/// [`Error::Misplaced`].
+pub(crate) fn found(root: &Root, file: &'static str) -> Result<PkgPath> {
+    let named = fixed(file);
+    let Some(folder) = named.parent() else { return Ok(named) };
+    match root.at(&named) {
+        Err(error) if error.kind == DiskError::Symlink => {
+            let (folder, _) = follow(root, &folder)?;
+            folder.join(named.file_name()).map_err(|_| too_deep(root, &folder))
+        }
+        _ => Ok(named),
+    }
+}
+
+fn too_deep(root: &Root, path: &PkgPath) -> Error {
+    Error::PathTooLong { path: root.path().join(path), limit: LONGEST }
+}
+
+/// Where a folder is, and the links that were followed to it.
+fn follow(root: &Root, named: &PkgPath) -> Result<(PkgPath, Vec<PkgPath>)> {
+    let mut here: Option<PkgPath> = None;
+    let mut links = Vec::new();
+    for name in named.components() {
+        let next = here.as_ref().map_or_else(|| PkgPath::new(name), |folder| folder.join(name));
+        let next = next.map_err(|_| too_deep(root, named))?;
+        let stat = match root.stat(&next) {
+            Err(error) if GONE.contains(&error.kind) => None,
+            stat => stat?,
+        };
+        here = match stat {
+            Some(stat) if stat.kind == FileKind::Symlink => {
+                let refuse = |_: &PkgPath, stat: &pkgfs::Stat| Ok(stranger(stat));
+                let leads = Follower { root, refuse: &refuse, left: MOST_LINKS }.link(&next, &stat)?;
+                // The root's top is no place for what is in the folder.
+                let folder = leads.and_then(|folder| folder.ok_or(LinkProblem::Loop).map(Some));
+                let folder = folder.map_err(|problem| Error::Misplaced { path: next.clone(), problem })?;
+                links.push(next);
+                folder
+            }
+            _ => Some(next),
+        };
+    }
+    let folder = here.unwrap_or_else(|| named.clone());
+    if folder.as_bytes().len() > LONGEST {
+        return Err(too_deep(root, &folder));
+    }
+    Ok((folder, links))
 }
 
 /// The folder that is ours alone. No link is on the way to it from here on.
@@ -39,37 +86,12 @@ impl Home {
     pub(crate) fn find(root: &Root) -> Result<Self> {
         let named = named();
         match root.sub(&named) {
-            Err(error) if error.kind == DiskError::Symlink => Self::follow(root, &named),
+            Err(error) if error.kind == DiskError::Symlink => {
+                let (folder, links) = follow(root, &named)?;
+                Ok(Self { folder, links })
+            }
             _ => Ok(Self { folder: named, links: Vec::new() }),
         }
-    }
-
-    fn follow(root: &Root, named: &PkgPath) -> Result<Self> {
-        let mut here: Option<PkgPath> = None;
-        let mut links = Vec::new();
-        for name in named.components() {
-            let next = here.as_ref().map_or_else(|| PkgPath::new(name), |folder| folder.join(name));
-            let next = next.map_err(|_| Error::PathTooLong { path: root.path().join(named), limit: LONGEST })?;
-            let stat = match root.stat(&next) {
-                Err(error) if GONE.contains(&error.kind) => None,
-                stat => stat?,
-            };
-            here = match stat {
-                Some(stat) if stat.kind == FileKind::Symlink => {
-                    let refuse = |_: &PkgPath, stat: &pkgfs::Stat| Ok(stranger(stat));
-                    let leads = Follower { root, refuse: &refuse, left: MOST_LINKS }.link(&next, &stat)?;
-                    let folder = leads.map_err(|problem| Error::Misplaced { path: next.clone(), problem })?;
-                    links.push(next);
-                    folder
-                }
-                _ => Some(next),
-            };
-        }
-        let folder = here.unwrap_or_else(|| named.clone());
-        if folder.as_bytes().len() > LONGEST {
-            return Err(Error::PathTooLong { path: root.path().join(folder), limit: LONGEST });
-        }
-        Ok(Self { folder, links })
     }
 
     /// The folder.

@@ -7,7 +7,7 @@ use pkgformat::{PackageRecord, Reader};
 use pkgtypes::{Digest, PackageName, Timestamp};
 use trust::{Acceptance, Verified};
 
-use crate::accounts::account_file;
+use crate::accounts::{account_file, is_account_file};
 use crate::error::{DbResult as _, Result};
 use crate::standing::Standing;
 use crate::stock::Stock;
@@ -160,7 +160,8 @@ impl<'p> Incoming<'p> {
     /// Contents that have to be known before the package is read, because the files of other packages may belong to the
     /// users and groups in them. Where [`Incoming::knowing`] is not told, it may have to come by itself.
     pub fn needed_first(&self) -> Vec<Digest> {
-        self.record().manifest().entries().iter().filter_map(account_file).collect()
+        let entries = self.record().manifest().entries().iter();
+        entries.filter(|entry| is_account_file(&entry.path)).filter_map(account_file).collect()
     }
 
     /// The same package, of which this content is known.

@@ -7,6 +7,7 @@ use pkgfs::{ErrorKind as DiskError, Root, fd};
 use pkgtypes::{Mode, PkgPath};
 
 use crate::error::Result;
+use crate::home;
 
 /// More than this of such a file is not read.
 const MAX_FILE: u64 = 64 << 20;
@@ -37,7 +38,7 @@ pub(crate) struct Attributes {
 impl AccountFile {
     /// Reads the file; a missing one is an empty one, with this mode once it is written.
     pub(crate) fn load(root: &Root, path: &'static str, mode: u32) -> Result<Self> {
-        let path = PkgPath::new(path.as_bytes()).expect("the path is written here and valid");
+        let path = home::found(root, path)?;
         let mut attributes = Attributes { mode: Mode::from_raw(mode), owner: None, xattrs: Vec::new() };
         let mut before = None;
         match root.at(&path).and_then(|place| place.open_with_stat()) {

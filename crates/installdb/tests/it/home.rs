@@ -81,6 +81,28 @@ fn a_database_may_be_moved_between_two_changes_and_between_a_decision_and_its_en
     assert_eq!(scene.packages(), ["app 1-1"]);
 }
 
+/// Users are those of the root whose files are behind the link.
+#[test]
+fn users_and_configuration_may_be_behind_a_link() {
+    let scene = Scene::new();
+    let with_user = |version: &str, user: &str| {
+        let line = format!("u {user} - \"of the package\"");
+        pack(&format!("app {version}")).config("etc/app.conf", version).meta(|meta| meta.sysusers.push(line)).build()
+    };
+    scene.install(&[&with_user("1-1", "first")]);
+    moved(scene.root(), "etc", "/mnt/etc");
+    scene.assert_verified();
+    scene.install(&[&with_user("2-1", "second")]);
+    let passwd = scene.read("mnt/etc/passwd");
+    assert!(passwd.contains("first:") && passwd.contains("second:"), "{passwd}");
+    scene.assert_verified();
+    undo_last(scene.root());
+    assert_eq!(scene.read("mnt/etc/app.conf"), "1-1");
+    scene.remove(&["app"]);
+    assert!(!scene.at("mnt/etc/app.conf").exists());
+    assert_eq!(fs::read_link(scene.at("etc")).unwrap(), Path::new("/mnt/etc"));
+}
+
 #[test]
 fn a_link_that_is_not_followed_is_named() {
     let cases = [
