@@ -1,4 +1,5 @@
-//! A file system in memory that folds names, as vfat does: `README` and `Readme` are one, and names with a colon are none.
+//! A file system in memory that is as vfat: `README` and `Readme` are one name, one with a colon is none, and who changes a mode is
+//! told that it was done.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::{OsStr, OsString};
@@ -52,11 +53,11 @@ fn fold(name: &OsStr) -> Answer<String> {
 impl Tree {
     fn new() -> Self {
         let mut tree = Self { nodes: HashMap::new(), next: 1 };
-        tree.make(FileType::Directory, 0o755, Vec::new());
+        tree.make(FileType::Directory, Vec::new());
         tree
     }
 
-    fn make(&mut self, kind: FileType, mode: u32, bytes: Vec<u8>) -> u64 {
+    fn make(&mut self, kind: FileType, bytes: Vec<u8>) -> u64 {
         let ino = self.next;
         self.next += 1;
         let body = if kind == FileType::Directory { Body::Names(BTreeMap::new()) } else { Body::Bytes(bytes) };
@@ -69,7 +70,7 @@ impl Tree {
             ctime: UNIX_EPOCH,
             crtime: UNIX_EPOCH,
             kind,
-            perm: (mode & 0o7777) as u16,
+            perm: if kind == FileType::Symlink { 0o777 } else { 0o755 },
             nlink: 1,
             uid: 0,
             gid: 0,
@@ -111,12 +112,12 @@ impl Tree {
         Ok(FileAttr { size, blocks: size.div_ceil(512), ..node.attr })
     }
 
-    fn add(&mut self, folder: INodeNo, name: &OsStr, kind: FileType, mode: u32, bytes: &[u8]) -> Answer<FileAttr> {
+    fn add(&mut self, folder: INodeNo, name: &OsStr, kind: FileType, bytes: &[u8]) -> Answer<FileAttr> {
         let folded = fold(name)?;
         if self.names(folder)?.contains_key(&folded) {
             return Err(Errno::EEXIST);
         }
-        let ino = self.make(kind, mode, bytes.to_vec());
+        let ino = self.make(kind, bytes.to_vec());
         self.names(folder)?.insert(folded, (name.to_owned(), ino));
         self.attr(ino)
     }
@@ -192,7 +193,7 @@ impl Filesystem for Served {
         &self,
         _: &Request,
         ino: INodeNo,
-        mode: Option<u32>,
+        _: Option<u32>,
         uid: Option<u32>,
         gid: Option<u32>,
         size: Option<u64>,
@@ -209,7 +210,6 @@ impl Filesystem for Served {
         let mut tree = self.tree();
         if let Ok(node) = tree.node(ino.0) {
             let attr = &mut node.attr;
-            attr.perm = mode.map_or(attr.perm, |mode| (mode & 0o7777) as u16);
             (attr.uid, attr.gid) = (uid.unwrap_or(attr.uid), gid.unwrap_or(attr.gid));
             if let Some(TimeOrNow::SpecificTime(time)) = mtime {
                 attr.mtime = time;
@@ -231,16 +231,16 @@ impl Filesystem for Served {
         }
     }
 
-    fn mknod(&self, _: &Request, parent: INodeNo, name: &OsStr, mode: u32, _: u32, _: u32, reply: ReplyEntry) {
-        entry(self.tree().add(parent, name, FileType::RegularFile, mode, &[]), reply);
+    fn mknod(&self, _: &Request, parent: INodeNo, name: &OsStr, _: u32, _: u32, _: u32, reply: ReplyEntry) {
+        entry(self.tree().add(parent, name, FileType::RegularFile, &[]), reply);
     }
 
-    fn mkdir(&self, _: &Request, parent: INodeNo, name: &OsStr, mode: u32, _: u32, reply: ReplyEntry) {
-        entry(self.tree().add(parent, name, FileType::Directory, mode, &[]), reply);
+    fn mkdir(&self, _: &Request, parent: INodeNo, name: &OsStr, _: u32, _: u32, reply: ReplyEntry) {
+        entry(self.tree().add(parent, name, FileType::Directory, &[]), reply);
     }
 
     fn symlink(&self, _: &Request, parent: INodeNo, name: &OsStr, target: &Path, reply: ReplyEntry) {
-        entry(self.tree().add(parent, name, FileType::Symlink, 0o777, target.as_os_str().as_bytes()), reply);
+        entry(self.tree().add(parent, name, FileType::Symlink, target.as_os_str().as_bytes()), reply);
     }
 
     fn unlink(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {

@@ -32,8 +32,8 @@ fn a_package_is_installed_verified_upgraded_and_removed() {
             let pack = Pack::new("boot", version).file("boot/EFI/Boot.efi", 0o755, version);
             pack.file("boot/loader.conf", 0o644, version).symlink("boot/Link", "loader.conf").write(env)
         };
-        install(env, &[&pack("1")]).code(0);
-        env.pkg(&["verify", "--root", "root"]).code(0);
+        install(env, &[&pack("1")]).code(0).err_has(&["warning: not given, only recorded: 1 mode"]);
+        env.pkg(&["verify", "-v", "--root", "root"]).code(0).err_has(&["not given boot /boot/loader.conf mode"]);
         install(env, &[&pack("2")]).code(0);
         env.pkg(&["verify", "--unowned", "--root", "root"]).code(0);
         assert_eq!(fs::read_to_string(env.path("root/boot/efi/boot.EFI")).unwrap(), "2");

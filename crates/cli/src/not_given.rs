@@ -7,7 +7,13 @@ use crate::render::{self, Voice};
 
 /// How many paths lack what: `2 owners, 1 setid bit`; nothing where nothing is missing.
 pub fn counts(list: &[NotGiven]) -> String {
-    let kinds = [("owner", "owner"), ("setid", "setid mode"), ("xattrs", "extended attribute"), ("device", "device")];
+    let kinds = [
+        ("owner", "owner"),
+        ("setid", "setid mode"),
+        ("mode", "mode"),
+        ("xattrs", "extended attribute"),
+        ("device", "device"),
+    ];
     let told = kinds.into_iter().filter_map(|(word, thing)| {
         let count = list.iter().filter(|one| one.what.words().any(|known| known == word)).count();
         (count > 0).then(|| render::count(count as u64, thing))

@@ -56,9 +56,13 @@ impl Rights {
         Ownership { user: self.principals.user_name(uid), group: self.principals.group_name(gid) }
     }
 
-    /// The permissions that an entry should have on the disk; `None` for the types that have none of their own.
+    /// The permissions that an entry should have on the disk; `None` where the type or the file system has none of its own.
     pub(crate) fn expected_mode(entry: &Entry, unset: Unset) -> Option<Mode> {
-        entry.kind.mode().map(|mode| if unset.contains(Unset::SETID) { plain(mode) } else { mode })
+        entry
+            .kind
+            .mode()
+            .filter(|_| !unset.contains(Unset::MODE))
+            .map(|mode| if unset.contains(Unset::SETID) { plain(mode) } else { mode })
     }
 
     /// What the entry gets from this user.

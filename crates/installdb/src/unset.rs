@@ -18,6 +18,9 @@ impl Unset {
     /// The whole path: a device that only root may make.
     pub const DEVICE: Self = Self(8);
 
+    /// The permissions: the file system has its own for all files, and may not even say so.
+    pub const MODE: Self = Self(16);
+
     /// Whether all of `other` is in this.
     pub fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
@@ -25,7 +28,7 @@ impl Unset {
 
     /// A word for each thing; of a device that is not there, no more than that.
     pub fn words(self) -> impl Iterator<Item = &'static str> {
-        let words = [(Self::OWNER, "owner"), (Self::SETID, "setid"), (Self::XATTRS, "xattrs")];
+        let words = [(Self::OWNER, "owner"), (Self::SETID, "setid"), (Self::MODE, "mode"), (Self::XATTRS, "xattrs")];
         let device = self.contains(Self::DEVICE);
         let rest = words.into_iter().filter(move |(what, _)| !device && self.contains(*what));
         device.then_some("device").into_iter().chain(rest.map(|(_, word)| word))
@@ -36,7 +39,7 @@ impl Unset {
     }
 
     pub(crate) fn from_bits(bits: u8) -> Self {
-        Self(bits & 15)
+        Self(bits & 31)
     }
 }
 

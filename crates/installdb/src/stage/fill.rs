@@ -293,6 +293,9 @@ pub(crate) fn give(rights: &Rights, place: &Place<'_>, entry: &Entry) -> Result<
     }
     if !matches!(entry.kind, EntryKind::Symlink { .. }) {
         place.set_mode(mode)?;
+        if place.stat()?.is_some_and(|stat| stat.mode != mode) {
+            unset = unset | Unset::MODE;
+        }
     }
     place.set_mtime(entry.mtime)?;
     Ok(unset)

@@ -244,6 +244,9 @@ fn finish_file(place: &Place<'_>, file: &File, target: &Target<'_>) -> Result<Op
         }
     }
     fd::set_mode(file, mode).map_err(disk(place, "set the mode of"))?;
+    if fd::stat(file).map_err(disk(place, "look at"))?.mode != mode {
+        unset = unset | Unset::MODE;
+    }
     fd::set_mtime(file, target.entry.mtime).map_err(disk(place, "set the time of"))?;
     Ok((unset != Unset::NOTHING).then_some((target.node, unset)))
 }
