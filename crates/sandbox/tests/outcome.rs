@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use harness::{Base, is_probe, run, stdout};
 use sandbox::{Exit, Input, Limit, Output};
+use tempfile::TempDir;
 
 #[test]
 fn case_33_exit_codes_are_exact() {
@@ -299,8 +300,13 @@ fn no_control_group_is_left_also_by_a_caller_that_is_killed() {
     if !sandbox::probe().groups.works() {
         return;
     }
+    let scratch = TempDir::new().unwrap();
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", "grouper", "--nocapture"]).env("PROBE", "grouper").stderr(Stdio::null());
+    command
+        .env("TMPDIR", scratch.path())
+        .args(["--exact", "grouper", "--nocapture"])
+        .env("PROBE", "grouper")
+        .stderr(Stdio::null());
     let text = String::from_utf8(command.output().unwrap().stdout).unwrap();
     assert!(!text.contains("DURING 0") && text.contains("INSIDE /\n") && text.contains("AFTER 00"), "{text}");
     let mut holder = command.env("HOLD", "1").stdout(Stdio::piped()).spawn().unwrap();
@@ -391,7 +397,7 @@ fn barer_until(dir: &std::path::Path, word: &str) -> (std::process::Child, BufRe
 
 #[test]
 fn no_mount_point_is_left_in_a_writable_root() {
-    let dir = tempfile::TempDir::new().unwrap();
+    let dir = TempDir::new().unwrap();
     let mut room = bare(dir.path());
     room.args[1] = "echo made >/kept; cat /deep/in/it/passwd".into();
     assert!(!stdout(&room).is_empty());
@@ -408,7 +414,7 @@ fn no_mount_point_is_left_in_a_writable_root() {
 #[test]
 fn no_mount_point_is_left_by_a_caller_that_is_killed_together_with_all_he_started() {
     for (turn, word) in ["INIT", "UP"].into_iter().cycle().take(6).enumerate() {
-        let dir = tempfile::TempDir::new().unwrap();
+        let dir = TempDir::new().unwrap();
         let (mut holder, mut out) = barer_until(dir.path(), word);
         let sweepers = sweepers_of(holder.id());
         assert!(!sweepers.is_empty(), "turn {turn}");
@@ -425,7 +431,7 @@ fn no_mount_point_is_left_by_a_caller_that_is_killed_together_with_all_he_starte
 
 #[test]
 fn case_43_a_caller_killed_at_any_moment_leaves_no_folder() {
-    let dir = tempfile::TempDir::new().unwrap();
+    let dir = TempDir::new().unwrap();
     // Later and later, until some were late enough.
     let (mut before, mut after, mut micros) = (0, 0, 100);
     while after < 4 {
@@ -494,7 +500,7 @@ fn on_the_disk(base: &Base, dir: &std::path::Path, script: &str) -> sandbox::Roo
 
 #[test]
 fn case_30_what_a_room_writes_to_the_disk_is_bounded_and_named() {
-    let (base, dir) = (Base::new(), tempfile::TempDir::new().unwrap());
+    let (base, dir) = (Base::new(), TempDir::new().unwrap());
     let fits =
         "head -c 900000 /dev/zero >/out/x; rm /more/before; head -c 3000000 /dev/zero >/more/y; ln /out/x /out/z";
     assert!(run(&on_the_disk(&base, dir.path(), fits)).0.success());
@@ -509,7 +515,7 @@ fn case_30_what_a_room_writes_to_the_disk_is_bounded_and_named() {
     // A file that has lost its name, held by two processes.
     let nameless = "exec 3>/out/gone; rm /out/gone; head -c 2000000 /dev/zero >&3; sleep 1000";
     for script in [busy, "head -c 9000000 /dev/zero >/out/big", both, empty, deep, nameless] {
-        let fresh = tempfile::TempDir::new().unwrap();
+        let fresh = TempDir::new().unwrap();
         let (outcome, ..) = run(&on_the_disk(&base, fresh.path(), script));
         assert_eq!(outcome.cause, Some(Limit::Disk), "{script}");
     }
@@ -517,7 +523,7 @@ fn case_30_what_a_room_writes_to_the_disk_is_bounded_and_named() {
 
 #[test]
 fn case_30_a_writable_root_and_an_upper_folder_are_bounded_too() {
-    let (base, dir) = (Base::new(), tempfile::TempDir::new().unwrap());
+    let (base, dir) = (Base::new(), TempDir::new().unwrap());
     let script = "head -c 9000000 /dev/zero >/etc/big; exit 0";
     let mut room = sandbox::Room::new(sandbox::Root::dir(base.path(), sandbox::Access::Rw), "/bin/sh");
     harness::dress(&mut room, script);
@@ -636,9 +642,11 @@ fn holder() {
 
 #[test]
 fn everything_dies_with_a_caller_that_is_killed() {
+    let scratch = TempDir::new().unwrap();
     let mut holder = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "holder", "--nocapture"])
         .env("PROBE", "holder")
+        .env("TMPDIR", scratch.path())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
@@ -658,6 +666,7 @@ fn everything_dies_with_a_caller_that_is_killed() {
 
 #[test]
 fn case_43_a_caller_killed_at_any_moment_leaves_nothing() {
+    let scratch = TempDir::new().unwrap();
     // From the moment before the room is made, until after its program runs: eight times as often as the study did.
     let mut before = 0;
     for turn in 0..160u64 {
@@ -665,6 +674,7 @@ fn case_43_a_caller_killed_at_any_moment_leaves_nothing() {
         let mut holder = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "holder", "--nocapture"])
             .env("PROBE", "holder")
+            .env("TMPDIR", scratch.path())
             .stdout(write)
             .stderr(Stdio::null())
             .spawn()
@@ -702,11 +712,12 @@ fn ends(out: &mut impl Read) {
     out.read_to_end(&mut rest).unwrap();
 }
 
-/// A process that makes a room from `probe`, and the end of its output, which only the room's processes keep open.
-fn made_by(probe: &str) -> (std::process::Child, BufReader<std::process::ChildStdout>, i32) {
+/// A process that makes a room from `probe` with its folders in `scratch`, and the end of its output, which only the room's processes keep open.
+fn made_by(probe: &str, scratch: &TempDir) -> (std::process::Child, BufReader<std::process::ChildStdout>, i32) {
     let mut holder = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", probe, "--nocapture"])
         .env("PROBE", probe)
+        .env("TMPDIR", scratch.path())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -774,7 +785,8 @@ fn maker() {
 
 #[test]
 fn no_orphans_when_the_caller_is_killed() {
-    let (mut holder, mut out, init) = made_by("maker");
+    let scratch = TempDir::new().unwrap();
+    let (mut holder, mut out, init) = made_by("maker", &scratch);
     let namespaces = namespaces_of(init);
     assert!(!namespaces.is_empty());
     holder.kill().unwrap();
@@ -786,7 +798,8 @@ fn no_orphans_when_the_caller_is_killed() {
 
 #[test]
 fn no_orphans_when_the_init_is_killed() {
-    let (mut holder, mut out, init) = made_by("maker");
+    let scratch = TempDir::new().unwrap();
+    let (mut holder, mut out, init) = made_by("maker", &scratch);
     let namespaces = namespaces_of(init);
     let pid = rustix::process::Pid::from_raw(init).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
@@ -835,6 +848,7 @@ fn no_orphans_and_no_deaths_when_a_thread_of_the_caller_ends() {
 /// A process whose terminal is closed while its room runs.
 #[test]
 fn no_orphans_when_the_terminal_is_closed() {
+    let scratch = TempDir::new().unwrap();
     use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
     let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
     grantpt(&master).unwrap();
@@ -847,6 +861,7 @@ fn no_orphans_when_the_terminal_is_closed() {
         .args(["--default-signal=HUP", "setsid", "--ctty", "--wait"])
         .arg(std::env::current_exe().unwrap())
         .args(["--exact", "on_a_terminal", "--nocapture"])
+        .env("TMPDIR", scratch.path())
         .env("PROBE", "on_a_terminal")
         .stdin(std::fs::File::options().read(true).write(true).open(&name).unwrap())
         .stdout(write)
@@ -932,7 +947,7 @@ fn on_a_full_disk() {
         return;
     }
     use sandbox::{Access, Root, Upper};
-    let (base, dir) = (Base::new(), tempfile::TempDir::new().unwrap());
+    let (base, dir) = (Base::new(), TempDir::new().unwrap());
     let disk = harness::mkdir(dir.path().join("disk"));
     let mounted =
         Command::new("mount").args(["-t", "tmpfs", "-o", "size=64k,nr_inodes=16", "tmpfs"]).arg(&disk).status();
@@ -992,13 +1007,18 @@ fn on_a_full_disk() {
 
 #[test]
 fn no_orphans_when_the_hosts_disk_is_full() {
+    let scratch = TempDir::new().unwrap();
     let mut command = Command::new("unshare");
     if !harness::root() {
         command.args(["--user", "--map-root-user"]);
     }
     command.arg("--mount").arg(std::env::current_exe().unwrap());
-    let output =
-        command.args(["--exact", "on_a_full_disk", "--nocapture"]).env("PROBE", "on_a_full_disk").output().unwrap();
+    let output = command
+        .args(["--exact", "on_a_full_disk", "--nocapture"])
+        .env("TMPDIR", scratch.path())
+        .env("PROBE", "on_a_full_disk")
+        .output()
+        .unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     assert_eq!(harness::marked(&text, "FULL ").len(), 1, "{text}{}", String::from_utf8_lossy(&output.stderr));
 }
@@ -1009,7 +1029,7 @@ fn beside_a_path_that_hangs() {
     if !is_probe("beside_a_path_that_hangs") {
         return;
     }
-    let (base, dir) = (Base::new(), tempfile::TempDir::new().unwrap());
+    let (base, dir) = (Base::new(), TempDir::new().unwrap());
     let Ok(server) = std::fs::File::options().read(true).write(true).open("/dev/fuse") else {
         println!("\nDONE without FUSE");
         return;
@@ -1045,12 +1065,16 @@ fn beside_a_path_that_hangs() {
 
 #[test]
 fn a_path_that_hangs_delays_no_other_room() {
+    let scratch = TempDir::new().unwrap();
     let mut command = Command::new("unshare");
     if !harness::root() {
         command.args(["--user", "--map-root-user"]);
     }
     command.arg("--mount").arg(std::env::current_exe().unwrap());
-    command.args(["--exact", "beside_a_path_that_hangs", "--nocapture"]).env("PROBE", "beside_a_path_that_hangs");
+    command
+        .args(["--exact", "beside_a_path_that_hangs", "--nocapture"])
+        .env("TMPDIR", scratch.path())
+        .env("PROBE", "beside_a_path_that_hangs");
     let output = command.output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(text.contains("DONE"), "{text}{}", String::from_utf8_lossy(&output.stderr));

@@ -177,9 +177,11 @@ fn rooms_on_the_hosts_root_are_closed_and_apart() {
 
 #[test]
 fn what_the_caller_mounts_meanwhile_is_seen() {
+    let scratch = tempfile::TempDir::new().unwrap();
     let mut command = std::process::Command::new("unshare");
     command.args(["--user", "--map-root-user", "--mount"]).arg(std::env::current_exe().unwrap());
-    let output = command.args(["--exact", "mounter", "--nocapture"]).env("PROBE", "mounter").output().unwrap();
+    command.args(["--exact", "mounter", "--nocapture"]).env("PROBE", "mounter").env("TMPDIR", scratch.path());
+    let output = command.output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!((marked(&text, "SHOWN "), marked(&text, "ALSO ")), (vec!["new"], vec!["fresh"]), "{text}");
 }
