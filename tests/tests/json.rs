@@ -158,6 +158,7 @@ fn root(asker: &mut Asker) {
     asker.env.write("root/etc/one/a", "mine\n");
     asker.env.write("root/etc/one/b", "mine\n");
     asker.ask("install -y --root root one-2.kpkg", 0);
+    asker.ask("config merge -n /etc/one/a --root root", 7);
     asker.ask("config accept /etc/one/a --root root", 0);
     asker.ask("config keep /etc/one/b --root root", 0);
 }
