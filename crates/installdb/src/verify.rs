@@ -125,6 +125,10 @@ impl Installed {
                 let record = self.record_of(row)?;
                 let unset = stored.take(self, row, &record)?;
                 let standing = links.standing(&record)?;
+                // Who wants to stop is asked here, too: the others may take all shares.
+                if progress.report(Event::Verified { package: &record.meta().name }).is_break() {
+                    return Err(Error::Stopped);
+                }
                 shares.add(Subject { record, standing, unset });
             }
             let Some(share) = shares.take_now() else { return Ok(worker.differences) };
