@@ -133,8 +133,8 @@ impl Stock {
         })?;
         if self.worker.is_some() && !matches!(room.root, Root::Overlay { upper: Upper::Dir { .. }, .. }) {
             // The kernel takes its time to take mounts apart: the last hold on them is the thread's, not the room's.
-            let (shared, Blank { mounts, .. }) = (Arc::clone(&self.shared), blank);
-            child.at_last(move || shared.let_go(mounts));
+            let (shared, Blank { mounts, host, .. }) = (Arc::clone(&self.shared), blank);
+            child.at_last(move || shared.let_go(host.into_iter().chain([mounts])));
         }
         Ok(child)
     }
@@ -181,12 +181,12 @@ impl Shared {
         ready.filter(Ready::is_fresh).map(|ready| ready.blank)
     }
 
-    fn let_go(&self, mounts: OwnedFd) {
+    fn let_go(&self, mounts: impl Iterator<Item = OwnedFd>) {
         let mut shelf = self.shelf();
         if shelf.stop {
             return;
         }
-        shelf.ended.push(mounts);
+        shelf.ended.extend(mounts);
         drop(shelf);
         self.changed.notify_one();
     }
