@@ -41,10 +41,9 @@ fn a_changed_file_is_listed_compared_and_decided_about() {
     config(&["list", "--all"]).code(0).out_has(&["unchanged     hello /etc/hello.conf"]);
     env.write("root/etc/hello.conf", "color = blue\nsize = 1\n");
     let verified = env.pkg(&["verify", "--root", "root"]).code(0);
-    assert_eq!(
-        (&*verified.out, &*verified.err),
-        ("changed  hello /etc/hello.conf content 22 instead of 21 bytes\n", "nothing is damaged\n")
-    );
+    assert_eq!(verified.out, "changed  hello /etc/hello.conf content 22 instead of 21 bytes\n");
+    // Before it a user is told what he could not give.
+    assert!(verified.err.ends_with("nothing is damaged\n"), "{}", verified.err);
     let changes = config(&["diff", "--from", "hello-1.kpkg"]).code(0).out;
     assert_eq!(
         changes,
