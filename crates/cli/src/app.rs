@@ -157,7 +157,7 @@ verbs! {
     "search" Search(cmd::search::Args) => cmd::search::run,
     /// Compare the disk with what packages put there.
     "verify" Verify(cmd::verify::Args) => cmd::verify::run,
-    /// Configuration files that were changed: list, diff, accept, keep.
+    /// Configuration files that were changed: list, diff, merge, accept, keep.
     "config" Config(cmd::config::Args) => cmd::config::run,
     /// Bring back what differs from what packages put there.
     "fix" Fix(cmd::fix::Args) => cmd::fix::run,

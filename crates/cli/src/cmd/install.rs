@@ -52,7 +52,7 @@ pub enum UnownedFiles {
     Refuse,
     /// The file stays and belongs to the package from then on.
     Adopt,
-    /// The package's file takes its place; what was there is not kept.
+    /// The package's file takes its place; `pkg undo` brings back what was there, as long as it is kept (`pkg gc`).
     Replace,
 }
 

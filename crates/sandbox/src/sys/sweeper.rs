@@ -3,10 +3,11 @@
 //! It is a program of its own, as the init is: machine code in sealed memory, so that it holds neither the caller's memory nor
 //! his descriptors. Descriptor 0 is a pipe whose other end the caller and the room's init have, and nobody else; from 1 on there is
 //! a folder for each thing.
+//!
 //! Arguments come in threes: `d` or `f` for a folder or a file, the way from the thing's folder to the one that it is in, and its
-//! name. When the pipe hangs up, after the caller's end and that of the room, it removes them in this order, where they are empty; links are not followed, and what is busy is
-//! tried again for ten seconds, since a control group is busy until all its processes are gone. Then it exits. A caller who lives
-//! removes them himself, and ends it.
+//! name. When the pipe hangs up, after the caller's end and that of the room, it removes them in this order, where they are
+//! empty; links are not followed, and what is busy is tried again for ten seconds, since a control group is busy until all its
+//! processes are gone. Then it exits. A caller who lives removes them himself, and ends it.
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -320,8 +321,8 @@ impl Start {
         let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD;
         let mask = raw::set_signal_mask(u64::MAX);
         // SAFETY: the stack is as large as said, and CLONE_VFORK waits until the process has left this memory; `become_sweeper`
-        // only reads `self`, stores into its atomic, and calls the kernel; with every signal blocked no handler of this program runs on that stack. The
-        // exit signal is 0 until the program runs.
+        // only reads `self`, stores into its atomic, and calls the kernel; with every signal blocked no handler of this program
+        // runs on that stack. The exit signal is 0 until the program runs.
         let pid = unsafe {
             libc::clone(
                 become_sweeper,
