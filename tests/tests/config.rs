@@ -100,3 +100,16 @@ fn what_both_sides_changed_is_merged_where_it_is_not_the_same_lines() {
     config(&["merge", "-n", "/etc/hello.conf"]).code(7).out_has(&["+<<<<<<<", "size = 3"]);
     assert_eq!(fs::read_to_string(env.path("root/etc/hello.conf")).unwrap(), "# the color\ncolor = red\nsize = 7\n");
 }
+
+#[test]
+fn a_mark_has_a_line_of_its_own_where_the_last_line_has_no_end() {
+    let env = env();
+    env.write("root/etc/hello.conf", "color = blue");
+    install(&env, "2", "color = green");
+    let merge = ["config", "merge", "-n", "--json", "/etc/hello.conf", "--root", "root"];
+    let plan = env.pkg(&merge).code(7).events();
+    let content = plan[0]["files"][0]["content"].as_str().expect("it is text").to_owned();
+    let lines =
+        ["<<<<<<< ours", "color = blue", "||||||| original", "color = red", "size = 1", "=======", "color = green"];
+    assert_eq!(content, [&lines[..], &[">>>>>>> theirs", ""]].concat().join("\n"));
+}

@@ -269,7 +269,10 @@ fn merged(path: &PkgPath, Versions { base, yours, new }: &Versions) -> anyhow::R
         );
         Ok(text.to_owned())
     };
-    Ok(diffy::merge(&text(base)?, &text(yours)?, &text(new)?))
+    // A mark behind a last line without an end would be a part of the line.
+    let mut options = diffy::MergeOptions::new();
+    options.set_incomplete_hunk_style(diffy::IncompleteHunkStyle::Git);
+    Ok(options.merge(&text(base)?, &text(yours)?, &text(new)?))
 }
 
 fn run_merge(decide: &Decide, voice: &Voice) -> anyhow::Result<u8> {
