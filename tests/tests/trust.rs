@@ -36,6 +36,26 @@ fn a_program_learns_which_key_it_made_and_trusts() {
     assert_eq!((&added["fingerprint"], &added["tier"]), (&made["fingerprint"], &"junior".into()));
 }
 
+/// An administrator may have his files on another disk.
+#[test]
+fn keys_are_found_behind_a_link_in_the_place_of_etc() {
+    let env = env();
+    env.trusted_root();
+    fs::create_dir(env.path("root/mnt")).unwrap();
+    fs::rename(env.path("root/etc"), env.path("root/mnt/etc")).unwrap();
+    std::os::unix::fs::symlink("/mnt/etc", env.path("root/etc")).unwrap();
+    env.install("hello", &[("etc/hello.conf", "hej")]);
+    assert_eq!(fs::read_to_string(env.path("root/mnt/etc/hello.conf")).unwrap(), "hej");
+    env.pkg(&["verify", "--root", "root"]).code(0);
+    env.pkg(&["trust", "key", "add", "key.pub", "--tier", "trusted", "--root", "root"])
+        .code(0)
+        .err_has(&["root/mnt/etc/trust.d/keys/trusted"]);
+    fs::remove_file(env.path("root/etc")).unwrap();
+    std::os::unix::fs::symlink("../mnt", env.path("root/etc")).unwrap();
+    env.pack_version("hello", "2.0", &[("etc/hello.conf", "hej")]);
+    refused(&env, "E_TRUSTDIR_PERM");
+}
+
 #[test]
 fn an_unsigned_package_is_refused() {
     let env = env();

@@ -74,6 +74,15 @@ pub enum Finding {
         /// The package.
         package: PackageName,
     },
+    /// A symbolic link leads from the path to where the root says whom it trusts, which the package does not name.
+    TrustByDetour {
+        /// The path.
+        path: PkgPath,
+        /// The package.
+        package: PackageName,
+        /// Where it would come to stand.
+        place: PkgPath,
+    },
     /// Nobody of this name is known in the root.
     UnknownPrincipal {
         /// `user` or `group`.
@@ -301,6 +310,10 @@ impl fmt::Display for Finding {
             Self::Reserved { path, package } => {
                 write!(f, "/{path} of `{package}` is a name that only the package manager itself may use")
             }
+            Self::TrustByDetour { path, package, place } => write!(
+                f,
+                "/{path} of `{package}` would come to stand at /{place}, where the root says whom it trusts, by a symbolic link: a package has to name that place"
+            ),
             Self::UnknownPrincipal { what, name, package } => {
                 write!(f, "{what} `{name}`, to which `{package}` gives files, is not known in the root")
             }

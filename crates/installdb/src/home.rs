@@ -9,7 +9,7 @@ use crate::follow::{Follower, MOST_LINKS, stranger};
 use crate::installed::LONGEST;
 use crate::{Error, LinkProblem};
 
-fn fixed(path: &'static str) -> PkgPath {
+pub(crate) fn fixed(path: &'static str) -> PkgPath {
     PkgPath::new(path.as_bytes()).expect("the path is written here and valid")
 }
 

@@ -108,6 +108,7 @@ impl<'a> Packages<'a> {
 pub(crate) fn plan(db: &Installed, packages: Packages<'_>, findings: &mut Vec<Finding>) -> Result<Tree> {
     let new = merged(packages.incoming.iter().map(|incoming| incoming.standing.entries(&incoming.record)));
     refuse_reserved(db, packages, &new, findings);
+    refuse_trust_by_detour(db, packages, &new, findings);
     let mut nodes = share(packages, new, findings);
     let old = merged(packages.outgoing.iter().map(|outgoing| outgoing.standing.entries(&outgoing.record)));
     let mut orphans = join(packages, &mut nodes, &old);
@@ -137,6 +138,25 @@ fn refuse_reserved(db: &Installed, packages: Packages<'_>, new: &[EntryRef], fin
         let leads = db.home.links().contains(path) && !matches!(packages.new_entry(at).kind, EntryKind::Dir { .. });
         if is_reserved(path) || is_ours || leads {
             findings.push(Finding::Reserved { path: path.clone(), package: packages.new_name(at).clone() });
+        }
+    }
+}
+
+/// Who may say whom the root trusts was decided by the names in the package: none may lead there that does not say so.
+fn refuse_trust_by_detour(db: &Installed, packages: Packages<'_>, new: &[EntryRef], findings: &mut Vec<Finding>) {
+    let mut moved = new.iter().filter(|&&at| packages.new_path(at) != packages.new_named(at)).peekable();
+    if moved.peek().is_none() {
+        return;
+    }
+    let known = trust::TRUST_FOLDERS.map(home::fixed);
+    // A link that is not followed leads there for nobody.
+    let places: Vec<PkgPath> = trust::TRUST_FOLDERS.iter().filter_map(|at| home::found(&db.root, at).ok()).collect();
+    let is_in = |path: &PkgPath, folders: &[PkgPath]| folders.iter().any(|folder| path.is_within(folder));
+    for &at in moved {
+        let (place, path) = (packages.new_path(at), packages.new_named(at));
+        if is_in(place, &places) && !is_in(path, &known) {
+            let package = packages.new_name(at).clone();
+            findings.push(Finding::TrustByDetour { path: path.clone(), package, place: place.clone() });
         }
     }
 }

@@ -51,7 +51,7 @@ pub fn evaluate(
     clock: &dyn Clock,
 ) -> Decision {
     let (subject, moment) = (Subject::of(record), Moment::new(clock, want.newest_signed));
-    decide(store, want, subject, floor::of(record), archive, moment)
+    decide(store, want, subject, floor::of(record, store.places()), archive, moment)
 }
 
 pub(crate) fn decide(

@@ -1,11 +1,13 @@
 //! The permission gate: what is trusted is read only through folders that nobody else can change.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{CWD, Dir, FileType, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use crate::error::shown;
@@ -56,6 +58,15 @@ pub(crate) enum Content {
     Bytes(Vec<u8>),
 }
 
+/// What stands under a name on the way to a trust directory.
+#[derive(Debug)]
+pub(crate) enum Stands {
+    Nothing,
+    Folder(Folder),
+    /// A symbolic link of root's or the caller's, and what is in it.
+    Link(OsString),
+}
+
 impl Folder {
     /// Opens the root directory of a system: loosely checked above, strictly from there on.
     pub(crate) fn open_root(root: &Path, caller: Caller) -> Result<Self> {
@@ -76,7 +87,8 @@ impl Folder {
     }
 
     /// Opens a folder in this one; `None` when nothing has that name.
-    pub(crate) fn child(&self, name: &str) -> Result<Option<Self>> {
+    pub(crate) fn child(&self, name: impl AsRef<OsStr>) -> Result<Option<Self>> {
+        let name = name.as_ref();
         let path = self.path.join(name);
         let fd = match open_dir(&path, Path::new(name), Some(&self.fd)) {
             Ok(fd) => fd,
@@ -88,12 +100,19 @@ impl Folder {
         Ok(Some(folder))
     }
 
-    /// Opens folders one below the other; `None` when one is missing.
-    pub(crate) fn descend(&self, names: &[&str]) -> Result<Option<Self>> {
-        let [first, rest @ ..] = names else { return Ok(None) };
-        match self.child(first)? {
-            Some(folder) if !rest.is_empty() => folder.descend(rest),
-            reached => Ok(reached),
+    /// Looks a name up on the way to a trust directory.
+    pub(crate) fn look_up(&self, name: &OsStr) -> Result<Stands> {
+        match rustix::fs::readlinkat(&self.fd, name, Vec::new()) {
+            Err(Errno::NOENT) => Ok(Stands::Nothing),
+            Ok(target) => {
+                let path = self.path.join(name);
+                let stat = rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW)
+                    .map_err(|errno| io_error(&path, errno.into()))?;
+                check_owner(&stat, &path, self.caller)?;
+                Ok(Stands::Link(OsString::from_vec(target.into_bytes())))
+            }
+            // What is no link.
+            Err(_) => Ok(self.child(name)?.map_or(Stands::Nothing, Stands::Folder)),
         }
     }
 
@@ -222,7 +241,7 @@ fn plain_name(folder: &Path, name: &[u8]) -> Result<String> {
     }
 }
 
-fn refused(path: &Path, reason: &str, cure: &str) -> Error {
+pub(crate) fn refused(path: &Path, reason: &str, cure: &str) -> Error {
     Error::TrustdirPerm { path: path.to_owned(), reason: reason.to_owned(), cure: cure.to_owned() }
 }
 

@@ -68,6 +68,7 @@ mod sshsig;
 mod statement;
 mod store;
 mod verified;
+mod way;
 mod wire;
 
 pub use agent::{Agent, AgentKey, AgentSigner};
@@ -75,6 +76,7 @@ pub use clock::{Clock, FixedClock, SystemClock};
 pub use decision::{Acceptance, Basis, Decision, Exception, Finding, FoundKey, Refusal, Signed};
 pub use error::{Error, Result};
 pub use evaluate::{Want, evaluate};
+pub use floor::TRUST_FOLDERS;
 pub use gate::Caller;
 pub use key_file::{KeyFile, Owner, Role, Tier};
 pub use level::Level;

@@ -4,12 +4,15 @@ use std::path::{Path, PathBuf};
 use pkgfs::{Durability, Root};
 use pkgtypes::{Mode, PkgPath, Timestamp};
 
-use crate::gate::{Content, Folder};
+use crate::floor::TrustPlaces;
+use crate::gate::{Content, Folder, refused};
 use crate::key_file::key_file_text;
+use crate::way::Way;
 use crate::{Caller, Error, KeyFile, Owner, Policy, PublicKey, Result, Tier};
 
-const ETC: [&str; 2] = ["etc", "trust.d"];
-const VENDOR: [&str; 3] = ["usr", "lib", "trust.d"];
+const ETC: [&str; 1] = ["etc"];
+const VENDOR: [&str; 2] = ["usr", "lib"];
+const TRUST: &str = "trust.d";
 const KEYS: &str = "keys";
 const POLICY: &str = "policy.toml";
 /// What may stand in a trust directory. Anything else might be a rule that would be ignored, so it is refused.
@@ -21,6 +24,9 @@ const FILE_MODE: Mode = Mode::from_raw(0o644);
 /// The keys that a root's administrator (`etc/trust.d/keys/TIER/*.pub`) and vendor (`usr/lib/trust.d/keys/..`) put into
 /// tiers. A root without these folders trusts nobody.
 ///
+/// Symbolic links that stand in the place of the folders above (`etc`, `usr`, `usr/lib`) are followed, inside the root only,
+/// if root or the caller made them; those in a trust directory are not.
+///
 /// `policy.toml` beside `keys` says how many of them are needed ([`Policy`]).
 ///
 /// A vendor's file is masked by one of the administrator's with the same name, in any tier; an empty file or a link to
@@ -29,6 +35,7 @@ const FILE_MODE: Mode = Mode::from_raw(0o644);
 pub struct Store {
     keys: BTreeMap<[u8; 32], Vec<KeyFile>>,
     policy: Policy,
+    places: TrustPlaces,
 }
 
 impl Store {
@@ -50,10 +57,15 @@ impl Store {
     pub fn open_as(root: impl AsRef<Path>, caller: Caller) -> Result<Self> {
         let root = Folder::open_root(root.as_ref(), caller)?;
         let mut files = Files::default();
-        for trust in [root.descend(&ETC)?, root.descend(&VENDOR)?].into_iter().flatten() {
-            files.take_trust_dir(&trust)?;
+        let mut places = TrustPlaces::default();
+        for names in [&ETC[..], &VENDOR] {
+            let Way { folder, path, links } = Way::find(&root, names)?;
+            places.add(joined(&path, &[TRUST])?, links);
+            if let Some(trust) = folder.map(|folder| folder.child(TRUST)).transpose()?.flatten() {
+                files.take_trust_dir(&trust)?;
+            }
         }
-        let mut store = Self { policy: files.policy.unwrap_or_default(), ..Self::default() };
+        let mut store = Self { policy: files.policy.unwrap_or_default(), places, ..Self::default() };
         for file in files.keys {
             store.insert(file)?;
         }
@@ -63,6 +75,11 @@ impl Store {
     /// The rule by which packages are judged.
     pub fn policy(&self) -> &Policy {
         &self.policy
+    }
+
+    /// Where they stand.
+    pub(crate) fn places(&self) -> &TrustPlaces {
+        &self.places
     }
 
     /// The same keys under another rule.
@@ -104,10 +121,11 @@ impl Store {
     /// Makes the folders of an administrator's trust directory where they are missing, so that `root` trusts nobody yet.
     ///
     /// # Errors
-    /// The folders cannot be made.
+    /// The folders cannot be made; the permission gate refuses those above them.
     pub fn create(root: impl AsRef<Path>) -> Result<()> {
-        let root = Root::open(root.as_ref())?;
-        Tier::ALL.into_iter().try_for_each(|tier| make_folder(&root, tier).map(|_| ()))
+        let tree = Root::open(root.as_ref())?;
+        let etc = administrators(root.as_ref())?;
+        Tier::ALL.into_iter().try_for_each(|tier| make_folder(&tree, &etc, tier).map(|_| ()))
     }
 
     /// Puts `key` into a tier of the root at `root` and says in which file; a file that already says so stays.
@@ -127,7 +145,7 @@ impl Store {
             return Ok(file.path().to_owned());
         }
         let tree = Root::open(root)?;
-        let path = free_name(&tree, &make_folder(&tree, tier)?, owner)?;
+        let path = free_name(&tree, &make_folder(&tree, &administrators(root)?, tier)?, owner)?;
         let text = key_file_text(key, owner, added);
         let full = root.join(path.as_path());
         store.insert(KeyFile::parse(text.as_bytes(), &full, tier)?)?;
@@ -221,8 +239,13 @@ impl Files {
     }
 }
 
-fn make_folder(root: &Root, tier: Tier) -> Result<PkgPath> {
-    let path = path([ETC[0], ETC[1], KEYS, tier.as_str()].join("/"));
+/// Where the root has its administrator's files.
+fn administrators(root: &Path) -> Result<PkgPath> {
+    Ok(Way::find(&Folder::open_root(root, Caller::current())?, &ETC)?.path)
+}
+
+fn make_folder(root: &Root, etc: &PkgPath, tier: Tier) -> Result<PkgPath> {
+    let path = joined(etc, &[TRUST, KEYS, tier.as_str()])?;
     for made in root.create_dirs(&path, FOLDER_MODE)? {
         // Whatever the umask is: others may see what is trusted, and nobody else may change it.
         root.set_mode(&made, FOLDER_MODE)?;
@@ -238,7 +261,7 @@ fn free_name(root: &Root, folder: &PkgPath, owner: &Owner) -> Result<PkgPath> {
     let stem = if stem.is_empty() { "key" } else { stem };
     for number in 0..MAX_KEYS {
         let suffix = if number == 0 { String::new() } else { format!(".{number}") };
-        let candidate = path(format!("{folder}/{stem}{suffix}.pub"));
+        let candidate = joined(folder, &[&format!("{stem}{suffix}.pub")])?;
         if root.stat(&candidate)?.is_none() {
             return Ok(candidate);
         }
@@ -246,6 +269,7 @@ fn free_name(root: &Root, folder: &PkgPath, owner: &Owner) -> Result<PkgPath> {
     Err(Error::TooLarge { what: format!("the keys of {owner}"), limit: MAX_KEYS as u64, unit: "files" })
 }
 
-fn path(text: String) -> PkgPath {
-    PkgPath::new(text.into_bytes()).expect("it is put together from plain names")
+fn joined(folder: &PkgPath, names: &[&str]) -> Result<PkgPath> {
+    let path = names.iter().try_fold(folder.clone(), |path, name| path.join(name.as_bytes()));
+    path.map_err(|error| refused(folder.as_path(), &error.to_string(), "let a shorter path lead there"))
 }

@@ -309,6 +309,33 @@ fn a_link_that_came_with_a_package_is_not_followed_under_whichever_name() {
     assert_eq!(scene.read("etc/passwd"), "mine");
 }
 
+/// Who signed the package was asked for less than one needs who makes keys trusted.
+#[test]
+fn no_link_leads_a_package_to_where_the_root_says_whom_it_trusts() {
+    let scene = moved("usr/local/etc", "/etc", "etc");
+    let evil = || pack("evil 1-1").file("usr/local/etc/trust.d/keys/trusted/evil.pub", 0o644, "mine");
+    let found = |place: &str| {
+        let findings = refused(&scene, &[&evil().build()]);
+        let at = |base: &str, name: &str| path(&format!("{base}/trust.d{name}"));
+        let below = ["", "/keys", "/keys/trusted", "/keys/trusted/evil.pub"];
+        let expected = below.map(|below| Finding::TrustByDetour {
+            path: at("usr/local/etc", below),
+            package: name("evil"),
+            place: at(place, below),
+        });
+        assert_eq!(findings, expected);
+    };
+    found("etc");
+    fs::create_dir(scene.at("mnt")).unwrap();
+    fs::rename(scene.at("etc"), scene.at("mnt/etc")).unwrap();
+    symlink("/mnt/etc", scene.at("etc")).unwrap();
+    found("mnt/etc");
+    // Who names the place was asked for enough.
+    scene.install(&[&pack("keys 1-1").file("etc/trust.d/keys/trusted/ann.pub", 0o644, "key").build()]);
+    scene.install(&[&pack("other 1-1").file("usr/local/etc/other", 0o644, "x").build()]);
+    assert_eq!(scene.read("mnt/etc/trust.d/keys/trusted/ann.pub"), "key");
+}
+
 /// What was a folder behind the link is none any more: the link is still nobody's but the administrator's.
 #[test]
 fn a_version_without_the_folder_does_not_take_the_link_away() {

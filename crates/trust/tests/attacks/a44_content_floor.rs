@@ -4,6 +4,7 @@ use pkgformat::{Entry, EntryKind, Manifest, PackageRecord, Trigger, Xattr};
 use pkgtypes::{Digest, Mode, PkgPath};
 use trust::{ReasonCode, Store, Tier};
 
+use crate::a38_tampered_trust_dir::TrustDir;
 use crate::fixture::*;
 
 fn store_of(tier: Tier) -> Store {
@@ -20,6 +21,23 @@ fn with(path: &str, mode: u32, change: impl FnOnce(&mut Entry)) -> PackageRecord
     entries.reverse();
     entries.push(entry);
     PackageRecord::new(record("zlib").meta().clone(), Manifest::new(entries).unwrap()).unwrap()
+}
+
+/// Where the administrator has links, their trust directory has another name.
+#[test]
+fn what_makes_keys_trusted_behind_a_link_needs_a_trusted_one() {
+    let dir = TrustDir::new();
+    dir.add(Tier::Junior, "jun.pub", &secret(1).public_line());
+    std::fs::create_dir(dir.path().join("mnt")).unwrap();
+    std::fs::rename(dir.path().join("etc"), dir.path().join("mnt/etc")).unwrap();
+    std::os::unix::fs::symlink("way", dir.path().join("etc")).unwrap();
+    std::os::unix::fs::symlink("/mnt/etc", dir.path().join("way")).unwrap();
+    let store = dir.open().unwrap();
+    let code = |record: &PackageRecord| judge(&store, record, &signed(record, &secret(1))).code();
+    for path in ["mnt/etc/trust.d/keys/trusted/x.pub", "etc/trust.d/x", "way", "mnt"] {
+        assert_eq!(code(&with(path, 0o644, |_| {})), ReasonCode::Floor, "{path}");
+    }
+    assert_eq!(code(&with("mnt/etc/passwd", 0o644, |_| {})), ReasonCode::Accept);
 }
 
 /// The lowest tier whose signature does.
@@ -40,6 +58,9 @@ fn needed(record: &PackageRecord) -> Tier {
 fn what_makes_keys_trusted_needs_a_trusted_one() {
     for path in
         ["etc/trust.d/keys/trusted/x.pub", "etc/trust.d", "usr/lib/trust.d/policy.toml", "lib/trust.d/policy.toml"]
+            .into_iter()
+            // What is no folder there may be a link that leads elsewhere.
+            .chain(["etc", "usr", "usr/lib"])
     {
         assert_eq!(needed(&with(path, 0o644, |_| {})), Tier::Trusted, "{path}");
     }
