@@ -11,6 +11,7 @@ use crate::accounts::account_file::Attributes;
 use crate::content::{content, digest_of};
 use crate::displaced::{Displacement, Displacing, Manner};
 use crate::error::Result;
+use crate::folding::Folds;
 use crate::layout::{Fate, Layout, Made, MadeContent, Staging, What};
 use crate::links::Links;
 use crate::originals::Beside;
@@ -103,8 +104,10 @@ struct Survey<'a> {
     clear: Vec<Step>,
     remove: Vec<Step>,
     attributes: Vec<Step>,
-    /// Orphans that are in `clear` already.
+    /// Orphans that are in `clear` already, or in whose places something comes under another case.
     cleared: HashSet<usize>,
+    /// The files among the orphans, by what their paths have in common with others of another case; made when it is needed.
+    alike: Option<HashMap<String, usize>>,
     unknown: BTreeSet<(&'static str, String)>,
     /// Nodes in whose places something stands that no package has under this name.
     strays: Vec<usize>,
@@ -132,6 +135,7 @@ impl<'a> Survey<'a> {
             remove: Vec::new(),
             attributes: Vec::new(),
             cleared: HashSet::new(),
+            alike: None,
             unknown: BTreeSet::new(),
             strays: Vec::new(),
             displacement: Displacement::default(),
@@ -142,6 +146,7 @@ impl<'a> Survey<'a> {
 
     fn run(mut self, accounts: &Accounts) -> Result<(Layout, Vec<Finding>)> {
         self.survey_nodes()?;
+        self.survey_twins()?;
         self.survey_strays()?;
         self.survey_ground()?;
         self.survey_orphans()?;
@@ -204,6 +209,24 @@ impl<'a> Survey<'a> {
                     self.fates.push(Fate::Absent);
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Names that come into folders where they are one.
+    fn survey_twins(&mut self) -> Result<()> {
+        let mut folds = Folds::new(self.root);
+        let mut doubtful = HashSet::new();
+        for (index, staging) in self.stagings.iter().enumerate() {
+            if staging.what == What::Tree && folds.folder(staging.target.parent())? {
+                doubtful.insert(index);
+            }
+        }
+        if !doubtful.is_empty() {
+            let nodes = self.work.tree.nodes.iter().zip(&self.fates);
+            let staged = nodes.filter(|(_, fate)| matches!(fate, Fate::Staged(index) if doubtful.contains(index)));
+            let found = folding::twins(staged.map(|(node, _)| &self.packages.entry(node).path));
+            self.findings.extend(found);
         }
         Ok(())
     }
@@ -426,8 +449,13 @@ impl<'a> Survey<'a> {
 
     fn unowned_file(&mut self, node: usize, stat: &Stat) -> Result<Fate> {
         let entry = self.entry(node);
-        if let Some(other) = folding::other_name(self.root, &entry.path)? {
-            self.findings.push(Finding::OneName { path: entry.path.clone(), other });
+        let spelled = folding::spelled(self.root, &entry.path)?;
+        if let Some(old) = self.under_another_case(&entry.path, &spelled)? {
+            let is_config = entry.uses.contains(&Use::Config);
+            return if is_config { self.config_file(node, old, stat) } else { self.stage(node) };
+        }
+        if *spelled != entry.path {
+            self.findings.push(Finding::OneName { path: entry.path.clone(), other: spelled.into_owned() });
             return Ok(Fate::Absent);
         }
         self.strays.push(node);
@@ -450,6 +478,24 @@ impl<'a> Survey<'a> {
             is_again,
         });
         if manner == Manner::Adopted { Ok(Fate::Stays) } else { self.stage(node) }
+    }
+
+    /// The entry of a package that goes, which has a path under another case: what comes takes its place, so that it is not
+    /// taken away. The name on the disk is the file system's to choose.
+    fn under_another_case(&mut self, path: &PkgPath, spelled: &PkgPath) -> Result<Option<EntryRef>> {
+        let (orphans, packages) = (&self.work.tree.orphans, self.packages);
+        let alike = self.alike.get_or_insert_with(|| {
+            let files = orphans.iter().enumerate().map(|(index, at)| (index, packages.old_entry(*at)));
+            let files = files.filter(|(_, old)| !matches!(old.kind, EntryKind::Dir { .. }));
+            files.map(|(index, old)| (folding::alike(old.path.as_bytes()), index)).collect()
+        });
+        let Some(&index) = alike.get(&folding::alike(path.as_bytes())) else { return Ok(None) };
+        let at = orphans[index];
+        if *folding::spelled(self.root, &packages.old_entry(at).path)? != *spelled {
+            return Ok(None);
+        }
+        self.cleared.insert(index);
+        Ok(Some(at))
     }
 
     /// A file that a package has under another name, because a link leads to it, is not nobody's.
@@ -631,7 +677,7 @@ impl<'a> Survey<'a> {
             self.notices.push(Notice::LeftAlone { path: old.path.clone() });
             return Ok(None);
         }
-        if is_dir && self.work.links.targets.contains(&old.path) {
+        if is_dir && (self.work.links.targets.contains(&old.path) || self.comes_under_another_case(&old.path)?) {
             return Ok(None);
         }
         if is_dir {
@@ -648,6 +694,15 @@ impl<'a> Survey<'a> {
             }
         }
         Ok(Some(Step::Remove(old.path.clone())))
+    }
+
+    /// Whether a folder that goes is one that comes, too.
+    fn comes_under_another_case(&self, folder: &PkgPath) -> Result<bool> {
+        if self.work.tree.nodes.is_empty() || !folding::is_folded(self.root, folder)? {
+            return Ok(false);
+        }
+        let name = folding::alike(folder.as_bytes());
+        Ok(self.work.tree.nodes.iter().any(|node| folding::alike(self.packages.entry(node).path.as_bytes()) == name))
     }
 
     fn is_changed_config(&self, old: &Entry, stat: &Stat) -> Result<bool> {

@@ -7,7 +7,7 @@ use pkgtypes::{PackageName, PkgPath};
 use crate::error::{DbResult as _, Result};
 use crate::links::Links;
 use crate::rows;
-use crate::{Error, Event, Installed, Progress};
+use crate::{Error, Event, Installed, Progress, folding};
 
 /// What lies in packages' folders and belongs to none of them.
 #[derive(Debug, Default)]
@@ -54,6 +54,7 @@ impl Installed {
             let is_folder = folders.as_ref().is_some_and(|folders| folders.contains(path));
             Ok::<_, Error>(is_folder || behind.contains_key(path) || self.is_owned(path)?)
         };
+        let mut folded = Folded { db: self, alike: None };
         let is_looked_into = |path: &PkgPath| folders.as_ref().is_none_or(|folders| folders.contains(path));
         let mut found = Unowneds::default();
         let mut walk = Walk::new(&self.root)?;
@@ -72,7 +73,7 @@ impl Installed {
                 walk.skip_folder();
                 // The root's own top belongs to no package.
                 let is_shown = entry.path.parent().is_some_and(|folder| is_looked_into(&folder));
-                if is_shown && !self.is_beside_config(&entry.path, &behind)? {
+                if is_shown && !self.is_beside_config(&entry.path, &behind)? && !folded.is_owned(&entry.path)? {
                     found.paths.push(entry.path);
                 }
             } else if is_dir && !is_way && !is_looked_into(&entry.path) {
@@ -105,12 +106,40 @@ impl Installed {
         read().during("look up a path", &self.conn)
     }
 
+    fn alike(&self) -> Result<HashSet<String>> {
+        let read = || -> rusqlite::Result<HashSet<String>> {
+            let mut statement = self.conn.prepare_cached("SELECT path FROM paths")?;
+            statement.query_map([], |row| Ok(folding::alike(row.get_ref(0)?.as_blob()?)))?.collect()
+        };
+        read().during("look up paths", &self.conn)
+    }
+
     fn is_beside_config(&self, path: &PkgPath, behind: &HashMap<PkgPath, PkgPath>) -> Result<bool> {
         let name = path.file_name();
         let plain = [&b".new"[..], b".save"].into_iter().find_map(|ending| name.strip_suffix(ending));
         let Some(Ok(config)) = plain.map(|plain| path.with_file_name(plain)) else { return Ok(false) };
         let read = || rows::is_config(&self.conn, behind.get(&config).unwrap_or(&config));
         read().during("look up a path", &self.conn)
+    }
+}
+
+/// What packages have under another case than the one on the disk.
+struct Folded<'a> {
+    db: &'a Installed,
+    /// What all installed paths have in common with others of another case.
+    alike: Option<HashSet<String>>,
+}
+
+impl Folded<'_> {
+    fn is_owned(&mut self, path: &PkgPath) -> Result<bool> {
+        if !folding::is_folded(&self.db.root, path)? {
+            return Ok(false);
+        }
+        let known = match &mut self.alike {
+            Some(known) => known,
+            unread => unread.insert(self.db.alike()?),
+        };
+        Ok(known.contains(&folding::alike(path.as_bytes())))
     }
 }
 

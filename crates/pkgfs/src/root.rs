@@ -23,6 +23,11 @@ pub struct Root {
     path: PathBuf,
 }
 
+/// `FS_CASEFOLD_FL`, of ext4, f2fs and tmpfs; new folders get it from those around them.
+const CASEFOLD: u32 = 0x4000_0000;
+/// The numbers of vfat and exFAT in `statfs(2)`.
+const FOLDING: [u32; 2] = [0x4d44, 0x2011_bab0];
+
 /// Whether a change has to survive a power cut when the call returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
@@ -329,6 +334,20 @@ impl Root {
             Some(path) => ask(self.resolve(path)?.as_fd()),
         };
         answer.map_err(|errno| Error::errno("change the folder", &self.full(folder), errno))
+    }
+
+    /// Whether the kernel knows a folder (`None`: the tree's top) for one in which names that differ in case are one. Of file
+    /// systems of programs and servers it does not.
+    ///
+    /// # Errors
+    /// As `fstatfs(2)`; the folder can not be read.
+    pub fn folds_names(&self, folder: Option<&PkgPath>) -> Result<bool> {
+        let dir = self.open_dir(folder)?;
+        let flags = rustix::fs::ioctl_getflags(&dir).map_or(0, |flags| flags.bits());
+        let kind = rustix::fs::fstatfs(&dir)
+            .map_err(|errno| Error::errno("ask for the file system of", &self.full(folder), errno))?
+            .f_type;
+        Ok(flags & CASEFOLD != 0 || FOLDING.iter().any(|known| i128::from(kind) == i128::from(*known)))
     }
 
     /// What is left on the file system of a folder (`None`: the tree's top) for this user.

@@ -219,6 +219,23 @@ fn a_link_made_later_takes_nothing_from_another_package() {
     }
 }
 
+/// The other way round: what goes is reached by the link.
+#[test]
+fn a_link_made_later_takes_nothing_from_the_package_that_has_the_place() {
+    for (from, link) in [("lib", "usr/lib"), ("srv/deep/lib", "../../usr/lib")] {
+        for content in ["same", "other"] {
+            let scene = Scene::new();
+            let real = pack("a 1-1").file("usr/lib/x", 0o644, "same").build();
+            scene.install(&[&real, &pack("b 1-1").file(&format!("{from}/x"), 0o644, content).build()]);
+            fs::remove_dir_all(scene.at(from)).unwrap();
+            symlink(link, scene.at(from)).unwrap();
+            scene.remove(&["b"]);
+            assert_eq!(scene.read("usr/lib/x"), "same", "{from}");
+            scene.assert_verified();
+        }
+    }
+}
+
 #[test]
 fn one_place_is_not_two_files() {
     let mut scene = moved("lib", "usr/lib", "usr/lib");
