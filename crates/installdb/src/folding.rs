@@ -218,8 +218,9 @@ fn listed(root: &Root, path: &PkgPath) -> Result<Option<Box<[u8]>>> {
         let stat_of = path.with_file_name(name).ok().and_then(|path| root.stat(&path).ok().flatten());
         stat_of.is_some_and(|other| (other.dev, other.ino) == (stat.dev, stat.ino))
     };
-    let is_alike = |known: &&Box<[u8]>| alike(known) == alike(path.file_name());
-    let found = names.iter().find(is_alike).or_else(|| names.iter().find(|known| same_file(known)));
+    let wanted = alike(path.file_name());
+    let found =
+        names.iter().find(|known| alike(known) == wanted).or_else(|| names.iter().find(|known| same_file(known)));
     Ok(found.cloned())
 }
 
