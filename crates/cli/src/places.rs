@@ -61,6 +61,8 @@ pub fn http() -> HttpOptions {
     HttpOptions {
         ca_file: certificates,
         proxy: proxy.and_then(|proxy| proxy.into_string().ok()),
+        // The C library is a part of these programs: build.rs.
+        names: Some(PathBuf::from("getent")),
         ..HttpOptions::default()
     }
 }

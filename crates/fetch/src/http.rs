@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use ureq::http::{Response, header};
 use ureq::tls::{PemItem, RootCerts, TlsConfig};
+use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Body, Proxy};
 
 use crate::error::Failure;
+use crate::names::Names;
 use crate::part::Part;
 use crate::progress::Told;
 use crate::store::{CHUNK, read_chunk};
@@ -27,6 +29,10 @@ pub struct HttpOptions {
     pub proxy: Option<String>,
     /// A PEM file with the certificates to trust, instead of Mozilla's that are built in.
     pub ca_file: Option<PathBuf>,
+    /// A program that looks names up as `getent ahosts NAME` does, instead of the C library. For programs that have the C library
+    /// linked in, which then cannot load what else the machine looks names up with (`/etc/nsswitch.conf`). Where it cannot be run
+    /// the C library is asked.
+    pub names: Option<PathBuf>,
     /// How the client calls itself.
     pub user_agent: String,
 }
@@ -40,6 +46,7 @@ impl Default for HttpOptions {
             resumes: 3,
             proxy: None,
             ca_file: None,
+            names: None,
             user_agent: concat!("kista/", env!("CARGO_PKG_VERSION")).to_owned(),
         }
     }
@@ -67,7 +74,8 @@ impl Http {
             // Given in every case: the default is what the environment says.
             .proxy(proxy(options)?)
             .build();
-        Ok(Self { agent: config.new_agent(), resumes: options.resumes })
+        let agent = Agent::with_parts(config, DefaultConnector::default(), Names::new(options.names.clone()));
+        Ok(Self { agent, resumes: options.resumes })
     }
 
     /// How often a transfer that broke off is taken up again.

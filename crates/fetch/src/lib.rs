@@ -26,8 +26,8 @@
 //! A [`Remote`] is a file on a server that is read where it lies, in ranges or as a stream.
 //!
 //! This crate knows nothing of packages or recipes: it neither unpacks what it brings nor decides what is trusted, and
-//! it speaks no git. Of programs it runs `apt-get` and `apt-cache` only; they inherit the environment, which this crate
-//! itself does not read.
+//! it speaks no git. Of programs it runs `apt-get` and `apt-cache` only, and what [`HttpOptions::names`] names; they inherit
+//! the environment, which this crate itself does not read.
 //!
 //! # Limitations
 //!
@@ -44,6 +44,7 @@ mod apt;
 mod error;
 mod fetcher;
 mod http;
+mod names;
 mod part;
 mod progress;
 mod remote;

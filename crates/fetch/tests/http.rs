@@ -78,6 +78,24 @@ fn a_file_comes_once_and_then_from_the_store() {
 }
 
 #[test]
+fn names_are_looked_up_by_the_program_that_is_named() {
+    let server = Server::new(|_, stream| file(stream, &body()));
+    let at = |name: &str| server.url("/foo").replace("127.0.0.1", name);
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fake-getent/getent");
+    let obtain = |names: &Path, name: &str| {
+        let dir = TempDir::new().unwrap();
+        let fetcher = fetcher(dir.path(), |options| options.http.names = Some(names.to_owned()));
+        fetcher.obtain(&wanted(&[at(name)]), &mut ()).map(drop).map_err(reasons)
+    };
+    obtain(&program, "known.example").unwrap();
+    obtain(&program, "127.0.0.1").unwrap();
+    let unknown = obtain(&program, "localhost").unwrap_err();
+    assert!(matches!(unknown.as_slice(), [Reason::Transfer { text, .. }] if text.contains("not found")), "{unknown:?}");
+    // Without such a program the C library knows this one.
+    obtain(Path::new("/no/such/program"), "localhost").unwrap();
+}
+
+#[test]
 fn a_body_without_a_length_or_in_chunks_comes_too() {
     let dir = TempDir::new().unwrap();
     let server = Server::new(|asked, stream| {
