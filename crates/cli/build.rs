@@ -1,47 +1,56 @@
-//! Links the commands with archives instead of libraries that have to be found and loaded: the unwinder in each, and in
-//! `pkg-sandbox`, which never resolves a name, the C library, too. Loading them takes a third of the time of a program that does
-//! nothing, and whoever puts each command into a room waits for that each time. Where an archive is missing, its library is loaded
-//! as ever.
+//! Links the commands as static position-independent programs: the C library and the unwinder come from archives and not from
+//! libraries that have to be found, loaded and bound. That takes as long as a short question takes to answer, and whoever puts each
+//! command into a room waits for it each time. The addresses that a program corrects when it starts are packed, where the C library
+//! can read them packed. Where an archive is missing all is loaded as ever.
 #![expect(clippy::disallowed_methods, reason = "cargo asks build scripts to write into the folder it gives them")]
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::{env, fs, io};
 
 /// A library, and the archives that have the same.
 type Instead = (&'static str, &'static [&'static str]);
 
-const UNWINDER: [Instead; 1] = [("libgcc_s.so", &["libgcc_eh.a", "libgcc.a"])];
-const C_LIBRARY: [Instead; 2] = [("libc.so", &["libc.a", "libgcc_eh.a", "libgcc.a"]), ("libm.so", &["libm.a"])];
+const LIBRARIES: [Instead; 3] = [
+    ("libc.so", &["libc.a", "libgcc_eh.a", "libgcc.a"]),
+    ("libm.so", &["libm.a"]),
+    ("libgcc_s.so", &["libgcc_eh.a", "libgcc.a"]),
+];
 
 fn main() -> io::Result<()> {
     println!("cargo::rerun-if-changed=build.rs");
     let is = |name: &str, value: &str| env::var(name).is_ok_and(|found| found.split(',').any(|found| found == value));
     let linux = is("CARGO_CFG_TARGET_OS", "linux") && is("CARGO_CFG_TARGET_ENV", "gnu");
-    if !linux || is("CARGO_CFG_TARGET_FEATURE", "crt-static") || !exist(&UNWINDER) {
+    let all = LIBRARIES.iter().flat_map(|(_, archives)| *archives).all(|name| found(name).is_some());
+    if !linux || is("CARGO_CFG_TARGET_FEATURE", "crt-static") || !all {
         return Ok(());
     }
-    println!("cargo::rustc-link-arg-bins=-L{}", replaced("unwinder", &UNWINDER)?.display());
-    if exist(&C_LIBRARY) {
-        println!("cargo::rustc-link-arg-bin=pkg-sandbox=-L{}", replaced("c-library", &C_LIBRARY)?.display());
-        println!("cargo::rustc-link-arg-bin=pkg-sandbox=-static-pie");
+    println!("cargo::rustc-link-arg-bins=-L{}", replaced(&LIBRARIES)?.display());
+    println!("cargo::rustc-link-arg-bins=-static-pie");
+    if reads_packed() {
+        println!("cargo::rustc-link-arg-bins=-Wl,-z,pack-relative-relocs");
     }
     Ok(())
 }
 
-/// Whether the compiler that links finds all the archives.
-fn exist(libraries: &[Instead]) -> bool {
+/// Where the compiler that links finds a library.
+fn found(name: &str) -> Option<PathBuf> {
     let linker = env::var_os("RUSTC_LINKER").unwrap_or_else(|| "cc".into());
-    libraries.iter().flat_map(|(_, archives)| *archives).all(|name| {
-        let found = Command::new(&linker).arg(format!("-print-file-name={name}")).output();
-        // Of a name that it does not find it repeats just that.
-        found.is_ok_and(|found| Path::new(String::from_utf8_lossy(&found.stdout).trim()).is_absolute())
-    })
+    let told = Command::new(&linker).arg(format!("-print-file-name={name}")).output().ok()?;
+    // Of a name that it does not find it repeats just that.
+    Some(PathBuf::from(String::from_utf8_lossy(&told.stdout).trim())).filter(|place| place.is_absolute())
+}
+
+/// Whether the C library is one that corrects packed addresses; the loader of the same release says so by a name.
+fn reads_packed() -> bool {
+    const NAME: &[u8] = b"GLIBC_ABI_DT_RELR\0";
+    let library = found("libc.so.6").and_then(|place| fs::read(place).ok());
+    library.is_some_and(|bytes| bytes.windows(NAME.len()).any(|name| name == NAME))
 }
 
 /// A folder where the linker finds the archives by the libraries' names.
-fn replaced(name: &str, libraries: &[Instead]) -> io::Result<PathBuf> {
-    let folder = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default()).join(name);
+fn replaced(libraries: &[Instead]) -> io::Result<PathBuf> {
+    let folder = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default()).join("archives");
     fs::create_dir_all(&folder)?;
     for (library, archives) in libraries {
         let names: Vec<String> = archives.iter().map(|name| format!("-l:{name}")).collect();

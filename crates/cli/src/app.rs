@@ -185,7 +185,7 @@ verbs! {
 pub fn main() -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().collect();
     let is_room = words.get(1).is_some_and(|word| word == SANDBOX);
-    let start = is_room.then(HeadStart::begin);
+    let start = is_room.then(|| HeadStart::begin(&cmd::sandbox::likely(&words)));
     let words = given(is_room, words, 2, || {
         let mut command = Verb::describe(Pkg::command(), Some(SANDBOX));
         command.build();
@@ -197,7 +197,7 @@ pub fn main() -> ExitCode {
     };
     match parse(&words) {
         Ok((pkg, verb)) => pkg.manner.run(|voice| match (start, &verb) {
-            (Some(start), Verb::Sandbox(args)) => cmd::sandbox::run_after(start, args, voice),
+            (start, Verb::Sandbox(args)) => cmd::sandbox::run_after(start, args, voice),
             _ => run(&verb, voice),
         }),
         Err(error) => usage(&error),
@@ -207,16 +207,22 @@ pub fn main() -> ExitCode {
 /// Runs one verb with the words of this process: the program `pkg-VERB`, which holds and loads nothing of the others.
 pub fn alone<A: clap::Args>(verb: &str, run: impl FnOnce(&A, &Voice) -> anyhow::Result<u8>) -> ExitCode {
     let name = format!("pkg-{verb}");
-    let mut command = Alone::<A>::command().name(&name).bin_name(name).about(about(verb)).long_about(None);
+    let command = Alone::<A>::command().name(&name).bin_name(name).about(about(verb)).long_about(None);
     let words = match given(verb == SANDBOX, std::env::args_os().collect(), 1, || command.clone()) {
         Ok(words) => words,
         Err(code) => return code,
     };
+    let command = kept(command);
     let matches = command.try_get_matches_from_mut(words);
     match matches.and_then(|mut matches| Alone::<A>::from_arg_matches_mut(&mut matches)) {
         Ok(line) => line.manner.run(|voice| run(&line.args, voice)),
-        Err(error) => usage(&error.format(&mut command)),
+        Err(error) => usage(&error.format(command)),
     }
+}
+
+/// A description that stays until the process ends: to take it apart would take as long as the reading of a line does.
+fn kept(command: Command) -> &'static mut Command {
+    Box::leak(Box::new(command))
 }
 
 /// The verb whose options may come by a descriptor.
@@ -239,10 +245,10 @@ fn given(
 
 fn parse(words: &[OsString]) -> Result<(Pkg, Verb), clap::Error> {
     let named = words.get(1).and_then(|word| word.to_str()).filter(|name| Verb::is_named(name));
-    let mut command = Verb::describe(Pkg::command(), named);
+    let command = kept(Verb::describe(Pkg::command(), named));
     let mut matches = command.try_get_matches_from_mut(words)?;
     let parsed = Pkg::from_arg_matches_mut(&mut matches).and_then(|pkg| Ok((pkg, Verb::from_matches(&mut matches)?)));
-    parsed.map_err(|error| error.format(&mut command))
+    parsed.map_err(|error| error.format(command))
 }
 
 /// The whole command line as a value, for manual pages and completion.

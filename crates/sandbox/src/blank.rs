@@ -4,12 +4,12 @@
 //! empty root, or for rooms on the host's own `/` a copy of that, with `/dev`, `/sys` and `/tmp` on it, all of them the room's own;
 //! the network namespace is new and its loopback is up. Nothing in a blank has ever been used.
 
+use std::borrow::Cow;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::path::Path;
 
 use crate::error::{STEP_MAPS, STEP_NAMESPACES, STEP_PIVOT, STEP_RANGE};
-use crate::head_start::Network;
-use crate::plan::{Caller, c_string, is_whole};
+use crate::plan::{Caller, STANDING, c_string, is_whole};
 use crate::range;
 use crate::spawn::explain;
 use crate::steps::Steps;
@@ -73,9 +73,11 @@ impl Kind {
     }
 
     /// Whether a room of this kind can have the network that was begun for one of the `other`.
-    pub(crate) fn can_have_network_of(&self, other: &Self) -> bool {
+    fn can_have_network_of(&self, other: &Self) -> bool {
         let same = (self.root, self.net, self.caller) == (other.root, other.net, other.caller);
-        same && !self.mounts_need_network() && (self.root || self.range.is_none() && self.user() == other.user())
+        let alone = |kind: &Self| kind.net != Net::Host && !kind.mounts_need_network();
+        let same_user = || self.range.is_none() && other.range.is_none() && self.user() == other.user();
+        same && alone(self) && alone(other) && (self.root || same_user())
     }
 
     /// Whether its network is made in a namespace of users of its own, at the same time as its mounts.
@@ -135,33 +137,7 @@ impl Blank {
     /// Makes a blank of this kind; `maps` are those of the program for a caller who is root, and `network` is one that is being
     /// made for it.
     pub(crate) fn make(kind: &Kind, maps: &Maps, network: Option<Network>) -> Result<Self, Error> {
-        let range = (!kind.root && kind.range.is_some()).then(|| userns(|pid| range::write(pid, maps))).transpose()?;
-        let range = range.map(|(range, _)| range);
-        let user = range.as_ref().map(AsRawFd::as_raw_fd).or_else(|| network.as_ref().and_then(Network::user));
-        let no_network = kind.net == Net::Host || network.is_some();
-        let plan = Planner { kind, user, no_network, steps: Steps::default(), names: None, pty: None }.whole()?;
-        // Where the namespace of users is made by somebody else, the others are made in that.
-        let joins = user.is_some() || kind.user_comes_with_network();
-        let kinds = if joins { 0 } else { kind.namespaces() };
-        let lost = joins.then(dumpable::Lost::allow);
-        let Steps { steps, names, slots } = plan.steps;
-        let explained = |refused| explain(&names, refused);
-        let making = Making::begin(kinds, steps, plan.aside, slots).map_err(explained)?;
-        let program = kind.root.then(|| userns(|pid| write_maps(pid, maps)));
-        crate::spawn::prepare(kind);
-        let made = making.finish();
-        drop(lost);
-        // The processes that made them end side by side.
-        let program = program.transpose()?.map(|(program, _)| program);
-        let mut made = made.map_err(explained)?;
-        let network = network.map(Network::finish).transpose()?.flatten();
-        let mut take = |slot: Option<Slot>| slot.and_then(|slot| made.get_mut(slot).and_then(Option::take));
-        let missing = || Error::start(OPENING, libc::EBADF);
-        let (user, net, host, pty) = (take(plan.user), take(plan.net).or(network), take(plan.host), take(plan.pty));
-        let mut taken = |slot| take(Some(slot)).ok_or_else(missing);
-        let (uts, ipc, mounts) = (taken(plan.uts)?, taken(plan.ipc)?, taken(plan.mounts)?);
-        let user = program.or(user).ok_or_else(missing)?;
-        Ok(Self { kind: kind.clone(), user, net, uts, ipc, host, pty, mounts })
+        Begun::begin(kind, maps, network)?.finish(maps)
     }
 
     /// The namespaces to enter before the room's processes exist, in this order.
@@ -177,6 +153,100 @@ impl Blank {
     }
 }
 
+/// A blank that is being made, by processes that share this one's memory and descriptors until they end.
+#[derive(Debug)]
+pub(crate) struct Begun {
+    kind: Kind,
+    making: Making,
+    /// The names of the steps.
+    names: Vec<Cow<'static, str>>,
+    made: Places,
+    /// A network that somebody else makes for it.
+    network: Option<Network>,
+    /// The namespace of users of a range.
+    _range: Option<OwnedFd>,
+    lost: Option<dumpable::Lost>,
+}
+
+impl Begun {
+    /// Begins a blank of this kind.
+    pub(crate) fn begin(kind: &Kind, maps: &Maps, network: Option<Network>) -> Result<Self, Error> {
+        let range = (!kind.root && kind.range.is_some()).then(|| userns(|pid| range::write(pid, maps))).transpose()?;
+        let range = range.map(|(range, _)| range);
+        let user = range.as_ref().map(AsRawFd::as_raw_fd).or_else(|| network.as_ref().and_then(Network::user));
+        let no_network = kind.net == Net::Host || network.is_some();
+        let plan = Planner { kind, user, no_network, steps: Steps::default(), names: None, pty: None }.whole()?;
+        // Where the namespace of users is made by somebody else, or there is none, a step makes the others.
+        let joins = user.is_some() || kind.user_comes_with_network();
+        let kinds = if joins || kind.root { 0 } else { kind.namespaces() };
+        let lost = joins.then(dumpable::Lost::allow);
+        let Steps { steps, names, slots } = plan.steps;
+        let making = Making::begin(kinds, steps, plan.aside, slots).map_err(|refused| explain(&names, refused))?;
+        Ok(Self { kind: kind.clone(), making, names, made: plan.made, network, _range: range, lost })
+    }
+
+    /// Waits for it.
+    pub(crate) fn finish(self, maps: &Maps) -> Result<Blank, Error> {
+        let Self { kind, making, names, made: places, network, lost, .. } = self;
+        let program = kind.root.then(|| userns(|pid| write_maps(pid, maps)));
+        crate::spawn::prepare(&kind);
+        let made = making.finish();
+        drop(lost);
+        // The processes that made them end side by side.
+        let program = program.transpose()?.map(|(program, _)| program);
+        let mut made = made.map_err(|refused| explain(&names, refused))?;
+        let network = network.map(Network::finish).transpose()?.flatten();
+        let mut take = |slot: Option<Slot>| slot.and_then(|slot| made.get_mut(slot).and_then(Option::take));
+        let missing = || Error::start(OPENING, libc::EBADF);
+        let (user, net) = (take(places.user), take(places.net).or(network));
+        if net.is_none() && kind.net != Net::Host {
+            return Err(missing());
+        }
+        let (host, pty) = (take(places.host), take(places.pty));
+        let mut taken = |slot| take(Some(slot)).ok_or_else(missing);
+        let (uts, ipc, mounts) = (taken(places.uts)?, taken(places.ipc)?, taken(places.mounts)?);
+        let user = program.or(user).ok_or_else(missing)?;
+        Ok(Blank { kind, user, net, uts, ipc, host, pty, mounts })
+    }
+
+    /// The blank, if it is of this kind.
+    pub(crate) fn of(self, kind: &Kind) -> Result<Self, Option<Network>> {
+        if self.kind == *kind { Ok(self) } else { Err(self.network_for(kind)) }
+    }
+
+    /// Its network alone, if a room of another kind can have that.
+    fn network_for(self, kind: &Kind) -> Option<Network> {
+        let Self { kind: own, making, names, made: Places { user, net, .. }, lost, .. } = self;
+        making.give_up();
+        let network = Network { making, names, user, net, _lost: lost };
+        let is_for = kind.can_have_network_of(&own) && user.is_none_or(|_| network.user().is_some());
+        is_for.then_some(network)
+    }
+}
+
+/// The network of a blank that was begun for a room of another kind.
+#[derive(Debug)]
+pub(crate) struct Network {
+    making: Making,
+    names: Vec<Cow<'static, str>>,
+    user: Option<Slot>,
+    net: Option<Slot>,
+    _lost: Option<dumpable::Lost>,
+}
+
+impl Network {
+    /// The namespace of users that it belongs to, for a caller who is not root. It has its maps.
+    fn user(&self) -> Option<RawFd> {
+        self.user.and_then(|slot| self.making.ready(slot))
+    }
+
+    /// Waits for it.
+    fn finish(self) -> Result<Option<OwnedFd>, Error> {
+        let mut made = self.making.finish().map_err(|refused| explain(&self.names, refused))?;
+        Ok(self.net.and_then(|slot| made.get_mut(slot).and_then(Option::take)))
+    }
+}
+
 /// The maps of a namespace for the program.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Maps {
@@ -184,10 +254,16 @@ pub(crate) struct Maps {
     pub groups: Vec<Extent>,
 }
 
-/// The steps, and the slots of what comes out of them.
+/// The steps, and what comes out of them.
 struct Plan {
     steps: Steps,
     aside: Aside,
+    made: Places,
+}
+
+/// The slots of what a blank is made of.
+#[derive(Debug)]
+struct Places {
     user: Option<Slot>,
     net: Option<Slot>,
     uts: Slot,
@@ -221,6 +297,8 @@ impl Planner<'_> {
         };
         if let Some(slot) = early_user {
             self.steps.push(STEP_NAMESPACES, Step::Join { slot, kind: libc::CLONE_NEWUSER });
+        }
+        if early_user.is_some() || (self.kind.root && !no_network) {
             self.steps.push(STEP_NAMESPACES, Step::Unshare { kinds: inner });
         }
         let names = self.steps.slot();
@@ -237,7 +315,7 @@ impl Planner<'_> {
         });
         self.mounts()?;
         let mounts = self.namespace(c"mnt");
-        Ok(Plan { steps: self.steps, aside, user, net, uts, ipc, host, pty: self.pty, mounts })
+        Ok(Plan { steps: self.steps, aside, made: Places { user, net, uts, ipc, host, pty: self.pty, mounts } })
     }
 
     /// The namespace of users and the network, where these do not come before all else.
@@ -245,7 +323,9 @@ impl Planner<'_> {
         if let Some(namespace) = self.user {
             self.steps.push(STEP_RANGE, Step::Enter { namespace, kind: libc::CLONE_NEWUSER });
             self.steps.push(STEP_NAMESPACES, Step::Unshare { kinds: inner });
-        } else if !self.kind.root {
+        } else if self.kind.root {
+            self.steps.push(STEP_NAMESPACES, Step::Unshare { kinds: inner });
+        } else {
             map_user(&mut self.steps, self.kind);
         }
         let mapped = self.steps.steps.len();
@@ -286,10 +366,9 @@ impl Planner<'_> {
         self.steps.push(KEEPING, Step::Propagate { kind: libc::MS_PRIVATE });
         let owner = self.set_up();
         let root = self.steps.tmpfs("making a root", 1 << 20, 0o755, owner, SAFE)?;
-        for path in [c"/dev", c"/sys", c"/tmp", c"/proc"] {
-            let path = path.to_owned();
-            self.steps
-                .push("making a root", Step::Mkdir { dir: root, path: relative(&path), mode: 0o755, owner: None });
+        for name in STANDING {
+            let path = c_string(name)?;
+            self.steps.push("making a root", Step::Mkdir { dir: root, path, mode: 0o755, owner: None });
         }
         self.steps.push("attaching the root", Step::Park { slot: root });
         Ok(root)
@@ -323,7 +402,7 @@ impl Planner<'_> {
         if self.kind.root { Ownership { uid: 0, gid: 0 } } else { self.kind.user() }
     }
 
-    fn place(&mut self, name: impl Into<std::borrow::Cow<'static, str>>, mount: Slot, root: Slot, at: &std::ffi::CStr) {
+    fn place(&mut self, name: impl Into<Cow<'static, str>>, mount: Slot, root: Slot, at: &std::ffi::CStr) {
         let mut whole = b"/".to_vec();
         whole.extend_from_slice(at.to_bytes());
         let prefixes = std::ffi::CString::new(whole).into_iter().collect();
@@ -423,15 +502,15 @@ impl Planner<'_> {
 }
 
 /// What is made before all else, or beside it, and by which steps.
-pub(crate) struct Early {
+struct Early {
     /// The namespace of users that the network belongs to, for a caller who is not root.
-    pub user: Option<Slot>,
-    pub net: Option<Slot>,
-    pub aside: Aside,
+    user: Option<Slot>,
+    net: Option<Slot>,
+    aside: Aside,
 }
 
 /// Adds the steps of a second process from its first on.
-pub(crate) fn early(steps: &mut Steps, kind: &Kind) -> Early {
+fn early(steps: &mut Steps, kind: &Kind) -> Early {
     let user = (!kind.root).then(|| {
         map_user(steps, kind);
         namespace(steps, None, c"/proc/self/ns/user")
@@ -472,10 +551,4 @@ fn namespace(steps: &mut Steps, dir: Option<Slot>, name: &std::ffi::CStr) -> Slo
     let (slot, name) = (steps.slot(), name.to_owned());
     steps.push(OPENING, Step::File { slot, dir, name, flags: libc::O_RDONLY });
     slot
-}
-
-/// The same path without its first slash.
-fn relative(path: &std::ffi::CStr) -> std::ffi::CString {
-    let bytes = path.to_bytes();
-    std::ffi::CString::new(bytes.strip_prefix(b"/").unwrap_or(bytes)).unwrap_or_default()
 }

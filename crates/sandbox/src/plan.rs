@@ -27,6 +27,11 @@ const SPARE: u64 = 1 << 20;
 
 const SAFE: u64 = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
 
+const MOUNT_POINTS: &str = "making the layer of mount points";
+
+/// Folders in the empty root of a blank.
+pub(crate) const STANDING: [&str; 4] = ["dev", "sys", "tmp", "proc"];
+
 /// Who makes the room.
 #[derive(Debug)]
 pub(crate) enum Caller {
@@ -290,7 +295,7 @@ impl Planner<'_> {
         let proc = room.proc.then(|| self.proc());
         let blank = self.slot();
         self.inside("entering the room's mounts", Step::Open { slot: blank, dir: None, path: c"/".to_owned() });
-        let root = self.root()?;
+        let root = self.root(blank)?;
         self.inside("attaching the root", Step::Park { slot: root });
         self.inside(STEP_PIVOT, Step::Settle { slot: root });
         let placed = Placed { steps: self.inside.steps.len(), slot: root };
@@ -314,8 +319,8 @@ impl Planner<'_> {
         (root, proc)
     }
 
-    /// A detached mount that becomes `/`.
-    fn root(&mut self) -> Result<Slot, Error> {
+    /// A detached mount that becomes `/`; `blank` is what does so far.
+    fn root(&mut self, blank: Slot) -> Result<Slot, Error> {
         let room = self.room;
         match &room.root {
             Root::Empty => {
@@ -327,7 +332,7 @@ impl Planner<'_> {
             }
             Root::Overlay { layers, upper } => {
                 let layers: Vec<_> = layers.iter().map(|layer| (layer.as_path(), Owner::Caller)).collect();
-                self.overlay(&layers, upper)
+                self.overlay(&layers, upper, blank)
             }
             Root::Dir { path, access, owner } => {
                 let top = open_root(path).map_err(|error| {
@@ -336,7 +341,7 @@ impl Planner<'_> {
                 let missing: Vec<_> =
                     root_targets(room).into_iter().filter(|(target, _)| !exists_in(&top, target)).collect();
                 if *access == Access::Ro && !missing.is_empty() {
-                    return self.overlay(&[(path, *owner)], &Upper::None);
+                    return self.overlay(&[(path, *owner)], &Upper::None, blank);
                 }
                 let wanted: Vec<_> = missing.into_iter().filter_map(stand_in_root).collect();
                 self.claims.made = MadePoints::make(&top, &wanted, |target, errno| {
@@ -374,7 +379,7 @@ impl Planner<'_> {
         Ok(slot)
     }
 
-    fn overlay(&mut self, layers: &[(&Path, Owner)], upper: &Upper) -> Result<Slot, Error> {
+    fn overlay(&mut self, layers: &[(&Path, Owner)], upper: &Upper, blank: Slot) -> Result<Slot, Error> {
         let most = MAX_LAYERS;
         if layers.len() > most {
             return Err(Error::invalid(format!(
@@ -386,7 +391,7 @@ impl Planner<'_> {
         for (index, (layer, owner)) in layers.iter().enumerate() {
             lower.push((self.layer(layer, *owner, index)?, format!("adding layer {index} ({})", layer.display())));
         }
-        lower.push((self.skeleton()?, "adding the layer of mount points".to_owned()));
+        lower.push((self.skeleton(blank)?, "adding the layer of mount points".to_owned()));
         if lower.len() > MAX_LOWER {
             let rest = lower.split_off(MAX_LOWER - 1);
             let slot = self.overlay_of(rest, None);
@@ -438,32 +443,49 @@ impl Planner<'_> {
     }
 
     /// A layer with nothing but the mount points, for the bottom: a read-only overlay could not be given them later.
-    fn skeleton(&mut self) -> Result<Slot, Error> {
-        let name = "making the layer of mount points";
-        let slot = self.tmpfs(name, 1 << 20, 0o755, SAFE)?;
-        self.inside(name, Step::Park { slot });
+    fn skeleton(&mut self, blank: Slot) -> Result<Slot, Error> {
+        let room = self.room;
         let mut made = std::collections::BTreeSet::new();
-        let owner = self.owner();
+        // The blank's own root has these, and nothing else.
+        if room.proc && room.sys.is_some() && room.dev && room.tmp.is_some() {
+            made.extend(STANDING.map(PathBuf::from));
+            let points = self.mount_points(blank, &mut made)?;
+            let lock = |closed| Step::Lock { root: blank, path: c"/".to_owned(), closed };
+            if !points.is_empty() {
+                let all = std::iter::once(lock(false)).chain(points).chain([lock(true)]);
+                all.for_each(|step| self.inside(MOUNT_POINTS, step));
+            }
+            return Ok(blank);
+        }
+        let slot = self.tmpfs(MOUNT_POINTS, 1 << 20, 0o755, SAFE)?;
+        self.inside(MOUNT_POINTS, Step::Park { slot });
+        let points = self.mount_points(slot, &mut made)?;
+        points.into_iter().for_each(|step| self.inside(MOUNT_POINTS, step));
+        Ok(slot)
+    }
+
+    /// The steps that make, in `dir`, what the root must have and is not among those `made`.
+    fn mount_points(&self, dir: Slot, made: &mut std::collections::BTreeSet<PathBuf>) -> Result<Vec<Step>, Error> {
+        let (mut steps, owner) = (Vec::new(), self.owner());
         for (target, stand) in root_targets(self.room) {
             let mut path = PathBuf::new();
             let parts: Vec<_> = target.components().filter(|part| matches!(part, Component::Normal(_))).collect();
             for (index, part) in parts.iter().enumerate() {
                 path.push(part);
                 if made.insert(path.clone()) {
-                    let (dir, path) = (slot, c_string(&path)?);
-                    let step = match stand {
+                    let path = c_string(&path)?;
+                    steps.push(match stand {
                         Stand::File if index + 1 == parts.len() => Step::Touch { dir, path, owner },
                         Stand::Link(to) if index + 1 == parts.len() => {
                             Step::Symlink { dir, path, target: c_string(to)?, owner }
                         }
                         Stand::Folder { mode } if index + 1 == parts.len() => Step::Mkdir { dir, path, mode, owner },
                         _ => Step::Mkdir { dir, path, mode: 0o755, owner },
-                    };
-                    self.inside(name, step);
+                    });
                 }
             }
         }
-        Ok(slot)
+        Ok(steps)
     }
 
     /// The upper and the work directory.
@@ -566,7 +588,7 @@ impl Planner<'_> {
 
     fn cover(&mut self, proc: Slot) -> Result<(), Error> {
         for &(path, hidden) in covers(self.blank.kind.user_is_root()) {
-            let name = format!("covering /proc{}", path.to_string_lossy());
+            let name = format!("covering /proc/{}", path.to_string_lossy());
             let cover = if hidden { Cover::Null(self.null(&name)?) } else { Cover::ReadOnly };
             self.inside(name, Step::Hide { root: proc, path: path.to_owned(), cover });
         }
@@ -697,39 +719,39 @@ fn attributes(access: Access) -> u64 {
     }
 }
 
-/// What is covered in `/proc`, and whether it is hidden or only made read-only: for a program with root's own id everything
+/// What is covered below `/proc`, and whether it is hidden or only made read-only: for a program with root's own id everything
 /// that could matter; for others what the mode bits of the host do not close already.
 pub(crate) fn covers(root: bool) -> &'static [(&'static CStr, bool)] {
-    const SYS: (&CStr, bool) = (c"/sys", false);
+    const SYS: (&CStr, bool) = (c"sys", false);
     const ALL: [(&CStr, bool); 23] = [
         SYS,
-        (c"/sysrq-trigger", false),
-        (c"/irq", false),
-        (c"/bus", false),
-        (c"/fs", false),
-        (c"/acpi", false),
-        (c"/scsi", false),
-        (c"/asound", false),
-        (c"/driver", false),
-        (c"/mtrr", false),
-        (c"/dynamic_debug", false),
-        (c"/kcore", true),
-        (c"/keys", true),
-        (c"/key-users", true),
-        (c"/kmsg", true),
-        (c"/timer_list", true),
-        (c"/sched_debug", true),
-        (c"/latency_stats", true),
-        (c"/kpagecount", true),
-        (c"/kpageflags", true),
-        (c"/kpagecgroup", true),
+        (c"sysrq-trigger", false),
+        (c"irq", false),
+        (c"bus", false),
+        (c"fs", false),
+        (c"acpi", false),
+        (c"scsi", false),
+        (c"asound", false),
+        (c"driver", false),
+        (c"mtrr", false),
+        (c"dynamic_debug", false),
+        (c"kcore", true),
+        (c"keys", true),
+        (c"key-users", true),
+        (c"kmsg", true),
+        (c"timer_list", true),
+        (c"sched_debug", true),
+        (c"latency_stats", true),
+        (c"kpagecount", true),
+        (c"kpageflags", true),
+        (c"kpagecgroup", true),
         // What names this machine and this run of it.
-        (c"/cmdline", true),
-        (c"/sys/kernel/random/boot_id", true),
+        (c"cmdline", true),
+        (c"sys/kernel/random/boot_id", true),
     ];
     static THERE: OnceLock<Vec<(&'static CStr, bool)>> = OnceLock::new();
     static OPEN: OnceLock<Vec<(&'static CStr, bool)>> = OnceLock::new();
-    let there = |path: &CStr| Path::new("/proc").join(OsStr::from_bytes(&path.to_bytes()[1..])).exists();
+    let there = |path: &CStr| Path::new("/proc").join(OsStr::from_bytes(path.to_bytes())).exists();
     if root {
         THERE.get_or_init(|| ALL.into_iter().filter(|(path, _)| there(path)).collect())
     } else {
@@ -743,7 +765,7 @@ pub(crate) fn covers(root: bool) -> &'static [(&'static CStr, bool)] {
 /// Whether this file of `/proc` is there and anybody but its owner may read or write it, or `own` is its owner.
 fn is_open(path: &CStr, own: u32) -> bool {
     use std::os::unix::fs::MetadataExt;
-    let path = format!("/proc{}", path.to_string_lossy());
+    let path = format!("/proc/{}", path.to_string_lossy());
     std::fs::metadata(path).is_ok_and(|found| found.mode() & 0o077 != 0 || (found.uid() == own && own != 0))
 }
 

@@ -489,8 +489,9 @@ fn rlimits(room: &Room, caller: &Caller, group: Option<&Group>) -> Vec<Rlimit> {
         (Resource::Fsize, libc::RLIMIT_FSIZE, limits.file_size),
     ];
     let limits = wanted.into_iter().filter_map(|(resource, number, value)| {
+        let value = value?;
         let most = getrlimit(resource).maximum.unwrap_or(u64::MAX);
-        value.map(|value| (number, value.min(most), value.min(most)))
+        Some((number, value.min(most), value.min(most)))
     });
     limits.collect()
 }

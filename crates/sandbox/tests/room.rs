@@ -199,19 +199,27 @@ fn a_room_with_a_head_start_is_like_all_others() {
         (Net::None, Some(Sysfs::Real), 1000),
         (Net::Host, None, 1000),
     ];
-    for (net, sys, uid) in kinds {
+    let rooms = kinds.map(|(net, sys, uid)| {
         let mut room = base.sh(names);
         (room.net, room.sys, room.ids) = (net, sys, Ids { uid, gid: uid });
-        let mut child = HeadStart::begin().spawn(&room).unwrap();
-        let mut out = String::new();
-        std::io::Read::read_to_string(&mut child.take_stdout().unwrap(), &mut out).unwrap();
-        assert!(child.wait().unwrap().success());
-        assert!(out.ends_with(&format!("{uid}\n")), "{out}");
-        assert_eq!(out, stdout(&room), "{net:?} {sys:?}");
+        room
+    });
+    let mut whole = rooms[0].clone();
+    whole.root = Root::Dir { path: "/".into(), access: Access::Ro, owner: Owner::Host };
+    for likely in rooms.iter().chain([&whole]) {
+        for room in &rooms {
+            let mut child = HeadStart::begin(likely).spawn(room).unwrap();
+            let mut out = String::new();
+            std::io::Read::read_to_string(&mut child.take_stdout().unwrap(), &mut out).unwrap();
+            assert!(child.wait().unwrap().success());
+            assert!(out.ends_with(&format!("{}\n", room.ids.uid)), "{out}");
+            assert_eq!(out, stdout(room), "{:?} {:?} {:?} {likely:?}", room.net, room.sys, room.ids);
+        }
+        drop(HeadStart::begin(likely));
     }
     let mut wrong = base.sh("true");
     wrong.cwd = "nowhere".into();
-    assert!(HeadStart::begin().spawn(&wrong).is_err());
+    assert!(HeadStart::begin(&wrong).spawn(&wrong).is_err());
 }
 
 #[test]

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 fn main() -> std::process::ExitCode {
-    let start = sandbox::HeadStart::begin();
-    cli::alone("sandbox", |args, voice| cli::cmd::sandbox::run_after(start, args, voice))
+    let words: Vec<_> = std::env::args_os().collect();
+    let start = sandbox::HeadStart::begin(&cli::cmd::sandbox::likely(&words));
+    cli::alone("sandbox", |args, voice| cli::cmd::sandbox::run_after(Some(start), args, voice))
 }

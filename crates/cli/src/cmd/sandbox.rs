@@ -10,8 +10,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use sandbox::{
-    Access, Child, Error, Exit, HeadStart, Ids, Input, Kept, Limit, Limits, Net, Outcome, Output, Room, Root, Session,
-    SetId, Sysfs, Upper,
+    Access, Child, Error, Exit, HeadStart, Ids, Input, Kept, Limit, Limits, Net, Outcome, Output, Owner, Room, Root,
+    Session, SetId, Sysfs, Upper,
 };
 
 use crate::failure::Failure;
@@ -192,6 +192,21 @@ pub fn words(words: Vec<OsString>, first: usize, verb: &clap::Command) -> Result
     arguments::expand(words, first, verb)
 }
 
+/// The room that a line probably asks for, as far as a glance tells. What it does not tell costs time, nothing else.
+pub fn likely(words: &[OsString]) -> Room {
+    let bound = |option: &str| words.windows(3).any(|words| *words == [option, "/", "/"]);
+    let root = if bound("--ro-bind") {
+        Root::Dir { path: "/".into(), access: Access::Ro, owner: Owner::Host }
+    } else {
+        Root::Empty
+    };
+    let mut room = Room::new(root, "");
+    if words.iter().any(|word| word == "--share-net") {
+        room.net = Net::Host;
+    }
+    room
+}
+
 /// Runs the command in its room.
 ///
 /// # Errors
@@ -199,14 +214,14 @@ pub fn words(words: Vec<OsString>, first: usize, verb: &clap::Command) -> Result
 /// here but the exit code [`exit::SANDBOX`], explained on standard error; what the library finds wrong in the line is
 /// [`exit::USAGE`].
 pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
-    run_after(HeadStart::begin(), args, voice)
+    run_after(None, args, voice)
 }
 
 /// As [`run`], with a room that was begun before the command line was read.
 ///
 /// # Errors
 /// Those of [`run`].
-pub fn run_after(start: HeadStart, args: &Args, voice: &Voice) -> anyhow::Result<u8> {
+pub fn run_after(start: Option<HeadStart>, args: &Args, voice: &Voice) -> anyhow::Result<u8> {
     let room = room(args)?;
     let mut told = args.telling.begin()?;
     let shared = matches!(room.session, Session::Keep | Session::Foreground);
@@ -266,11 +281,11 @@ fn wants_a_shell(outcome: &Outcome) -> bool {
 }
 
 /// Starts the command; the room stays if a shell may be wanted in it.
-fn spawn(start: HeadStart, args: &Args, room: &Room) -> Result<(Child, Option<Kept>), Error> {
+fn spawn(start: Option<HeadStart>, args: &Args, room: &Room) -> Result<(Child, Option<Kept>), Error> {
     if args.shell_on_failure {
         return room.spawn_keeping().map(|(child, kept)| (child, Some(kept)));
     }
-    Ok((start.spawn(room)?, None))
+    Ok((start.map_or_else(|| room.spawn(), |start| start.spawn(room))?, None))
 }
 
 /// Runs a shell in the room of a command that has ended.
@@ -363,7 +378,7 @@ fn seconds(text: &str) -> Result<Duration, String> {
 mod tests {
     use super::*;
     use clap::Parser;
-    use sandbox::{Mount, Owner};
+    use sandbox::Mount;
     use std::path::Path;
 
     #[derive(Parser)]

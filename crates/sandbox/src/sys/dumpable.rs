@@ -22,6 +22,7 @@ pub(crate) fn marked() -> bool {
 }
 
 /// The mark may be lost while this lives.
+#[derive(Debug)]
 pub(crate) struct Lost;
 
 impl Lost {

@@ -6,7 +6,7 @@
 use std::ffi::{c_int, c_void};
 use std::ops::Range;
 use std::os::fd::{OwnedFd, RawFd};
-use std::sync::atomic::{AtomicI32, AtomicU32, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering::SeqCst};
 
 use super::launch::Refused;
 use super::raw::{self, Errno};
@@ -31,6 +31,8 @@ struct Shared {
     aside: Aside,
     /// Not 0 once the second process is as far as the other waits for.
     ready: AtomicU32,
+    /// Whether the first process is to leave its steps.
+    given_up: AtomicBool,
     slots: Slots,
     report: Report,
     /// The number of the second process where the first starts it, and the stack for it.
@@ -87,9 +89,9 @@ impl Making {
         let nested = aside.steps.start > 0 && !aside.steps.is_empty();
         let nested_stack = if nested { Some(Stack::take().map_err(no_stack)?) } else { None };
         let (slots, report) = (Slots::new(slots), Report::new());
-        let (ready, pid) = (AtomicU32::new(0), AtomicI32::new(0));
+        let (ready, given_up, pid) = (AtomicU32::new(0), AtomicBool::new(false), AtomicI32::new(0));
         let count = steps.len();
-        let shared = Box::new(Shared { steps, aside, ready, slots, report, nested: pid, nested_stack });
+        let shared = Box::new(Shared { steps, aside, ready, given_up, slots, report, nested: pid, nested_stack });
         let mut making = Self { kinds, shared, first: None, second: None };
         let Aside { steps: Range { start, end }, kinds, .. } = making.shared.aside;
         if !nested && end > start {
@@ -105,6 +107,11 @@ impl Making {
     pub(crate) fn ready(&self, slot: Slot) -> Option<RawFd> {
         raw::wait_for(&self.shared.ready);
         self.shared.report.failure().is_none().then(|| self.shared.slots.fd(slot))
+    }
+
+    /// Has the first process leave the steps that it has not done yet.
+    pub(crate) fn give_up(&self) {
+        self.shared.given_up.store(true, SeqCst);
     }
 
     /// Waits for the steps, and returns the descriptors left in the slots.
@@ -135,6 +142,7 @@ impl Making {
 
 impl Drop for Making {
     fn drop(&mut self) {
+        self.give_up();
         self.end();
         let slots = std::mem::replace(&mut self.shared.slots, Slots::new(0));
         // SAFETY: as in `finish`, after which the slots are empty.
@@ -167,9 +175,12 @@ impl Shared {
         Ok(())
     }
 
-    /// Runs some of the steps; false at the first that failed.
-    fn run(&self, range: Range<usize>) -> bool {
+    /// Runs some of the steps, as long as they are wanted; false at the first that failed.
+    fn run(&self, range: Range<usize>, wanted: impl Fn() -> bool) -> bool {
         for (index, step) in self.steps.iter().enumerate().take(range.end).skip(range.start) {
+            if !wanted() {
+                return false;
+            }
             if let Err(errno) = step.run(&self.slots, &self.report) {
                 self.report.fail(index as u32, errno);
                 return false;
@@ -190,9 +201,10 @@ extern "C" fn work(shared: *mut c_void) -> c_int {
         }
     }
     let Range { start, end } = shared.aside.steps;
-    if shared.run(0..start) {
+    let wanted = || !shared.given_up.load(SeqCst);
+    if shared.run(0..start, wanted) {
         match shared.nested_stack.as_ref().map_or(Ok(()), |stack| shared.start_nested(stack)) {
-            Ok(()) => drop(shared.run(end..shared.steps.len())),
+            Ok(()) => drop(shared.run(end..shared.steps.len(), wanted)),
             Err(errno) => shared.report.fail(start as u32, errno),
         }
     }
@@ -203,10 +215,10 @@ extern "C" fn work_aside(shared: *mut c_void) -> c_int {
     // SAFETY: as in `work`.
     let shared: &Shared = unsafe { &*shared.cast_const().cast() };
     let Aside { steps: Range { start, end }, ready, .. } = shared.aside;
-    let done = shared.run(start..ready);
+    let done = shared.run(start..ready, || true);
     raw::announce(&shared.ready);
     if done {
-        shared.run(ready..end);
+        shared.run(ready..end, || true);
     }
     raw::exit(0)
 }

@@ -91,7 +91,7 @@ pub(crate) enum Step {
     Lock { root: Slot, path: CString, closed: bool },
     /// Makes a symbolic link inside `root`, in a folder that is made like that, unless the same link is there.
     Link { root: Slot, folder: MountPoint, name: CString, target: CString, owner: Option<Ownership> },
-    /// Covers a path inside `root`, if it exists.
+    /// Covers a path below `root`, the kernel's own file system without links on the way, if it exists.
     Hide { root: Slot, path: CString, cover: Cover },
     /// Brings the loopback up.
     LoopbackUp,
@@ -457,20 +457,23 @@ fn fs_mount(fs: RawFd, attributes: u64, report: &Report) -> Sys<RawFd> {
 }
 
 fn hide(slots: &Slots, root: RawFd, path: &std::ffi::CStr, cover: Cover) -> Sys<()> {
-    let target = match raw::open_in_root(root, path) {
-        Err(libc::ENOENT | libc::EACCES) => return Ok(()),
-        other => other?,
-    };
     let done = match cover {
-        Cover::Null(mount) => raw::move_mount(slots.fd(mount), target, c""),
-        Cover::ReadOnly => raw::open_tree(target, c"", true).and_then(|copy| {
+        Cover::Null(mount) => raw::move_mount(slots.fd(mount), root, path),
+        Cover::ReadOnly => raw::open_tree(root, path, true).and_then(|copy| {
             let set = raw::MOUNT_ATTR_RDONLY | raw::MOUNT_ATTR_NOSUID | raw::MOUNT_ATTR_NODEV | raw::MOUNT_ATTR_NOEXEC;
             raw::mount_setattr(copy, set, true, None, libc::MS_PRIVATE)?;
-            raw::move_mount(copy, target, c"")
+            raw::move_mount(copy, root, path)
         }),
     };
-    raw::close(target);
-    done
+    let Err(errno) = done else { return Ok(()) };
+    // What the set-up cannot reach the program, which has fewer rights, cannot either. Anything else is no reason to go on.
+    match raw::open_in_root(root, path) {
+        Err(libc::ENOENT | libc::EACCES) => Ok(()),
+        there => {
+            there.into_iter().for_each(raw::close);
+            Err(errno)
+        }
+    }
 }
 
 /// Where the set-up failed first.
