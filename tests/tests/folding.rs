@@ -144,6 +144,9 @@ fn a_file_of_another_package_is_not_taken_under_another_case() {
         refused(env, &[&pack("second", "boot/dir/x")], 7, &["/boot/dir/x and /boot/Dir/x are one name"]);
         install(env, &[&pack("third", "boot/dir/y")]).code(0);
         env.pkg(&["remove", "third", "--root", "root", "-y"]).code(0);
+        // The folder has its old case on the disk.
+        install(env, &[&Pack::new("first", "2").file("boot/dir/x", 0o644, "same").write(env)]).code(0);
+        refused(env, &[&pack("second", "boot/Dir/x")], 7, &["/boot/Dir/x and /boot/dir/x are one name"]);
         env.pkg(&["verify", "--root", "root"]).code(0);
     });
 }

@@ -454,8 +454,13 @@ impl<'a> Survey<'a> {
             let is_config = entry.uses.contains(&Use::Config);
             return if is_config { self.config_file(node, old, stat) } else { self.stage(node) };
         }
-        if *spelled != entry.path {
-            self.findings.push(Finding::OneName { path: entry.path.clone(), other: spelled.into_owned() });
+        let other = if *spelled == entry.path {
+            self.owned_under_another_case(&entry.path)?
+        } else {
+            Some(spelled.into_owned())
+        };
+        if let Some(other) = other {
+            self.findings.push(Finding::OneName { path: entry.path.clone(), other });
             return Ok(Fate::Absent);
         }
         self.strays.push(node);
@@ -496,6 +501,16 @@ impl<'a> Survey<'a> {
         }
         self.cleared.insert(index);
         Ok(Some(at))
+    }
+
+    /// The name under which a package that stays has something, where it is found under this one because names are folded.
+    fn owned_under_another_case(&self, path: &PkgPath) -> Result<Option<PkgPath>> {
+        if !folding::is_folded(self.root, path)? {
+            return Ok(None);
+        }
+        let leaving: HashSet<i64> = self.packages.outgoing.iter().map(|outgoing| outgoing.row).collect();
+        let alike = folding::installed(self.db)?.remove(&folding::alike(path.as_bytes())).unwrap_or_default();
+        Ok(alike.into_iter().find(|(_, row)| !leaving.contains(row)).map(|(other, _)| other))
     }
 
     /// A file that a package has under another name, because a link leads to it, is not nobody's.

@@ -11,11 +11,12 @@ use pkgfs::{Batch, ErrorKind as DiskError, Root};
 use pkgtypes::{Mode, PkgPath};
 use rustix::io::Errno;
 
-use crate::error::Result;
+use crate::column::path_column;
+use crate::error::{DbResult as _, Result};
 use crate::layout::{Fate, Layout, Staging, What};
 use crate::step::{staged_path, trial_path};
 use crate::work::Work;
-use crate::{Error, Finding};
+use crate::{Error, Finding, Installed};
 
 /// Which folders that stand fold names, as far as that can be known without a trace.
 pub(crate) struct Folds<'a> {
@@ -82,6 +83,22 @@ impl<'a> Folds<'a> {
         });
         paths.find(|path| flipped(path).is_some()).map_or(Ok(false), |path| is_folded(self.root, &path))
     }
+}
+
+/// What installed packages have, by what the paths have in common with others of another case: each path, and an owner's row.
+/// All of them are looked through, which is only worth it where names are folded.
+pub(crate) fn installed(db: &Installed) -> Result<HashMap<String, Vec<(PkgPath, i64)>>> {
+    let read = || -> rusqlite::Result<HashMap<String, Vec<(PkgPath, i64)>>> {
+        let mut statement = db.conn.prepare_cached("SELECT path, package FROM paths")?;
+        let mut rows = statement.query([])?;
+        let mut found: HashMap<String, Vec<(PkgPath, i64)>> = HashMap::new();
+        while let Some(row) = rows.next()? {
+            let path = path_column(row, 0)?;
+            found.entry(alike(path.as_bytes())).or_default().push((path, row.get(1)?));
+        }
+        Ok(found)
+    };
+    read().during("look up paths", &db.conn)
 }
 
 /// Those of these paths, all of which come into folders that fold, that are one with one before them.

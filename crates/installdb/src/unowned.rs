@@ -106,14 +106,6 @@ impl Installed {
         read().during("look up a path", &self.conn)
     }
 
-    fn alike(&self) -> Result<HashSet<String>> {
-        let read = || -> rusqlite::Result<HashSet<String>> {
-            let mut statement = self.conn.prepare_cached("SELECT path FROM paths")?;
-            statement.query_map([], |row| Ok(folding::alike(row.get_ref(0)?.as_blob()?)))?.collect()
-        };
-        read().during("look up paths", &self.conn)
-    }
-
     fn is_beside_config(&self, path: &PkgPath, behind: &HashMap<PkgPath, PkgPath>) -> Result<bool> {
         let name = path.file_name();
         let plain = [&b".new"[..], b".save"].into_iter().find_map(|ending| name.strip_suffix(ending));
@@ -126,8 +118,7 @@ impl Installed {
 /// What packages have under another case than the one on the disk.
 struct Folded<'a> {
     db: &'a Installed,
-    /// What all installed paths have in common with others of another case.
-    alike: Option<HashSet<String>>,
+    alike: Option<HashMap<String, Vec<(PkgPath, i64)>>>,
 }
 
 impl Folded<'_> {
@@ -137,9 +128,9 @@ impl Folded<'_> {
         }
         let known = match &mut self.alike {
             Some(known) => known,
-            unread => unread.insert(self.db.alike()?),
+            unread => unread.insert(folding::installed(self.db)?),
         };
-        Ok(known.contains(&folding::alike(path.as_bytes())))
+        Ok(known.contains_key(&folding::alike(path.as_bytes())))
     }
 }
 
