@@ -117,8 +117,7 @@ pub fn waiting<'p>(path: &Path, files: usize) -> anyhow::Result<Reader<installdb
 
 /// The threads for each of so many packages that are installed together.
 fn share(packages: usize) -> NonZeroUsize {
-    let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    NonZeroUsize::new(processors / installdb::readers(packages).max(1)).unwrap_or(NonZeroUsize::MIN)
+    NonZeroUsize::new(codec::processors().get() / installdb::readers(packages).max(1)).unwrap_or(NonZeroUsize::MIN)
 }
 
 /// The bytes of a package file, decompressed; `-` is standard input.

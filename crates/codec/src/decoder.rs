@@ -64,7 +64,8 @@ impl<R: Read> Decoder<R> {
         Self::with_threads(source, bounds, pool::processors())
     }
 
-    /// The same with no more than so many threads, where several files are read at the same time.
+    /// The same with no more than so many threads, where several files are read at the same time; with one, that is the
+    /// caller's.
     ///
     /// # Errors
     /// The source fails.

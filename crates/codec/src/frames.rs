@@ -45,11 +45,17 @@ pub(crate) struct Frames<R> {
     most_weight: usize,
     /// How many frames may be on their way. It grows, so that little is decoded for who wants little.
     ahead: usize,
+    /// Whether a frame was handed out.
+    has_begun: bool,
     /// What is handed out, and how much of it was.
     present: Task,
     given: usize,
     /// Buffers to be used again.
     spare: Vec<Task>,
+    /// Decodes what the caller decodes itself; not the first frame, so that nothing stays of who wants no more.
+    own: Option<Decompressor>,
+    /// No threads but the caller's: a frame is decoded when it is wanted, and is still near the processor then.
+    is_alone: bool,
     rest: Rest,
 }
 
@@ -80,9 +86,12 @@ impl<R: Read> Frames<R> {
             weight: 0,
             most_weight: threads.get().saturating_mul(ON_THE_WAY.0).min(ON_THE_WAY.1),
             ahead: 1,
+            has_begun: false,
             present: Task::default(),
             given: 0,
             spare: Vec::new(),
+            own: None,
+            is_alone: threads == NonZeroUsize::MIN,
             rest: Rest::Unread,
         }
     }
@@ -125,7 +134,8 @@ impl<R: Read> Frames<R> {
             self.read_ahead();
             let Some(next) = self.pool.next() else { return self.end() };
             self.weight -= next.weight;
-            self.ahead += 1;
+            self.has_begun = true;
+            self.ahead += usize::from(!self.is_alone);
             self.given = 0;
             let mut last = std::mem::replace(&mut self.present, next);
             if let Some(error) = self.present.error.take() {
@@ -158,7 +168,8 @@ impl<R: Read> Frames<R> {
                     self.weight += task.weight;
                     if self.ahead == 1 {
                         // Who wants no more than the first frame needs no threads, nor anything that would stay.
-                        task.error = decode(&mut None, &mut task).err();
+                        let decoder = if self.has_begun { &mut self.own } else { &mut None };
+                        task.error = decode(decoder, &mut task).err();
                         self.pool.submit_done(task);
                     } else {
                         self.pool.submit(task);
@@ -174,6 +185,8 @@ impl<R: Read> Frames<R> {
     }
 }
 
+type Decompressor = zstd::bulk::Decompressor<'static>;
+
 fn worker(_: Setting) -> Work<Task> {
     let mut decoder = None;
     Box::new(move |task| {
@@ -183,10 +196,10 @@ fn worker(_: Setting) -> Work<Task> {
     })
 }
 
-fn decode(decoder: &mut Option<zstd::bulk::Decompressor<'static>>, task: &mut Task) -> io::Result<()> {
+fn decode(decoder: &mut Option<Decompressor>, task: &mut Task) -> io::Result<()> {
     let decoder = match decoder {
         Some(decoder) => decoder,
-        None => decoder.insert(zstd::bulk::Decompressor::new()?),
+        None => decoder.insert(Decompressor::new()?),
     };
     task.content.clear();
     task.content.reserve_exact(task.size);

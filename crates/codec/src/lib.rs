@@ -43,6 +43,7 @@ pub use decoder::Decoder;
 pub use encoder::{Encoder, EncoderOptions};
 pub use error::Error;
 pub use format::Format;
+pub use pool::processors;
 pub use read_at::{Position, ReadAt};
 pub use seek_table::{Frame, SeekTable};
 pub use seekable::{SeekableEncoder, SeekableOptions, SeekableReader};

@@ -2,7 +2,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::thread;
 
 /// What a thread does with its tasks, one after another.
@@ -93,7 +93,9 @@ impl<T: Send + 'static> Pool<T> {
     }
 }
 
-/// As many threads as there are processors.
-pub(crate) fn processors() -> NonZeroUsize {
-    thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+/// As many threads as there are processors for this process, which is asked once.
+pub fn processors() -> NonZeroUsize {
+    static COUNT: LazyLock<NonZeroUsize> =
+        LazyLock::new(|| thread::available_parallelism().unwrap_or(NonZeroUsize::MIN));
+    *COUNT
 }

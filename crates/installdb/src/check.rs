@@ -83,7 +83,7 @@ impl<'db, 'p> Checked<'db, 'p> {
     /// A package that does not hold what it promises, a full disk, a script that refuses, and the like. What was staged is taken away again.
     pub fn stage(self, progress: &mut dyn Progress) -> Result<Staged<'db, 'p>> {
         let Self { db, work, layout, rights, accounts } = self;
-        Staged::new(db, work, layout, accounts, &rights, progress)
+        Staged::new(db, work, layout, accounts, rights, progress)
     }
 }
 

@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use pkgfs::RecordLock;
+use pkgfs::{RecordLock, Root};
 use pkgtypes::{PackageName, Timestamp};
 use rusqlite::{Connection, TransactionBehavior};
 use trust::Clock;
@@ -13,6 +13,7 @@ use crate::layout::Layout;
 use crate::rows::{self, PackageRows};
 use crate::scripts::call::PATIENCE;
 use crate::scripts::pending::{self, Failed, Results, Which};
+use crate::stage::Missing;
 use crate::step::Step;
 use crate::trigger;
 use crate::work::Work;
@@ -48,27 +49,36 @@ pub struct Done {
     pub scripts: Vec<ScriptRun>,
 }
 
-/// Brings the staged files to the disk, then the rows and the decision in one database transaction.
+/// Finishes the staged files and brings them to the disk, then the rows and the decision in one database transaction.
 ///
-/// The rows are prepared while the disk writes; only their commit waits for it.
-pub(crate) fn decide(
+/// The rows are written meanwhile; only their commit waits for the disk, and `amend`, which is told what finishing found
+/// out. `is_keeping`: something was staged in our own folder, too.
+pub(crate) fn decide<T: Send>(
     db: &mut InstallDb,
     steps: &[Step],
     is_keeping: bool,
+    finish: impl FnOnce(&Root) -> Result<T> + Send,
     write: impl FnOnce(&Connection) -> rusqlite::Result<()>,
-) -> Result<()> {
+    amend: impl FnOnce(&Connection, &T) -> rusqlite::Result<()>,
+) -> Result<T> {
     let installed = db.installed_mut();
     let (root, conn) = (&installed.root, &mut installed.conn);
     let kept = is_keeping.then(|| installed.home.kept());
     std::thread::scope(|scope| {
-        let syncing = scope.spawn(|| sync::filesystems(root, steps.iter().map(Step::path), kept));
+        let syncing = scope.spawn(|| {
+            let found = finish(root)?;
+            sync::filesystems(root, steps.iter().map(Step::path), kept)?;
+            Ok::<T, Error>(found)
+        });
         let path = crate::error::path_of(conn);
         let failed = |source| Error::sqlite("write the packages", path.clone(), source);
         let change = conn.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
         write(&change).map_err(failed)?;
         journal::set_state(&change, State::Committed)?;
-        syncing.join().expect("a sync does not panic")?;
-        change.commit().map_err(failed)
+        let found = syncing.join().expect("a sync does not panic")?;
+        amend(&change, &found).map_err(failed)?;
+        change.commit().map_err(failed)?;
+        Ok(found)
     })
 }
 
@@ -138,6 +148,24 @@ fn wish(conn: &Connection, txn: i64, name: &PackageName, wanted: bool) -> rusqli
         let mut statement =
             conn.prepare_cached("INSERT OR REPLACE INTO wishes (txn, name, wanted) VALUES (?, ?, ?)")?;
         statement.execute((txn, name, wanted))?;
+    }
+    Ok(())
+}
+
+/// Adds what could not be given to nodes after their rows were written, with what is `known` there.
+pub(crate) fn add_unset(
+    conn: &Connection,
+    work: &Work<'_>,
+    known: &[Unset],
+    missing: &[Missing],
+) -> rusqlite::Result<()> {
+    for (node, more) in missing.iter().filter(|(node, more)| !known[*node].contains(*more)) {
+        let at = &work.tree.nodes[*node];
+        for at in std::iter::once(&at.source).chain(&at.sharers) {
+            let record = &work.incoming[at.package].record;
+            let path = &record.manifest().entries()[at.entry].path;
+            rows::set_unset(conn, record.id(), path, known[*node] | *more)?;
+        }
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! A package as rows.
 
 use pkgformat::{Entry, EntryKind, PackageMeta, PackageRecord, ScriptKind, Use};
-use pkgtypes::{PkgPath, Relation, Timestamp};
+use pkgtypes::{PackageId, PkgPath, Relation, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _};
 use trust::Acceptance;
 
@@ -161,6 +161,13 @@ impl PackageRows<'_> {
         }
         Ok(())
     }
+}
+
+/// What could not be given to a path of an installed package.
+pub(crate) fn set_unset(conn: &Connection, id: PackageId, path: &PkgPath, unset: Unset) -> rusqlite::Result<()> {
+    let query = "UPDATE paths SET unset = ?
+                 WHERE path = ? AND package = (SELECT id FROM packages WHERE package_id = ?)";
+    conn.prepare_cached(query)?.execute((unset.bits(), path.as_bytes(), id.digest().as_bytes())).map(drop)
 }
 
 /// What a path is used for, as one word.

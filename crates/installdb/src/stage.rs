@@ -1,8 +1,10 @@
 mod fill;
 mod flusher;
 mod package_reader;
+mod relay;
 mod writer;
 
+use pkgfs::Root;
 use pkgtypes::Timestamp;
 use rusqlite::Connection;
 use sandbox::Access;
@@ -28,8 +30,9 @@ use crate::{
 pub use package_reader::readers;
 
 pub(crate) use fill::{PRIVATE, give, initial, make_node};
-pub(crate) use package_reader::read_whole;
-pub(crate) use writer::{Target, given, write_stream};
+use fill::Rest;
+pub(crate) use package_reader::{pieces, read_whole};
+pub(crate) use writer::{Missing, Target, given, write_stream};
 
 /// The scripts that may refuse, if all that run before the change and after it can.
 pub(crate) fn runnable(
@@ -81,6 +84,7 @@ pub struct Staged<'db, 'p> {
     layout: Layout,
     accounts: Accounts,
     found: Findings,
+    rest: Rest,
 }
 
 impl<'db, 'p> Staged<'db, 'p> {
@@ -89,13 +93,13 @@ impl<'db, 'p> Staged<'db, 'p> {
         mut work: Work<'p>,
         mut layout: Layout,
         accounts: Accounts,
-        rights: &Rights,
+        rights: Rights,
         progress: &mut dyn Progress,
     ) -> Result<Self> {
         let mut guard = Guard::begin(db, work.time, work.user.as_ref(), &work.argv, &layout.steps)?;
         let filled = fill::fill(guard.db(), guard.txn, &mut work, &layout, rights, progress)
             .map_err(|error| folding::explain(guard.db().root(), guard.txn, &work, &layout, error));
-        let asked = filled.and_then(|found| {
+        let asked = filled.and_then(|(found, rest)| {
             let findings = folding::find(guard.db().root(), guard.txn, &layout)?;
             if !findings.is_empty() {
                 return Err(Error::Refused(findings));
@@ -103,12 +107,12 @@ impl<'db, 'p> Staged<'db, 'p> {
             if !work.options.skip_scripts {
                 ask_scripts(guard.db(), guard.txn, &work, &layout, &found, progress)?;
             }
-            Ok(found)
+            Ok((found, rest))
         });
         match asked {
-            Ok(found) => {
+            Ok((found, rest)) => {
                 layout.admit(&found.unkept);
-                Ok(Self { guard, work, layout, accounts, found })
+                Ok(Self { guard, work, layout, accounts, found, rest })
             }
             Err(error) => {
                 guard.ending = ending(&error);
@@ -133,7 +137,7 @@ impl<'db, 'p> Staged<'db, 'p> {
     /// Somebody else changed users or groups meanwhile ([`Error::Overtaken`]); the disk or the database failed; the root
     /// is as before, unless the error is [`Error::InDoubt`].
     pub fn commit(self) -> Result<Committed<'db>> {
-        let Self { mut guard, work, layout, accounts, found } = self;
+        let Self { mut guard, work, layout, accounts, mut found, rest } = self;
         let txn = guard.txn;
         let paths = accounts.changed().map(|file| &file.path);
         // Until the new files are in their places, so that no edit comes between the look at the old ones and that.
@@ -151,9 +155,14 @@ impl<'db, 'p> Staged<'db, 'p> {
                 return Err(error);
             }
         }
-        let db = guard.decide(&layout.steps, layout.keeping.is_staged(), |conn| {
-            commit::write(conn, txn, &work, &layout, &found)
-        })?;
+        let (packages, nodes) = (work.packages(), &work.tree.nodes);
+        let finish = |root: &Root| rest.finish(root, packages, nodes);
+        let write = |conn: &Connection| commit::write(conn, txn, &work, &layout, &found);
+        let amend = |conn: &Connection, missing: &Vec<Missing>| commit::add_unset(conn, &work, &found.unset, missing);
+        let (db, missing) = guard.decide(&layout.steps, layout.keeping.is_staged(), finish, write, amend)?;
+        for (node, more) in missing {
+            found.unset[node] = found.unset[node] | more;
+        }
         let lacking = not_given(&work, &layout, &found);
         let notices = layout.notices.into_iter().chain(lacking).collect();
         Ok(Committed::new(db, txn, work, notices, lock))
@@ -197,16 +206,18 @@ impl<'db> Guard<'db> {
         Ok(guard)
     }
 
-    /// Decides. `is_keeping`: something was staged in our own folder, too.
-    pub(crate) fn decide(
+    /// Decides, as [`commit::decide`].
+    pub(crate) fn decide<T: Send>(
         mut self,
         steps: &[Step],
         is_keeping: bool,
+        finish: impl FnOnce(&Root) -> Result<T> + Send,
         write: impl FnOnce(&Connection) -> rusqlite::Result<()>,
-    ) -> Result<&'db mut InstallDb> {
+        amend: impl FnOnce(&Connection, &T) -> rusqlite::Result<()>,
+    ) -> Result<(&'db mut InstallDb, T)> {
         let txn = self.txn;
-        match commit::decide(self.db_mut(), steps, is_keeping, write) {
-            Ok(()) => Ok(self.release()),
+        match commit::decide(self.db_mut(), steps, is_keeping, finish, write, amend) {
+            Ok(found) => Ok((self.release(), found)),
             // Whether the decision stands in the log after all is settled by writing the opposite.
             Err(error) => Err(match recover::discard(self.release().installed_mut(), txn, ending(&error)) {
                 Ok(()) => error,

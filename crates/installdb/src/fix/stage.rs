@@ -13,13 +13,9 @@ use crate::error::Result;
 use crate::layout::Layout;
 use crate::request::Source;
 use crate::rights::Rights;
-use crate::stage::{PRIVATE, give, initial, make_node};
-use crate::stage::{Target, write_stream};
+use crate::stage::{PRIVATE, Target, give, initial, make_node, pieces, write_stream};
 use crate::tree::EntryRef;
 use crate::{Error, Event, Progress, Unset};
-
-/// What is read of a content at a time.
-const PIECE: usize = 256 << 10;
 
 /// All that staging needs to know.
 pub(super) struct Stage<'a> {
@@ -103,7 +99,8 @@ impl<'a> Stage<'a> {
                     continue;
                 }
                 if let Some(targets) = targets.remove(&digest) {
-                    missing.extend(write_stream(&mut folders, &targets, pieces(blob))?);
+                    let pieces = pieces(blob).map(|piece| piece.map_err(|error| malformed(error.into())));
+                    missing.extend(write_stream(&mut folders, &targets, pieces)?);
                     stopped(progress, &package)?;
                 }
             }
@@ -111,7 +108,9 @@ impl<'a> Stage<'a> {
         for (digest, targets) in targets {
             let Some(Origin::File(path)) = self.origins.get(&digest) else { continue };
             let source = Checked { file: self.root.open_file(path)?, hasher: Some(Hasher::new()), digest };
-            missing.extend(write_stream(&mut folders, &targets, pieces(source))?);
+            let failed = |error| pkgfs::Error::new("read", self.root.path().join(path), error);
+            let pieces = pieces(source).map(|piece| piece.map_err(|error| Error::Disk(failed(error))));
+            missing.extend(write_stream(&mut folders, &targets, pieces)?);
         }
         for (node, more) in missing {
             staged[node].unset = staged[node].unset | more;
@@ -147,17 +146,6 @@ fn stopped(progress: &mut dyn Progress, package: &pkgtypes::PackageName) -> Resu
         std::ops::ControlFlow::Continue(()) => Ok(()),
         std::ops::ControlFlow::Break(()) => Err(Error::Stopped),
     }
-}
-
-fn pieces(mut source: impl Read) -> impl Iterator<Item = io::Result<Vec<u8>>> {
-    std::iter::from_fn(move || {
-        let mut piece = Vec::with_capacity(PIECE);
-        match source.by_ref().take(PIECE as u64).read_to_end(&mut piece) {
-            Ok(0) => None,
-            Ok(_) => Some(Ok(piece)),
-            Err(error) => Some(Err(error)),
-        }
-    })
 }
 
 /// A file that must have this content to its end: it may have changed since it was looked at.

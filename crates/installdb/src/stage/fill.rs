@@ -11,8 +11,10 @@ use pkgfs::{Batch, FileKind, Place, Root, fd};
 use pkgtypes::{Mode, PkgPath, Timestamp};
 use rustix::io::Errno;
 
+use super::flusher::{FlushMeter, Flusher};
 use super::package_reader::{self, PackageReader, Targets};
-use super::writer::{Target, Writers, given};
+use super::relay::Relay;
+use super::writer::{self, Missing, Target, Writer, given};
 use crate::accounts::account_file::Attributes;
 use crate::brought::{Aside, Findings};
 use crate::displaced;
@@ -26,7 +28,7 @@ use crate::work::Work;
 use crate::{Error, Event, InstallDb, Progress, Unset};
 
 /// Readings that may wait to be told.
-const TOLD: usize = 64;
+const TOLD: usize = 256;
 
 /// Stages everything: what is saved, folders, links and devices, files, and at last what needs these to stand.
 pub(crate) fn fill(
@@ -34,23 +36,51 @@ pub(crate) fn fill(
     txn: i64,
     work: &mut Work<'_>,
     layout: &Layout,
-    rights: &Rights,
+    rights: Rights,
     progress: &mut dyn Progress,
-) -> Result<Findings> {
+) -> Result<(Findings, Rest)> {
     let Work { incoming, contents, outgoing, tree, time, .. } = work;
     let packages = Packages { incoming, outgoing };
     let paths = staged_paths(packages, &tree.nodes, layout, txn);
-    let mut unset: Vec<Unset> = tree.nodes.iter().map(|node| initial(packages.entry(node), rights)).collect();
-    let shape = Shape { root: db.root(), packages, nodes: &tree.nodes, layout, rights, txn, paths: &paths };
+    let mut unset: Vec<Unset> = tree.nodes.iter().map(|node| initial(packages.entry(node), &rights)).collect();
+    let shape = Shape { root: db.root(), packages, nodes: &tree.nodes, layout, rights: &rights, txn, paths: &paths };
     let unkept = layout.keeping.stage(db.root(), &db.home.kept(), txn)?;
     shape.save_changed()?;
     shape.make_folders()?;
     shape.make_others(*time)?;
-    shape.make_nodes(&mut unset)?;
-    let aside = shape.make_files(std::mem::take(contents), &mut unset, progress)?;
+    let meter = Meter::new(packages, progress);
+    let (flusher, flushed) = Flusher::new(db.root(), meter.total)?;
+    let (aside, missing) = shape.make_files(std::mem::take(contents), flushed, meter)?;
     shape.make_hard_links()?;
-    shape.finish_folders(&mut unset)?;
-    Ok(Findings { unset, aside, unkept })
+    for (node, more) in missing {
+        unset[node] = unset[node] | more;
+    }
+    Ok((Findings { unset, aside, unkept }, Rest { paths, rights, flusher }))
+}
+
+/// What is left to do when all files stand, which nothing but the decision waits for.
+#[derive(Debug)]
+pub(crate) struct Rest {
+    paths: Vec<Option<PkgPath>>,
+    rights: Rights,
+    flusher: Flusher,
+}
+
+impl Rest {
+    /// Gives the folders what they get at last; what could not be given to them.
+    pub(crate) fn finish(self, root: &Root, packages: Packages<'_>, nodes: &[Node]) -> Result<Vec<Missing>> {
+        let (mut folders, mut missing) = (Batch::new(root), Vec::new());
+        // From the inside out, since nobody but root comes into each of them then.
+        for (index, (node, path)) in nodes.iter().zip(&self.paths).enumerate().rev() {
+            let (entry, Some(path)) = (packages.entry(node), path) else { continue };
+            if matches!(entry.kind, EntryKind::Dir { .. }) {
+                missing.push((index, give(&self.rights, &folders.at(path)?, entry)?));
+            }
+        }
+        missing.retain(|(_, unset)| *unset != Unset::NOTHING);
+        self.flusher.finish()?;
+        Ok(missing)
+    }
 }
 
 /// What this user can not give, as far as it is known without trying.
@@ -162,24 +192,22 @@ impl<'a> Shape<'a> {
         fd::set_mtime(&file, time).map_err(failed("set the time of"))
     }
 
-    /// Links, pipes, sockets and devices.
-    fn make_nodes(&self, unset: &mut [Unset]) -> Result<()> {
-        let mut folders = Batch::new(self.root);
+    /// Links, pipes, sockets and devices; what could not be given to them.
+    fn make_nodes(&self) -> Result<Vec<Missing>> {
+        let (mut folders, mut missing) = (Batch::new(self.root), Vec::new());
         for (node, entry, path) in self.staged() {
             let place = folders.at(path)?;
             let Some(made) = make_node(&place, entry) else { continue };
-            match made {
+            let unset = match made {
                 // In a user namespace not even root makes devices.
-                Err(error) if error.kind == pkgfs::ErrorKind::Denied && is_device(entry) => {
-                    unset[node] = unset[node] | Unset::DEVICE;
-                }
-                made => {
-                    made?;
-                    unset[node] = unset[node] | give(self.rights, &place, entry)?;
-                }
+                Err(error) if error.kind == pkgfs::ErrorKind::Denied && is_device(entry) => Unset::DEVICE,
+                made => made.map_err(Error::from).and_then(|()| give(self.rights, &place, entry))?,
+            };
+            if unset != Unset::NOTHING {
+                missing.push((node, unset));
             }
         }
-        Ok(())
+        Ok(missing)
     }
 
     /// Hard links come when all files stand; one to a file that stays is a link to that.
@@ -193,53 +221,40 @@ impl<'a> Shape<'a> {
         Ok(())
     }
 
-    /// From the inside out, since a folder's time changes with what is put into it.
-    fn finish_folders(&self, unset: &mut [Unset]) -> Result<()> {
-        let mut folders = Batch::new(self.root);
-        for (node, entry, path) in self.staged().rev() {
-            if matches!(entry.kind, EntryKind::Dir { .. }) {
-                unset[node] = unset[node] | give(self.rights, &folders.at(path)?, entry)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Reads every package to its end, verifies it, and makes its files meanwhile; several packages at once.
+    /// Reads every package to its end, verifies it, and makes its files; several packages at once, and what is no file
+    /// meanwhile.
     fn make_files(
         &self,
         contents: Vec<Content<'_>>,
-        unset: &mut [Unset],
-        progress: &mut dyn Progress,
-    ) -> Result<Aside> {
-        let mut meter = Meter::new(self.packages, progress);
-        let count = package_reader::readers(contents.len());
+        flushed: FlushMeter,
+        mut meter: Meter<'_>,
+    ) -> Result<(Aside, Vec<Missing>)> {
         let queue = Mutex::new(contents.into_iter().enumerate().zip(self.targets()));
-        let (aside, missing) = std::thread::scope(|scope| {
-            let writers = Writers::new(scope, self.root, meter.total);
+        let relay = Relay::new();
+        std::thread::scope(|scope| {
             let (tell, told) = sync_channel(TOLD);
-            let readers: Vec<_> = (0..count)
-                .map(|_| PackageReader::new(self.root, self.packages, writers.feeder(), tell.clone()))
-                .map(|reader| scope.spawn(|| reader.run(&queue)))
-                .collect();
-            drop(tell);
-            let stopped = told.iter().try_for_each(|(package, size)| meter.add(package, size));
+            let reader = |_| {
+                let writer = Writer::new(self.root, flushed.clone());
+                PackageReader::new(self.root, self.packages, writer, relay.giver(), tell.clone())
+            };
+            let readers: Vec<_> = (0..writer::threads()).map(reader).collect();
+            drop((tell, flushed));
+            let readers = readers.into_iter().map(|reader| scope.spawn(|| reader.run(&queue)));
+            let readers: Vec<_> = readers.collect();
+            let made = self.make_nodes().and_then(|missing| {
+                told.iter().try_for_each(|(package, size)| meter.add(package, size))?;
+                Ok(missing)
+            });
             // A reader that has nobody to tell stops.
             drop(told);
             let read = readers.into_iter().map(|reader| reader.join().expect("a reader does not panic"));
             let read = package_reader::gather(read);
-            let missing = writers.finish();
-            stopped?;
-            match read {
-                Ok(aside) => Ok((aside, missing?)),
-                Err(Some(error)) => Err(error),
-                // Why the writers gave up says more than that they did.
-                Err(None) => Err(missing.expect_err("a reader does not stop without a reason")),
-            }
-        })?;
-        for (node, more) in missing {
-            unset[node] = unset[node] | more;
-        }
-        Ok(aside)
+            let mut missing = made?;
+            // Somebody who gave up because of others has others who say why.
+            let (aside, more) = read.map_err(|error| error.expect("a reader does not stop without a reason"))?;
+            missing.extend(more);
+            Ok((aside, missing))
+        })
     }
 
     /// The files of each package that are staged.
@@ -283,6 +298,7 @@ pub(crate) fn give(rights: &Rights, place: &Place<'_>, entry: &Entry) -> Result<
     let Grant { mut mode, owner, .. } = rights.grant(entry);
     let mut unset = Unset::NOTHING;
     if let Some((uid, gid)) = owner
+        && place.stat()?.is_none_or(|stat| (stat.uid, stat.gid) != (uid, gid))
         && !allowed(place.set_owner(uid, gid))?
     {
         unset = unset | Unset::OWNER | if mode == plain(mode) { Unset::NOTHING } else { Unset::SETID };

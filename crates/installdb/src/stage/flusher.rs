@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread::{Scope, ScopedJoinHandle};
+use std::thread::JoinHandle;
 
 use pkgfs::Root;
 
@@ -12,30 +12,47 @@ use crate::error::Result;
 /// So much is worth a sync of its own: some tenths of a second of a slow disk, next to nothing of a fast one.
 const WORTH: u64 = 64 << 20;
 
-/// A thread that syncs the root's file system now and then; none where little is going to be written.
-pub(crate) struct Flusher<'scope>(Option<ScopedJoinHandle<'scope, Result<()>>>);
+/// A thread that syncs the root's file system now and then; none where little is going to be written. Dropped, it waits for
+/// the sync that is under way.
+#[derive(Debug)]
+pub(crate) struct Flusher(Option<JoinHandle<Result<()>>>);
 
 /// Counts what is written, and tells the flusher. It ends when all of these are gone.
 #[derive(Clone)]
 pub(crate) struct FlushMeter(Option<Arc<(AtomicU64, SyncSender<()>)>>);
 
-impl<'scope> Flusher<'scope> {
+impl Flusher {
     /// One for about `total` bytes.
-    pub(crate) fn new(scope: &'scope Scope<'scope, '_>, root: &'scope Root, total: u64) -> (Self, FlushMeter) {
+    ///
+    /// # Errors
+    /// Too many open files.
+    pub(crate) fn new(root: &Root, total: u64) -> Result<(Self, FlushMeter)> {
         if total < 2 * WORTH {
-            return (Self(None), FlushMeter(None));
+            return Ok((Self(None), FlushMeter(None)));
         }
         let (bell, rings) = sync_channel(1);
-        let thread = scope.spawn(move || flush(root, &rings));
-        (Self(Some(thread)), FlushMeter(Some(Arc::new((AtomicU64::new(0), bell)))))
+        let root = root.try_clone()?;
+        let thread = std::thread::spawn(move || flush(&root, &rings));
+        Ok((Self(Some(thread)), FlushMeter(Some(Arc::new((AtomicU64::new(0), bell))))))
     }
 
     /// Waits for the sync that is under way.
     ///
     /// # Errors
     /// The disk did not take what was written: a later sync might not say so again.
-    pub(crate) fn finish(self) -> Result<()> {
-        self.0.map_or(Ok(()), |thread| thread.join().expect("a sync does not panic"))
+    pub(crate) fn finish(mut self) -> Result<()> {
+        self.wait()
+    }
+
+    fn wait(&mut self) -> Result<()> {
+        self.0.take().map_or(Ok(()), |thread| thread.join().expect("a sync does not panic"))
+    }
+}
+
+impl Drop for Flusher {
+    fn drop(&mut self) {
+        // Whoever drops it gives up what was staged.
+        let _ = self.wait();
     }
 }
 

@@ -2,14 +2,15 @@
 
 use std::collections::HashMap;
 use std::io::{self, Read};
-use std::sync::mpsc::SyncSender;
-use std::sync::{Mutex, PoisonError};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use pkgformat::{BlobReader, EntryKind, Reader, ScriptKind};
 use pkgfs::Root;
 use pkgtypes::{Digest, Hasher};
 
-use super::writer::{self, Failed, Feeder, Target};
+use super::relay::{Giver, Message};
+use super::writer::{self, Missing, Target, Writer};
 use crate::Error;
 use crate::brought::{Aside, Script};
 use crate::originals::{self, Original};
@@ -27,6 +28,12 @@ pub(crate) type Targets<'a> = HashMap<Digest, Vec<Target<'a>>>;
 
 /// A package whose turn has not come: its position, its content, and what is made of it.
 pub(crate) type Waiting<'a, 'p> = ((usize, Content<'p>), Targets<'a>);
+
+/// Files and bytes that travel together: enough that threads seldom meet, little enough for any memory.
+const BATCH_FILES: usize = 64;
+const BATCH_BYTES: usize = 512 << 10;
+/// Pieces in flight.
+const PIECES: usize = 8;
 
 /// How many of `packages` are read at the same time. Who decompresses them with threads has so many times these.
 pub fn readers(packages: usize) -> usize {
@@ -46,24 +53,19 @@ impl From<Error> for Interruption {
     }
 }
 
-impl From<Failed> for Interruption {
-    fn from(_: Failed) -> Self {
-        Self::Others
-    }
-}
+/// What one thread took aside of the packages that it read, and what it could not give to the files that it made; or its
+/// error, if it is its own, and the position of the package that it is about.
+pub(crate) type Outcome = Result<(Aside, Vec<Missing>), Option<(usize, Error)>>;
 
-/// What one thread took aside of the packages that it read; or its error, if it is its own, and the position of the package that
-/// it is about.
-pub(crate) type Outcome = Result<Aside, Option<(usize, Error)>>;
-
-/// What several threads read: everything, or what went wrong, if that is known here.
-pub(crate) fn gather(outcomes: impl IntoIterator<Item = Outcome>) -> Result<Aside, Option<Error>> {
-    let (mut aside, mut failures, mut is_whole) = (Aside::default(), Vec::new(), true);
+/// What several threads read and made: everything, or what went wrong first.
+pub(crate) fn gather(outcomes: impl IntoIterator<Item = Outcome>) -> Result<(Aside, Vec<Missing>), Option<Error>> {
+    let (mut aside, mut missing, mut failures, mut is_whole) = (Aside::default(), Vec::new(), Vec::new(), true);
     for outcome in outcomes {
         match outcome {
-            Ok(more) => {
+            Ok((more, lacking)) => {
                 aside.scripts.extend(more.scripts);
                 aside.originals.extend(more.originals);
+                missing.extend(lacking);
             }
             Err(failure) => {
                 is_whole = false;
@@ -76,55 +78,143 @@ pub(crate) fn gather(outcomes: impl IntoIterator<Item = Outcome>) -> Result<Asid
     }
     // As if one thread had read them.
     aside.scripts.sort_by_key(|script| script.package);
-    Ok(aside)
+    Ok((aside, missing))
 }
 
-/// One thread that reads packages.
-pub(crate) struct PackageReader<'a> {
+/// One thread that reads packages and makes their files.
+pub(crate) struct PackageReader<'r, 'a> {
     root: &'a Root,
     packages: Packages<'a>,
-    writers: Feeder<'a>,
-    /// Is told the position of a package, and how many bytes more of it were read.
-    told: SyncSender<(usize, u64)>,
+    writer: Writer<'a>,
+    others: Giver<'r, 'a>,
+    /// What is going to be given to the others, and how many bytes.
+    batch: Vec<(Target<'a>, Arc<Vec<u8>>)>,
+    bytes: usize,
+    count: Count,
     aside: Aside,
+    /// Room for contents, so that not each needs its own.
+    room: Vec<u8>,
 }
 
-impl<'a> PackageReader<'a> {
+/// What was read of a package, and who is told.
+struct Count {
+    told: SyncSender<(usize, u64)>,
+    read: u64,
+}
+
+impl Count {
+    /// Takes note of so much that was read, and tells it when it is worth a word.
+    fn add(&mut self, package: usize, bytes: u64) -> Result<(), Interruption> {
+        self.read = self.read.saturating_add(bytes);
+        if self.read >= PIECE as u64 { self.tell(package) } else { Ok(()) }
+    }
+
+    fn tell(&mut self, package: usize) -> Result<(), Interruption> {
+        self.told.send((package, std::mem::take(&mut self.read))).map_err(|_| Interruption::Others)
+    }
+}
+
+impl<'r, 'a> PackageReader<'r, 'a> {
+    /// One that tells the position of a package, and how many bytes more of it were read.
     pub(crate) fn new(
         root: &'a Root,
         packages: Packages<'a>,
-        writers: Feeder<'a>,
+        writer: Writer<'a>,
+        others: Giver<'r, 'a>,
         told: SyncSender<(usize, u64)>,
     ) -> Self {
-        Self { root, packages, writers, told, aside: Aside::default() }
+        let (count, aside) = (Count { told, read: 0 }, Aside::default());
+        Self { root, packages, writer, others, batch: Vec::new(), bytes: 0, count, aside, room: Vec::new() }
     }
 
-    /// Reads one package after another until none is left.
+    /// Reads one package after another until none is left, and makes then what others read.
     pub(crate) fn run<'p>(mut self, queue: &Mutex<impl Iterator<Item = Waiting<'a, 'p>>>) -> Outcome {
+        let read = self.read_all(queue);
+        if read.is_err() {
+            self.others.give_up();
+        }
+        let Self { mut writer, others, aside, count, .. } = self;
+        // Who is told until nobody tells any more is not kept waiting.
+        drop(count);
+        let helped = others.help(|message| make(&mut writer, message));
+        read?;
+        // An error of reading a package says more.
+        helped.map_err(|error| Some((usize::MAX, error)))?;
+        Ok((aside, writer.into_missing()))
+    }
+
+    fn read_all<'p>(
+        &mut self,
+        queue: &Mutex<impl Iterator<Item = Waiting<'a, 'p>>>,
+    ) -> Result<(), Option<(usize, Error)>> {
         let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
         while let Some(((package, content), targets)) = next() {
             self.read(package, content, targets).map_err(|interruption| match interruption {
                 Interruption::Others => None,
-                Interruption::Own(error) => {
-                    self.writers.give_up();
-                    Some((package, error))
-                }
+                Interruption::Own(error) => Some((package, error)),
             })?;
         }
-        self.writers.pass().map_err(|Failed| None)?;
-        Ok(self.aside)
+        Ok(())
     }
 
     /// The content is let go when it was read: a decompressor holds some megabytes and threads.
     fn read(&mut self, package: usize, content: Content<'_>, targets: Targets<'a>) -> Result<(), Interruption> {
         match content {
-            Content::Package(mut reader) => self.read_package(package, &mut reader, targets),
-            Content::Stock(stock) => self.read_stock(package, &stock, targets),
+            Content::Package(mut reader) => self.read_package(package, &mut reader, targets)?,
+            Content::Stock(stock) => self.read_stock(package, &stock, targets)?,
         }
+        self.pass()?;
+        self.count.tell(package)
     }
 
-    fn tell(&self, package: usize, size: u64) -> Result<(), Interruption> {
-        self.told.send((package, size)).map_err(|_| Interruption::Others)
+    /// Makes files with this content, or lets others make them.
+    fn write(&mut self, targets: Vec<Target<'a>>, content: Vec<u8>) -> Result<(), Interruption> {
+        if self.others.is_to_stop() {
+            return Err(Interruption::Others);
+        }
+        if !self.others.has_helpers() {
+            targets.iter().try_for_each(|target| self.writer.write(target, &content))?;
+            self.room = content;
+            return Ok(());
+        }
+        let content = Arc::new(content);
+        for target in targets {
+            self.bytes += content.len();
+            self.batch.push((target, Arc::clone(&content)));
+        }
+        if self.batch.len() >= BATCH_FILES || self.bytes >= BATCH_BYTES { self.pass() } else { Ok(()) }
+    }
+
+    /// Hands over what was gathered, or makes it.
+    fn pass(&mut self) -> Result<(), Interruption> {
+        let mut batch = std::mem::take(&mut self.batch);
+        self.bytes = 0;
+        if batch.is_empty() || self.others.give(|| Message::Whole(std::mem::take(&mut batch))) {
+            return Ok(());
+        }
+        Ok(make(&mut self.writer, Message::Whole(batch))?)
+    }
+
+    /// Makes files with the content of this size that comes piece by piece, or lets others make them.
+    fn stream(
+        &mut self,
+        package: usize,
+        mut targets: Vec<Target<'a>>,
+        size: u64,
+        content: impl Read,
+        failed: impl Fn(io::Error) -> Interruption,
+    ) -> Result<(), Interruption> {
+        let Self { others, writer, count, .. } = self;
+        let mut pieces = pieces(content).map(|piece| {
+            let piece = piece.map_err(&failed)?;
+            count.add(package, piece.len() as u64)?;
+            if others.is_to_stop() { Err(Interruption::Others) } else { Ok(piece) }
+        });
+        let (sender, receiver) = sync_channel(PIECES);
+        if others.give(|| Message::Stream(std::mem::take(&mut targets), size, receiver)) {
+            return pieces.try_for_each(|piece| sender.send(piece?).map_err(|_| Interruption::Others));
+        }
+        writer.stream(&targets, size, pieces)
     }
 
     fn read_package(
@@ -143,20 +233,19 @@ impl<'a> PackageReader<'a> {
             let is_script = kinds.iter().any(|(_, known)| *known == digest);
             let is_original = originals.contains(&digest);
             if is_script || is_original || (!files.is_empty() && size <= WHOLE) {
-                let content = read_whole(blob).map_err(malformed)?;
+                let mut content = std::mem::take(&mut self.room);
+                read_into(blob, &mut content).map_err(malformed)?;
                 if is_original {
                     self.aside.originals.push(Original { package, digest, content: content.clone() });
                 }
                 for (kind, digest) in kinds.iter().filter(|(_, known)| *known == digest) {
                     self.aside.scripts.push(Script { package, kind: *kind, digest: *digest, content: content.clone() });
                 }
-                self.writers.write(files.into_iter(), content)?;
+                self.write(files, content)?;
+                self.count.add(package, size)?;
             } else if !files.is_empty() {
-                let pieces = self.writers.stream(files, size)?;
-                let failed = |error: io::Error| malformed(error.into());
-                read_pieces(blob, |piece| pieces.send(piece).map_err(|_| Interruption::Others), failed)?;
+                self.stream(package, files, size, blob, |error| malformed(error.into()))?;
             }
-            self.tell(package, size)?;
         }
         Ok(())
     }
@@ -174,7 +263,7 @@ impl<'a> PackageReader<'a> {
         for (digest, files) in targets {
             let EntryKind::File { size, .. } = files[0].entry.kind else { continue };
             if size == 0 {
-                self.writers.write(files.into_iter(), Vec::new())?;
+                self.write(files, Vec::new())?;
                 continue;
             }
             let mut content = Checking::new(stock.open(self.root, &meta.name, digest)?, size);
@@ -187,41 +276,51 @@ impl<'a> PackageReader<'a> {
                 if !content.is(digest) {
                     return Err(spoilt());
                 }
-                self.writers.write(files.into_iter(), whole)?;
+                self.write(files, whole)?;
+                self.count.add(package, size)?;
             } else {
-                let pieces = self.writers.stream(files, size)?;
-                read_pieces(&mut content, |piece| pieces.send(piece).map_err(|_| Interruption::Others), failed)?;
+                self.stream(package, files, size, &mut content, failed)?;
                 if !content.is(digest) {
                     return Err(spoilt());
                 }
             }
-            self.tell(package, size)?;
         }
         Ok(())
     }
 }
 
-/// Its buffer grows with what really comes, not with what is claimed.
-pub(crate) fn read_whole(mut blob: BlobReader<'_, Source<'_>>) -> pkgformat::Result<Vec<u8>> {
-    let capacity = usize::try_from(blob.size().min(WHOLE)).unwrap_or(0);
-    let mut content = Vec::with_capacity(capacity);
-    blob.read_to_end(&mut content)?;
+fn make<'a>(writer: &mut Writer<'a>, message: Message<'a>) -> Result<(), Error> {
+    match message {
+        Message::Whole(files) => files.iter().try_for_each(|(target, content)| writer.write(target, content)),
+        Message::Stream(targets, size, pieces) => writer.stream(&targets, size, pieces.into_iter().map(Ok)),
+    }
+}
+
+/// The whole content.
+pub(crate) fn read_whole(blob: BlobReader<'_, Source<'_>>) -> pkgformat::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    read_into(blob, &mut content)?;
     Ok(content)
 }
 
-fn read_pieces<E>(
-    mut content: impl Read,
-    mut take: impl FnMut(Vec<u8>) -> Result<(), E>,
-    failed: impl Fn(io::Error) -> E,
-) -> Result<(), E> {
-    loop {
+/// The whole content in place of what `room` holds, which grows with what really comes, not with what is claimed.
+fn read_into(mut blob: BlobReader<'_, Source<'_>>, room: &mut Vec<u8>) -> pkgformat::Result<()> {
+    room.clear();
+    room.reserve(usize::try_from(blob.size().min(WHOLE)).unwrap_or(0));
+    blob.read_to_end(room)?;
+    Ok(())
+}
+
+/// A content piece by piece, up to its end or the first error.
+pub(crate) fn pieces(mut content: impl Read) -> impl Iterator<Item = io::Result<Vec<u8>>> {
+    std::iter::from_fn(move || {
         let mut piece = Vec::with_capacity(PIECE);
-        content.by_ref().take(PIECE as u64).read_to_end(&mut piece).map_err(&failed)?;
-        if piece.is_empty() {
-            return Ok(());
+        match content.by_ref().take(PIECE as u64).read_to_end(&mut piece) {
+            Ok(0) => None,
+            Ok(_) => Some(Ok(piece)),
+            Err(error) => Some(Err(error)),
         }
-        take(piece)?;
-    }
+    })
 }
 
 /// A content that is held against its digest while it is read; never more of it than was promised.

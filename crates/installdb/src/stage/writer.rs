@@ -1,26 +1,16 @@
-//! Making the staged files, beside the thread that reads and verifies them.
+//! Making the staged files.
 
 use std::fs::File;
 use std::io::{self, ErrorKind as IoError, Seek as _, SeekFrom};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{Scope, ScopedJoinHandle};
-
 use pkgformat::Entry;
 use pkgfs::{Batch, Place, Root, fd};
 use pkgtypes::{Mode, PkgPath};
 
-use super::flusher::{FlushMeter, Flusher};
+use super::flusher::FlushMeter;
 use crate::error::Result;
 use crate::rights::{Grant, plain};
 use crate::{Error, Unset};
 
-/// Files and bytes that travel together: enough that threads seldom meet, little enough for any memory.
-const BATCH_FILES: usize = 64;
-const BATCH_BYTES: usize = 512 << 10;
-/// Messages in flight.
-const QUEUE: usize = 8;
 /// Zeros of this length become a hole.
 const HOLE: usize = 64 << 10;
 
@@ -36,142 +26,45 @@ pub(crate) struct Target<'a> {
 /// What could not be given to a node.
 pub(crate) type Missing = (usize, Unset);
 
-enum Message<'a> {
-    /// Files with their whole content.
-    Whole(Vec<(Target<'a>, Arc<Vec<u8>>)>),
-    /// One content, for one or more files, that comes piece by piece.
-    Stream(Vec<Target<'a>>, Receiver<Vec<u8>>),
-}
-
-/// The threads that make files.
-pub(crate) struct Writers<'scope, 'a> {
-    /// What each feeder gets.
-    feeding: Feeding<'a>,
-    threads: Vec<ScopedJoinHandle<'scope, Result<Vec<Missing>>>>,
-    flusher: Flusher<'scope>,
-}
-
-/// The way to the writers.
-#[derive(Clone)]
-struct Feeding<'a> {
-    queue: SyncSender<Message<'a>>,
-    failed: Arc<AtomicBool>,
-    meter: FlushMeter,
-}
-
-/// One thread's way to the writers.
-pub(crate) struct Feeder<'a> {
-    feeding: Feeding<'a>,
-    batch: Vec<(Target<'a>, Arc<Vec<u8>>)>,
-    bytes: usize,
-}
-
-/// Somebody gave up; why, [`Writers::finish`] or the other feeders' owners say.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Failed;
-
-/// How many threads share a work: more than four wait for the file system's own locks.
+/// How many threads share a work: more wait for the file system's own locks.
 pub(crate) fn threads() -> usize {
-    std::thread::available_parallelism().map_or(1, |count| count.get().min(4))
+    codec::processors().get().min(8)
 }
 
-impl<'scope, 'a: 'scope> Writers<'scope, 'a> {
-    /// Threads that are going to write about `total` bytes.
-    pub(crate) fn new(scope: &'scope Scope<'scope, '_>, root: &'a Root, total: u64) -> Self {
-        let (queue, messages) = sync_channel(QUEUE);
-        let messages = Arc::new(Mutex::new(messages));
-        let failed = Arc::new(AtomicBool::new(false));
-        let threads = (0..threads()).map(|_| {
-            let (messages, failed) = (Arc::clone(&messages), Arc::clone(&failed));
-            scope.spawn(move || {
-                let answer = work(root, &messages);
-                failed.fetch_or(answer.is_err(), Ordering::Relaxed);
-                answer
-            })
-        });
-        let threads = threads.collect();
-        let (flusher, meter) = Flusher::new(scope, root, total);
-        Self { feeding: Feeding { queue, failed, meter }, threads, flusher }
-    }
-
-    pub(crate) fn feeder(&self) -> Feeder<'a> {
-        Feeder { feeding: self.feeding.clone(), batch: Vec::new(), bytes: 0 }
-    }
-
-    /// Waits until all files are made, whose feeders are gone; what could not be given to them.
-    pub(crate) fn finish(self) -> Result<Vec<Missing>> {
-        let Self { feeding, threads, flusher } = self;
-        drop(feeding);
-        let mut missing = Vec::new();
-        for thread in threads {
-            missing.extend(thread.join().expect("a writer does not panic")?);
-        }
-        flusher.finish()?;
-        Ok(missing)
-    }
+/// Makes the files of one thread.
+pub(crate) struct Writer<'a> {
+    folders: Batch<'a>,
+    meter: FlushMeter,
+    missing: Vec<Missing>,
 }
 
-impl<'a> Feeder<'a> {
-    /// Makes the files with this content.
-    pub(crate) fn write(&mut self, targets: impl Iterator<Item = Target<'a>>, content: Vec<u8>) -> Result<(), Failed> {
-        let content = Arc::new(content);
-        for target in targets {
-            self.bytes += content.len();
-            self.batch.push((target, Arc::clone(&content)));
-        }
-        if self.batch.len() >= BATCH_FILES || self.bytes >= BATCH_BYTES {
-            return self.pass();
-        }
+impl<'a> Writer<'a> {
+    pub(crate) fn new(root: &'a Root, meter: FlushMeter) -> Self {
+        Self { folders: Batch::new(root), meter, missing: Vec::new() }
+    }
+
+    /// Makes a file.
+    pub(crate) fn write(&mut self, target: &Target<'_>, content: &[u8]) -> Result<()> {
+        self.meter.add(content.len() as u64);
+        self.missing.extend(write_whole(&mut self.folders, target, content)?);
         Ok(())
     }
 
-    /// Makes the files with the content of this size that is sent piece by piece.
-    pub(crate) fn stream(&mut self, targets: Vec<Target<'a>>, size: u64) -> Result<SyncSender<Vec<u8>>, Failed> {
-        self.pass()?;
-        self.feeding.meter.add(size.saturating_mul(targets.len() as u64));
-        let (pieces, receiver) = sync_channel(QUEUE);
-        self.send(Message::Stream(targets, receiver))?;
-        Ok(pieces)
+    /// Makes files with one content that comes piece by piece, of this size if it is what it should be.
+    pub(crate) fn stream<E: From<Error>>(
+        &mut self,
+        targets: &[Target<'_>],
+        size: u64,
+        pieces: impl Iterator<Item = Result<Vec<u8>, E>>,
+    ) -> Result<(), E> {
+        self.meter.add(size.saturating_mul(targets.len() as u64));
+        self.missing.extend(write_stream(&mut self.folders, targets, pieces)?);
+        Ok(())
     }
 
-    /// Hands over what was gathered.
-    pub(crate) fn pass(&mut self) -> Result<(), Failed> {
-        self.feeding.meter.add(std::mem::take(&mut self.bytes) as u64);
-        match std::mem::take(&mut self.batch) {
-            batch if batch.is_empty() => Ok(()),
-            batch => self.send(Message::Whole(batch)),
-        }
-    }
-
-    /// Lets the other feeders fail.
-    pub(crate) fn give_up(&self) {
-        self.feeding.failed.store(true, Ordering::Relaxed);
-    }
-
-    fn send(&self, message: Message<'a>) -> Result<(), Failed> {
-        if self.feeding.failed.load(Ordering::Relaxed) {
-            return Err(Failed);
-        }
-        self.feeding.queue.send(message).map_err(|_| Failed)
-    }
-}
-
-fn work(root: &Root, messages: &Mutex<Receiver<Message<'_>>>) -> Result<Vec<Missing>> {
-    let mut folders = Batch::new(root);
-    let mut missing = Vec::new();
-    loop {
-        let message = messages.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        match message {
-            Err(_) => return Ok(missing),
-            Ok(Message::Whole(files)) => {
-                for (target, content) in files {
-                    missing.extend(write_whole(&mut folders, &target, &content)?);
-                }
-            }
-            Ok(Message::Stream(targets, pieces)) => {
-                missing.extend(write_stream(&mut folders, &targets, pieces.into_iter().map(Ok))?);
-            }
-        }
+    /// What could not be given to the files that it made.
+    pub(crate) fn into_missing(self) -> Vec<Missing> {
+        self.missing
     }
 }
 
@@ -182,32 +75,40 @@ fn disk(place: &Place<'_>, operation: &'static str) -> impl Fn(io::Error) -> Err
 
 /// Nobody else may open it before it is whole.
 const PRIVATE: Mode = Mode::from_raw(0o600);
+/// Nor is there a reason to close a file that everybody may read and nobody else may change.
+const OPEN: [Mode; 2] = [Mode::from_raw(0o644), Mode::from_raw(0o755)];
+
+/// Makes the file with the permissions that it is going to have, where these can be given before it is whole.
+fn create(place: &Place<'_>, target: &Target<'_>) -> Result<File> {
+    let mode = target.grant.mode;
+    Ok(place.create_file(if OPEN.contains(&mode) { mode } else { PRIVATE })?)
+}
 
 fn write_whole(folders: &mut Batch<'_>, target: &Target<'_>, content: &[u8]) -> Result<Option<Missing>> {
     let place = folders.at(&target.path)?;
-    let file = place.create_file(PRIVATE)?;
+    let file = create(&place, target)?;
     fd::write_all_at(&file, content, 0).map_err(disk(&place, "write the file"))?;
     finish_file(&place, &file, target)
 }
 
 /// Makes files with one content that comes piece by piece.
-pub(crate) fn write_stream(
+pub(crate) fn write_stream<E: From<Error>>(
     folders: &mut Batch<'_>,
     targets: &[Target<'_>],
-    pieces: impl Iterator<Item = io::Result<Vec<u8>>>,
-) -> Result<Vec<Missing>> {
+    pieces: impl Iterator<Item = Result<Vec<u8>, E>>,
+) -> Result<Vec<Missing>, E> {
     let Some((first, copies)) = targets.split_first() else { return Ok(Vec::new()) };
     let mut missing = Vec::new();
     let mut original = {
-        let place = folders.at(&first.path)?;
-        let file = place.create_file(PRIVATE)?;
-        write_pieces(&file, pieces).map_err(disk(&place, "write the file"))?;
+        let place = folders.at(&first.path).map_err(Error::from)?;
+        let file = create(&place, first)?;
+        write_pieces(&place, &file, pieces)?;
         missing.extend(finish_file(&place, &file, first)?);
         file
     };
     for target in copies {
-        let place = folders.at(&target.path)?;
-        let mut file = place.create_file(PRIVATE)?;
+        let place = folders.at(&target.path).map_err(Error::from)?;
+        let mut file = create(&place, target)?;
         original.seek(SeekFrom::Start(0)).map_err(disk(&place, "write the file"))?;
         io::copy(&mut original, &mut file).map_err(disk(&place, "write the file"))?;
         missing.extend(finish_file(&place, &file, target)?);
@@ -215,27 +116,37 @@ pub(crate) fn write_stream(
     Ok(missing)
 }
 
-fn write_pieces(file: &File, pieces: impl Iterator<Item = io::Result<Vec<u8>>>) -> io::Result<()> {
+fn write_pieces<E: From<Error>>(
+    place: &Place<'_>,
+    file: &File,
+    pieces: impl Iterator<Item = Result<Vec<u8>, E>>,
+) -> Result<(), E> {
     let mut length = 0;
     for piece in pieces {
         let piece = piece?;
         if piece.len() < HOLE || piece.iter().any(|&byte| byte != 0) {
-            fd::write_all_at(file, &piece, length)?;
+            fd::write_all_at(file, &piece, length).map_err(disk(place, "write the file"))?;
         }
         length += piece.len() as u64;
     }
-    file.set_len(length)
+    Ok(file.set_len(length).map_err(disk(place, "write the file"))?)
 }
 
-/// Owner first, since a change of owner takes capabilities and setid bits away.
+/// Gives the file what it did not come with. Owner first, since a change of owner takes capabilities and setid bits away;
+/// permissions after the attributes, since access lists among these change them.
 fn finish_file(place: &Place<'_>, file: &File, target: &Target<'_>) -> Result<Option<Missing>> {
     let Grant { mut mode, owner, .. } = target.grant;
     let mut unset = Unset::NOTHING;
+    let came = fd::stat(file).map_err(disk(place, "look at"))?;
+    let mut is_as_it_came = target.entry.xattrs.is_empty();
     if let Some((uid, gid)) = owner
-        && !given(fd::set_owner(file, uid, gid)).map_err(disk(place, "set the owner of"))?
+        && (uid, gid) != (came.uid, came.gid)
     {
-        unset = unset | Unset::OWNER | if mode == plain(mode) { Unset::NOTHING } else { Unset::SETID };
-        mode = plain(mode);
+        is_as_it_came = false;
+        if !given(fd::set_owner(file, uid, gid)).map_err(disk(place, "set the owner of"))? {
+            unset = unset | Unset::OWNER | if mode == plain(mode) { Unset::NOTHING } else { Unset::SETID };
+            mode = plain(mode);
+        }
     }
     for xattr in &target.entry.xattrs {
         let answer = given(fd::set_xattr(file, &xattr.name, &xattr.value));
@@ -243,9 +154,11 @@ fn finish_file(place: &Place<'_>, file: &File, target: &Target<'_>) -> Result<Op
             unset = unset | Unset::XATTRS;
         }
     }
-    fd::set_mode(file, mode).map_err(disk(place, "set the mode of"))?;
-    if fd::stat(file).map_err(disk(place, "look at"))?.mode != mode {
-        unset = unset | Unset::MODE;
+    if !is_as_it_came || came.mode != mode {
+        fd::set_mode(file, mode).map_err(disk(place, "set the mode of"))?;
+        if fd::stat(file).map_err(disk(place, "look at"))?.mode != mode {
+            unset = unset | Unset::MODE;
+        }
     }
     fd::set_mtime(file, target.entry.mtime).map_err(disk(place, "set the time of"))?;
     Ok((unset != Unset::NOTHING).then_some((target.node, unset)))
