@@ -30,7 +30,7 @@ pub(crate) fn amend<T>(
             return Err(error);
         }
     };
-    let (db, ()) = guard.decide(steps, false, |_| Ok(()), |conn| write(conn, txn, &staged), |_, ()| Ok(()))?;
+    let (db, ()) = guard.decide(steps, false, |_| Ok(()), |conn| write(conn, txn, &staged), |_, (), ()| Ok(()))?;
     let ending = || Ending::Done(clock.now().map(|now| (now, elapsed(*time, now))));
     let finished = recover::finish(db.installed_mut(), txn, ending);
     let met = finished.and_then(|()| db.interferences(txn));

@@ -6,7 +6,9 @@ use pkgformat::ScriptKind;
 use pkgtypes::Digest;
 
 use crate::Unset;
+use crate::arrivals::Arrivals;
 use crate::originals::Original;
+use crate::stage::Missing;
 
 /// A script that came with a package.
 #[derive(Debug)]
@@ -25,10 +27,14 @@ pub(crate) struct Aside {
 }
 
 /// What staging found out.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Findings {
-    /// What could not be given, one for each node.
+    /// What is known that it can not be given, one for each node.
     pub(crate) unset: Vec<Unset>,
+    /// What turned out that it can not.
+    pub(crate) missing: Vec<Missing>,
+    /// The rows of the packages, if their writing began.
+    pub(crate) begun: Option<Arrivals>,
     pub(crate) aside: Aside,
     /// What could not be kept, by its number.
     pub(crate) unkept: HashSet<i64>,

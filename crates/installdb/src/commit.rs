@@ -3,23 +3,23 @@ use std::time::Duration;
 
 use pkgfs::{RecordLock, Root};
 use pkgtypes::{PackageName, Timestamp};
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::Connection;
 use trust::Clock;
 
+use crate::arrivals::Arrivals;
 use crate::brought::Findings;
-use crate::error::Result;
+use crate::error::{DbResult as _, Result};
 use crate::journal::{self, Ending, State};
 use crate::layout::Layout;
-use crate::rows::{self, PackageRows};
+use crate::rows;
 use crate::scripts::call::PATIENCE;
 use crate::scripts::pending::{self, Failed, Results, Which};
-use crate::stage::Missing;
 use crate::step::Step;
 use crate::trigger;
 use crate::work::Work;
 use crate::{
-    Error, InstallDb, Notice, Operation, PackageVersion, PendingScript, Progress, ScriptRun, Unset, log, originals,
-    past, recover, schedule, space, sync,
+    Error, InstallDb, Notice, Operation, PackageVersion, PendingScript, Progress, ScriptRun, log, originals, past,
+    recover, schedule, space, sync,
 };
 
 /// A transaction that is decided: its rows are in the database and the journal says so. What is left are the renames
@@ -49,20 +49,21 @@ pub struct Done {
     pub scripts: Vec<ScriptRun>,
 }
 
-/// Finishes the staged files and brings them to the disk, then the rows and the decision in one database transaction.
+/// Finishes the staged files and brings them to the disk, then the rows and the decision in one database transaction, which
+/// may have begun before.
 ///
 /// The rows are written meanwhile; only their commit waits for the disk, and `amend`, which is told what finishing found
-/// out. `is_keeping`: something was staged in our own folder, too.
-pub(crate) fn decide<T: Send>(
+/// out. `is_keeping`: something was staged in our own folder, too. After an error the transaction may still be open.
+pub(crate) fn decide<T: Send, U>(
     db: &mut InstallDb,
     steps: &[Step],
     is_keeping: bool,
     finish: impl FnOnce(&Root) -> Result<T> + Send,
-    write: impl FnOnce(&Connection) -> rusqlite::Result<()>,
-    amend: impl FnOnce(&Connection, &T) -> rusqlite::Result<()>,
+    write: impl FnOnce(&Connection) -> rusqlite::Result<U>,
+    amend: impl FnOnce(&Connection, U, &T) -> rusqlite::Result<()>,
 ) -> Result<T> {
     let installed = db.installed_mut();
-    let (root, conn) = (&installed.root, &mut installed.conn);
+    let (root, conn) = (&installed.root, &installed.conn);
     let kept = is_keeping.then(|| installed.home.kept());
     std::thread::scope(|scope| {
         let syncing = scope.spawn(|| {
@@ -70,16 +71,22 @@ pub(crate) fn decide<T: Send>(
             sync::filesystems(root, steps.iter().map(Step::path), kept)?;
             Ok::<T, Error>(found)
         });
-        let path = crate::error::path_of(conn);
-        let failed = |source| Error::sqlite("write the packages", path.clone(), source);
-        let change = conn.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
-        write(&change).map_err(failed)?;
-        journal::set_state(&change, State::Committed)?;
+        let doing = "write the packages";
+        begin(conn).during(doing, conn)?;
+        let written = write(conn).during(doing, conn)?;
+        journal::set_state(conn, State::Committed)?;
+        // To the file, not to the disk: what is left for the commit is short.
+        conn.cache_flush().during(doing, conn)?;
         let found = syncing.join().expect("a sync does not panic")?;
-        amend(&change, &found).map_err(failed)?;
-        change.commit().map_err(failed)?;
+        amend(conn, written, &found).during(doing, conn)?;
+        conn.execute_batch("COMMIT").during(doing, conn)?;
         Ok(found)
     })
+}
+
+/// Begins the database transaction, unless it has begun.
+pub(crate) fn begin(conn: &Connection) -> rusqlite::Result<()> {
+    if conn.is_autocommit() { conn.execute_batch("BEGIN IMMEDIATE") } else { Ok(()) }
 }
 
 pub(crate) fn write(
@@ -88,7 +95,8 @@ pub(crate) fn write(
     work: &Work<'_>,
     layout: &Layout,
     found: &Findings,
-) -> rusqlite::Result<()> {
+    begun: Option<Arrivals>,
+) -> rusqlite::Result<Arrivals> {
     let mut calls = schedule::after(conn, work, found)?;
     for beside in &layout.besides {
         originals::save_base(conn, beside)?;
@@ -102,15 +110,16 @@ pub(crate) fn write(
         }
         rows::delete(conn, outgoing.row, &outgoing.record)?;
     }
-    let triggers = trigger::of_installed(conn)?;
-    let unset = by_package(work, &found.unset);
-    for (index, (incoming, unset)) in work.incoming.iter().zip(&unset).enumerate() {
-        let scripts = found.aside.scripts.iter().filter(|script| script.package == index).collect();
-        let (record, acceptance) = (&*incoming.record, incoming.record.acceptance());
-        PackageRows { conn, record, acceptance, unset, scripts, txn, time: work.time }.insert()?;
-        if incoming.wanted {
-            wish(conn, txn, &record.meta().name, true)?;
-        }
+    let mut arrivals = match begun {
+        Some(arrivals) => arrivals,
+        None => Arrivals::new(conn, &work.incoming, &work.tree.nodes, &found.unset, txn, work.time)?,
+    };
+    arrivals.write_rest(conn, &work.incoming)?;
+    for script in &found.aside.scripts {
+        rows::insert_script(conn, arrivals.row(script.package), script)?;
+    }
+    for incoming in work.incoming.iter().filter(|incoming| incoming.wanted) {
+        wish(conn, txn, &incoming.record.meta().name, true)?;
     }
     let rooms = work.incoming.iter().map(|incoming| space::room_to_remove(&incoming.record));
     log::spare_at_least(conn, rooms.max().unwrap_or(0))?;
@@ -125,7 +134,7 @@ pub(crate) fn write(
         wish(conn, txn, &known.name, known.wanted)?;
     }
     if !work.options.skip_scripts {
-        calls.extend(trigger::fire(conn, work, &trigger::touched(work, layout), triggers)?);
+        calls.extend(trigger::fire(conn, work, &trigger::touched(work, layout), arrivals.triggers())?);
         pending::save(conn, txn, &calls)?;
     }
     write_changes(conn, txn, work)?;
@@ -134,7 +143,8 @@ pub(crate) fn write(
             past::note_saved(conn, txn, path, saved)?;
         }
     }
-    layout.keeping.save(conn, txn, &found.unkept)
+    layout.keeping.save(conn, txn, &found.unkept)?;
+    Ok(arrivals)
 }
 
 /// Adds a name to what is wanted, or takes it away, and writes down where that changed something.
@@ -150,37 +160,6 @@ fn wish(conn: &Connection, txn: i64, name: &PackageName, wanted: bool) -> rusqli
         statement.execute((txn, name, wanted))?;
     }
     Ok(())
-}
-
-/// Adds what could not be given to nodes after their rows were written, with what is `known` there.
-pub(crate) fn add_unset(
-    conn: &Connection,
-    work: &Work<'_>,
-    known: &[Unset],
-    missing: &[Missing],
-) -> rusqlite::Result<()> {
-    for (node, more) in missing.iter().filter(|(node, more)| !known[*node].contains(*more)) {
-        let at = &work.tree.nodes[*node];
-        for at in std::iter::once(&at.source).chain(&at.sharers) {
-            let record = &work.incoming[at.package].record;
-            let path = &record.manifest().entries()[at.entry].path;
-            rows::set_unset(conn, record.id(), path, known[*node] | *more)?;
-        }
-    }
-    Ok(())
-}
-
-/// The same, for each package's entries instead of the tree's nodes.
-fn by_package(work: &Work<'_>, unset: &[Unset]) -> Vec<Vec<Unset>> {
-    let count = |record: &pkgformat::PackageRecord| record.manifest().entries().len();
-    let blank = work.incoming.iter().map(|incoming| vec![Unset::NOTHING; count(&incoming.record)]);
-    let mut all: Vec<Vec<Unset>> = blank.collect();
-    for (node, unset) in work.tree.nodes.iter().zip(unset) {
-        for at in std::iter::once(&node.source).chain(&node.sharers) {
-            all[at.package][at.entry] = *unset;
-        }
-    }
-    all
 }
 
 fn write_changes(conn: &Connection, txn: i64, work: &Work<'_>) -> rusqlite::Result<()> {

@@ -116,6 +116,7 @@
 mod acceptance;
 mod accounts;
 mod amend;
+mod arrivals;
 mod author;
 mod bringing;
 mod brought;

@@ -3,7 +3,7 @@
 use pkgfs::{ErrorKind as DiskError, Root};
 use pkgtypes::PkgPath;
 
-use crate::error::Result;
+use crate::error::{DbResult as _, Result};
 use crate::journal::{self, Ending, State};
 use crate::step::{self, Step};
 use crate::{Installed, Interference, accounts, kept, log, sync};
@@ -86,6 +86,9 @@ pub(crate) fn finish(db: &mut Installed, txn: i64, ending: impl FnOnce() -> Endi
 /// The state is written first: a commit whose own sync failed may yet stand in the log, and after a power cut it would
 /// be found there and believed, with its staged files gone.
 pub(crate) fn discard(db: &mut Installed, txn: i64, ending: Ending) -> Result<()> {
+    if !db.conn.is_autocommit() {
+        db.conn.execute_batch("ROLLBACK").during("take back what was written", &db.conn)?;
+    }
     journal::set_state(&db.conn, State::Discarding)?;
     step::discard(&db.root, txn, &step::load(&db.conn)?)?;
     kept::discard(&db.root, &db.home.kept(), txn)?;

@@ -1,8 +1,6 @@
 //! What staging would find out without a trace on the disk: whether packages hold what they promise, and whether their
 //! scripts can run.
 
-use std::collections::HashSet;
-
 use pkgformat::{Reader, ScriptKind};
 use pkgtypes::Digest;
 
@@ -37,7 +35,7 @@ pub(crate) fn run(db: &InstallDb, mut work: Work<'_>, layout: &Layout, progress:
     }
     if !work.options.skip_scripts {
         let aside = Aside { scripts, ..Aside::default() };
-        runnable(db, &work, layout, &Findings { unset: Vec::new(), aside, unkept: HashSet::new() })?;
+        runnable(db, &work, layout, &Findings { aside, ..Findings::default() })?;
     }
     Ok(())
 }

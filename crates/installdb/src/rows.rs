@@ -1,7 +1,7 @@
 //! A package as rows.
 
 use pkgformat::{Entry, EntryKind, PackageMeta, PackageRecord, ScriptKind, Use};
-use pkgtypes::{PackageId, PkgPath, Relation, Timestamp};
+use pkgtypes::{PkgPath, Relation, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _};
 use trust::Acceptance;
 
@@ -19,9 +19,8 @@ pub(crate) struct PackageRows<'a> {
     pub(crate) conn: &'a Connection,
     pub(crate) record: &'a PackageRecord,
     pub(crate) acceptance: &'a Acceptance,
-    /// What could not be given, one for each entry.
+    /// What can not be given, one for each entry.
     pub(crate) unset: &'a [Unset],
-    pub(crate) scripts: Vec<&'a Script>,
     pub(crate) txn: i64,
     pub(crate) time: Timestamp,
 }
@@ -130,13 +129,14 @@ impl RecordRows<'_> {
 }
 
 impl PackageRows<'_> {
-    pub(crate) fn insert(&self) -> rusqlite::Result<()> {
+    /// Everything but the scripts; the package's row.
+    pub(crate) fn insert(&self) -> rusqlite::Result<i64> {
         let Self { conn, record, .. } = *self;
         let row = RecordRows { conn, record }.insert(None, Some((self.time, self.txn)))?;
         self.insert_paths(row)?;
-        self.insert_scripts(row)?;
         crate::trigger::insert(conn, row, record.meta())?;
-        acceptance::save(conn, self.acceptance)
+        acceptance::save(conn, self.acceptance)?;
+        Ok(row)
     }
 
     fn entries(&self) -> &[Entry] {
@@ -152,22 +152,19 @@ impl PackageRows<'_> {
         }
         Ok(())
     }
-
-    fn insert_scripts(&self, row: i64) -> rusqlite::Result<()> {
-        let mut statement =
-            self.conn.prepare_cached("INSERT INTO scripts (package, stage, hash, content) VALUES (?, ?, ?, ?)")?;
-        for script in &self.scripts {
-            statement.execute((row, script.kind.to_string(), script.digest.as_bytes(), &script.content))?;
-        }
-        Ok(())
-    }
 }
 
-/// What could not be given to a path of an installed package.
-pub(crate) fn set_unset(conn: &Connection, id: PackageId, path: &PkgPath, unset: Unset) -> rusqlite::Result<()> {
-    let query = "UPDATE paths SET unset = ?
-                 WHERE path = ? AND package = (SELECT id FROM packages WHERE package_id = ?)";
-    conn.prepare_cached(query)?.execute((unset.bits(), path.as_bytes(), id.digest().as_bytes())).map(drop)
+/// A script of an installed package that has none of its kind yet.
+pub(crate) fn insert_script(conn: &Connection, row: i64, script: &Script) -> rusqlite::Result<()> {
+    let mut statement =
+        conn.prepare_cached("INSERT INTO scripts (package, stage, hash, content) VALUES (?, ?, ?, ?)")?;
+    statement.execute((row, script.kind.to_string(), script.digest.as_bytes(), &script.content)).map(drop)
+}
+
+/// Writes what could not be given to a path of an installed package.
+pub(crate) fn set_unset(conn: &Connection, row: i64, path: &PkgPath, unset: Unset) -> rusqlite::Result<()> {
+    let mut statement = conn.prepare_cached("UPDATE paths SET unset = ? WHERE path = ? AND package = ?")?;
+    statement.execute((unset.bits(), path.as_bytes(), row)).map(drop)
 }
 
 /// What a path is used for, as one word.

@@ -10,6 +10,7 @@ use rusqlite::Connection;
 use sandbox::Access;
 
 use crate::accounts::Accounts;
+use crate::arrivals::Arrivals;
 use crate::brought::Findings;
 use crate::commit::{self, Committed};
 use crate::error::{DbResult as _, Result};
@@ -29,8 +30,8 @@ use crate::{
 
 pub use package_reader::readers;
 
-pub(crate) use fill::{PRIVATE, give, initial, make_node};
 use fill::Rest;
+pub(crate) use fill::{PRIVATE, give, initial, make_node};
 pub(crate) use package_reader::{pieces, read_whole};
 pub(crate) use writer::{Missing, Target, given, write_stream};
 
@@ -157,12 +158,14 @@ impl<'db, 'p> Staged<'db, 'p> {
         }
         let (packages, nodes) = (work.packages(), &work.tree.nodes);
         let finish = |root: &Root| rest.finish(root, packages, nodes);
-        let write = |conn: &Connection| commit::write(conn, txn, &work, &layout, &found);
-        let amend = |conn: &Connection, missing: &Vec<Missing>| commit::add_unset(conn, &work, &found.unset, missing);
-        let (db, missing) = guard.decide(&layout.steps, layout.keeping.is_staged(), finish, write, amend)?;
-        for (node, more) in missing {
-            found.unset[node] = found.unset[node] | more;
-        }
+        let begun = found.begun.take();
+        let write = |conn: &Connection| commit::write(conn, txn, &work, &layout, &found, begun);
+        let amend = |conn: &Connection, arrivals: Arrivals, late: &Vec<Missing>| {
+            arrivals.add_unset(conn, &work.incoming, nodes, &found.missing)?;
+            arrivals.add_unset(conn, &work.incoming, nodes, late)
+        };
+        let (db, late) = guard.decide(&layout.steps, layout.keeping.is_staged(), finish, write, amend)?;
+        found.missing.extend(late);
         let lacking = not_given(&work, &layout, &found);
         let notices = layout.notices.into_iter().chain(lacking).collect();
         Ok(Committed::new(db, txn, work, notices, lock))
@@ -207,13 +210,13 @@ impl<'db> Guard<'db> {
     }
 
     /// Decides, as [`commit::decide`].
-    pub(crate) fn decide<T: Send>(
+    pub(crate) fn decide<T: Send, U>(
         mut self,
         steps: &[Step],
         is_keeping: bool,
         finish: impl FnOnce(&Root) -> Result<T> + Send,
-        write: impl FnOnce(&Connection) -> rusqlite::Result<()>,
-        amend: impl FnOnce(&Connection, &T) -> rusqlite::Result<()>,
+        write: impl FnOnce(&Connection) -> rusqlite::Result<U>,
+        amend: impl FnOnce(&Connection, U, &T) -> rusqlite::Result<()>,
     ) -> Result<(&'db mut InstallDb, T)> {
         let txn = self.txn;
         match commit::decide(self.db_mut(), steps, is_keeping, finish, write, amend) {
@@ -255,7 +258,11 @@ pub(crate) fn ending(error: &Error) -> Ending {
 /// What could not be given to what is staged.
 fn not_given(work: &Work<'_>, layout: &Layout, found: &Findings) -> Option<Notice> {
     let packages = Packages { incoming: &work.incoming, outgoing: &work.outgoing };
-    let nodes = work.tree.nodes.iter().zip(&layout.fates).zip(&found.unset);
+    let mut unset = found.unset.clone();
+    for (node, more) in &found.missing {
+        unset[*node] = unset[*node] | *more;
+    }
+    let nodes = work.tree.nodes.iter().zip(&layout.fates).zip(&unset);
     // What stands is somebody's already; a device is left out where it can not be made.
     let is_new = |fate: &Fate, what: Unset| matches!(fate, Fate::Staged(_)) || what.contains(Unset::DEVICE);
     let lacking = nodes.filter(|((_, fate), what)| **what != Unset::NOTHING && is_new(fate, **what));

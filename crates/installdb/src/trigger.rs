@@ -41,10 +41,13 @@ pub(crate) fn touched<'a>(work: &'a Work<'_>, layout: &Layout) -> Vec<&'a PkgPat
     paths
 }
 
+/// A trigger: its package, what it watches, and what it runs.
+pub(crate) type Watching = (PackageName, Glob, String);
+
 /// The triggers that installed packages have, each pattern and command once.
 ///
 /// Asked when the packages that go are out of the database, and those that come not yet in it.
-pub(crate) fn of_installed(conn: &Connection) -> rusqlite::Result<Vec<(PackageName, Glob, String)>> {
+pub(crate) fn of_installed(conn: &Connection) -> rusqlite::Result<Vec<Watching>> {
     let mut statement = conn.prepare_cached(
         "SELECT min(packages.name), glob, command FROM triggers JOIN packages ON packages.id = triggers.package
          GROUP BY command, glob ORDER BY 1, glob",
@@ -70,13 +73,13 @@ pub(crate) fn fire(
     conn: &Connection,
     work: &Work<'_>,
     touched: &[&PkgPath],
-    installed: Vec<(PackageName, Glob, String)>,
+    installed: &[Watching],
 ) -> rusqlite::Result<Vec<Call>> {
     let mut triggers = Triggers::default();
     let mut known: HashSet<(String, String)> = HashSet::new();
     for (package, glob, command) in installed {
         known.insert((glob.to_string(), command.clone()));
-        triggers.add(&package, &command, fitting(touched, &glob));
+        triggers.add(package, command, fitting(touched, glob));
     }
     for known_package in &work.outgoing {
         let old = &known_package.record.meta().triggers;

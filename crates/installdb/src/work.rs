@@ -1,3 +1,4 @@
+use pkgformat::ScriptKind;
 use pkgtypes::PackageName;
 
 use crate::outgoing::Outgoing;
@@ -43,6 +44,17 @@ impl Work<'_> {
         let metas: Vec<_> = going.iter().map(|known| known.record.meta()).collect();
         let order = order::dependencies_first(&metas);
         order.into_iter().map(|index| (self.operation_on(&metas[index].name), going[index])).collect()
+    }
+
+    /// Whether packages only come, and no script may refuse them.
+    pub(crate) fn asks_nobody(&self) -> bool {
+        let has_script = |incoming: &Arriving| {
+            let mut kinds = incoming.record.meta().scripts.iter();
+            kinds.any(|(kind, _)| kind == ScriptKind::PreInstall)
+        };
+        let Options { skip_scripts, foreign_scripts, .. } = self.options;
+        let asks = foreign_scripts || self.incoming.iter().any(has_script);
+        self.outgoing.is_empty() && (skip_scripts || !asks)
     }
 
     fn operation_on(&self, name: &PackageName) -> &Operation {

@@ -84,7 +84,7 @@ impl<'a> Stage<'a> {
         let mut targets: HashMap<Digest, Vec<Target<'_>>> = HashMap::new();
         for (node, Staged { entry, path, .. }) in staged.iter().enumerate() {
             if let EntryKind::File { digest, .. } = &entry.kind {
-                let target = Target { path: path.clone(), node, entry, grant: self.rights.grant(entry) };
+                let target = Target { path: path.clone(), node, entry };
                 targets.entry(*digest).or_default().push(target);
             }
         }
@@ -100,7 +100,7 @@ impl<'a> Stage<'a> {
                 }
                 if let Some(targets) = targets.remove(&digest) {
                     let pieces = pieces(blob).map(|piece| piece.map_err(|error| malformed(error.into())));
-                    missing.extend(write_stream(&mut folders, &targets, pieces)?);
+                    missing.extend(write_stream(&mut folders, self.rights, &targets, pieces)?);
                     stopped(progress, &package)?;
                 }
             }
@@ -110,7 +110,7 @@ impl<'a> Stage<'a> {
             let source = Checked { file: self.root.open_file(path)?, hasher: Some(Hasher::new()), digest };
             let failed = |error| pkgfs::Error::new("read", self.root.path().join(path), error);
             let pieces = pieces(source).map(|piece| piece.map_err(|error| Error::Disk(failed(error))));
-            missing.extend(write_stream(&mut folders, &targets, pieces)?);
+            missing.extend(write_stream(&mut folders, self.rights, &targets, pieces)?);
         }
         for (node, more) in missing {
             staged[node].unset = staged[node].unset | more;

@@ -16,16 +16,17 @@ use super::package_reader::{self, PackageReader, Targets};
 use super::relay::Relay;
 use super::writer::{self, Missing, Target, Writer, given};
 use crate::accounts::account_file::Attributes;
+use crate::arrivals::Arrivals;
 use crate::brought::{Aside, Findings};
 use crate::displaced;
-use crate::error::Result;
+use crate::error::{DbResult as _, Result};
 use crate::layout::{Fate, Layout, MadeContent, What};
 use crate::request::Content;
 use crate::rights::{Grant, Rights, plain};
 use crate::step::stage_name;
 use crate::tree::{Node, Packages};
 use crate::work::Work;
-use crate::{Error, Event, InstallDb, Progress, Unset};
+use crate::{Error, Event, InstallDb, Progress, Unset, commit};
 
 /// Readings that may wait to be told.
 const TOLD: usize = 256;
@@ -39,10 +40,11 @@ pub(crate) fn fill(
     rights: Rights,
     progress: &mut dyn Progress,
 ) -> Result<(Findings, Rest)> {
+    let asks_nobody = work.asks_nobody();
     let Work { incoming, contents, outgoing, tree, time, .. } = work;
     let packages = Packages { incoming, outgoing };
     let paths = staged_paths(packages, &tree.nodes, layout, txn);
-    let mut unset: Vec<Unset> = tree.nodes.iter().map(|node| initial(packages.entry(node), &rights)).collect();
+    let unset: Vec<Unset> = tree.nodes.iter().map(|node| initial(packages.entry(node), &rights)).collect();
     let shape = Shape { root: db.root(), packages, nodes: &tree.nodes, layout, rights: &rights, txn, paths: &paths };
     let unkept = layout.keeping.stage(db.root(), &db.home.kept(), txn)?;
     shape.save_changed()?;
@@ -50,12 +52,21 @@ pub(crate) fn fill(
     shape.make_others(*time)?;
     let meter = Meter::new(packages, progress);
     let (flusher, flushed) = Flusher::new(db.root(), meter.total)?;
-    let (aside, missing) = shape.make_files(std::mem::take(contents), flushed, meter)?;
-    shape.make_hard_links()?;
-    for (node, more) in missing {
-        unset[node] = unset[node] | more;
+    let contents = std::mem::take(contents);
+    let doing = "write the packages";
+    let mut begun = None;
+    if asks_nobody {
+        commit::begin(&db.conn).during(doing, &db.conn)?;
+        let arrivals = Arrivals::new(&db.conn, incoming, &tree.nodes, &unset, txn, *time);
+        begun = Some(arrivals.during(doing, &db.conn)?);
     }
-    Ok((Findings { unset, aside, unkept }, Rest { paths, rights, flusher }))
+    let meanwhile = || match &mut begun {
+        Some(arrivals) => arrivals.write_one(&db.conn, incoming).during(doing, &db.conn),
+        None => Ok(()),
+    };
+    let (aside, missing) = shape.make_files(contents, flushed, meter, meanwhile)?;
+    shape.make_hard_links()?;
+    Ok((Findings { unset, missing, begun, aside, unkept }, Rest { paths, rights, flusher }))
 }
 
 /// What is left to do when all files stand, which nothing but the decision waits for.
@@ -222,19 +233,20 @@ impl<'a> Shape<'a> {
     }
 
     /// Reads every package to its end, verifies it, and makes its files; several packages at once, and what is no file
-    /// meanwhile.
+    /// meanwhile. `meanwhile` is called now and then, once for each package at least.
     fn make_files(
         &self,
         contents: Vec<Content<'_>>,
         flushed: FlushMeter,
         mut meter: Meter<'_>,
+        mut meanwhile: impl FnMut() -> Result<()>,
     ) -> Result<(Aside, Vec<Missing>)> {
         let queue = Mutex::new(contents.into_iter().enumerate().zip(self.targets()));
         let relay = Relay::new();
         std::thread::scope(|scope| {
             let (tell, told) = sync_channel(TOLD);
             let reader = |_| {
-                let writer = Writer::new(self.root, flushed.clone());
+                let writer = Writer::new(self.root, self.rights, flushed.clone());
                 PackageReader::new(self.root, self.packages, writer, relay.giver(), tell.clone())
             };
             let readers: Vec<_> = (0..writer::threads()).map(reader).collect();
@@ -242,7 +254,10 @@ impl<'a> Shape<'a> {
             let readers = readers.into_iter().map(|reader| scope.spawn(|| reader.run(&queue)));
             let readers: Vec<_> = readers.collect();
             let made = self.make_nodes().and_then(|missing| {
-                told.iter().try_for_each(|(package, size)| meter.add(package, size))?;
+                told.iter().try_for_each(|(package, size)| {
+                    meter.add(package, size)?;
+                    meanwhile()
+                })?;
                 Ok(missing)
             });
             // A reader that has nobody to tell stops.
@@ -263,7 +278,7 @@ impl<'a> Shape<'a> {
         let mut add = |node: usize, path: &PkgPath| {
             let entry = self.entry(node);
             if let EntryKind::File { digest, .. } = &entry.kind {
-                let target = Target { path: path.clone(), node, entry, grant: self.rights.grant(entry) };
+                let target = Target { path: path.clone(), node, entry };
                 targets[self.nodes[node].source.package].entry(*digest).or_default().push(target);
             }
         };

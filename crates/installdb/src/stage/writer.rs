@@ -1,14 +1,14 @@
 //! Making the staged files.
 
-use std::fs::File;
-use std::io::{self, ErrorKind as IoError, Seek as _, SeekFrom};
 use pkgformat::Entry;
 use pkgfs::{Batch, Place, Root, fd};
 use pkgtypes::{Mode, PkgPath};
+use std::fs::File;
+use std::io::{self, ErrorKind as IoError, Seek as _, SeekFrom};
 
 use super::flusher::FlushMeter;
 use crate::error::Result;
-use crate::rights::{Grant, plain};
+use crate::rights::{Grant, Rights, plain};
 use crate::{Error, Unset};
 
 /// Zeros of this length become a hole.
@@ -20,7 +20,6 @@ pub(crate) struct Target<'a> {
     pub(crate) path: PkgPath,
     pub(crate) node: usize,
     pub(crate) entry: &'a Entry,
-    pub(crate) grant: Grant,
 }
 
 /// What could not be given to a node.
@@ -34,19 +33,24 @@ pub(crate) fn threads() -> usize {
 /// Makes the files of one thread.
 pub(crate) struct Writer<'a> {
     folders: Batch<'a>,
+    rights: &'a Rights,
     meter: FlushMeter,
     missing: Vec<Missing>,
 }
 
 impl<'a> Writer<'a> {
-    pub(crate) fn new(root: &'a Root, meter: FlushMeter) -> Self {
-        Self { folders: Batch::new(root), meter, missing: Vec::new() }
+    pub(crate) fn new(root: &'a Root, rights: &'a Rights, meter: FlushMeter) -> Self {
+        Self { folders: Batch::new(root), rights, meter, missing: Vec::new() }
     }
 
     /// Makes a file.
     pub(crate) fn write(&mut self, target: &Target<'_>, content: &[u8]) -> Result<()> {
         self.meter.add(content.len() as u64);
-        self.missing.extend(write_whole(&mut self.folders, target, content)?);
+        let place = self.folders.at(&target.path)?;
+        let grant = self.rights.grant(target.entry);
+        let file = create(&place, grant)?;
+        fd::write_all_at(&file, content, 0).map_err(disk(&place, "write the file"))?;
+        self.missing.extend(finish_file(&place, &file, target, grant)?);
         Ok(())
     }
 
@@ -58,7 +62,7 @@ impl<'a> Writer<'a> {
         pieces: impl Iterator<Item = Result<Vec<u8>, E>>,
     ) -> Result<(), E> {
         self.meter.add(size.saturating_mul(targets.len() as u64));
-        self.missing.extend(write_stream(&mut self.folders, targets, pieces)?);
+        self.missing.extend(write_stream(&mut self.folders, self.rights, targets, pieces)?);
         Ok(())
     }
 
@@ -79,21 +83,14 @@ const PRIVATE: Mode = Mode::from_raw(0o600);
 const OPEN: [Mode; 2] = [Mode::from_raw(0o644), Mode::from_raw(0o755)];
 
 /// Makes the file with the permissions that it is going to have, where these can be given before it is whole.
-fn create(place: &Place<'_>, target: &Target<'_>) -> Result<File> {
-    let mode = target.grant.mode;
-    Ok(place.create_file(if OPEN.contains(&mode) { mode } else { PRIVATE })?)
-}
-
-fn write_whole(folders: &mut Batch<'_>, target: &Target<'_>, content: &[u8]) -> Result<Option<Missing>> {
-    let place = folders.at(&target.path)?;
-    let file = create(&place, target)?;
-    fd::write_all_at(&file, content, 0).map_err(disk(&place, "write the file"))?;
-    finish_file(&place, &file, target)
+fn create(place: &Place<'_>, grant: Grant) -> Result<File> {
+    Ok(place.create_file(if OPEN.contains(&grant.mode) { grant.mode } else { PRIVATE })?)
 }
 
 /// Makes files with one content that comes piece by piece.
 pub(crate) fn write_stream<E: From<Error>>(
     folders: &mut Batch<'_>,
+    rights: &Rights,
     targets: &[Target<'_>],
     pieces: impl Iterator<Item = Result<Vec<u8>, E>>,
 ) -> Result<Vec<Missing>, E> {
@@ -101,17 +98,19 @@ pub(crate) fn write_stream<E: From<Error>>(
     let mut missing = Vec::new();
     let mut original = {
         let place = folders.at(&first.path).map_err(Error::from)?;
-        let file = create(&place, first)?;
+        let grant = rights.grant(first.entry);
+        let file = create(&place, grant)?;
         write_pieces(&place, &file, pieces)?;
-        missing.extend(finish_file(&place, &file, first)?);
+        missing.extend(finish_file(&place, &file, first, grant)?);
         file
     };
     for target in copies {
         let place = folders.at(&target.path).map_err(Error::from)?;
-        let mut file = create(&place, target)?;
+        let grant = rights.grant(target.entry);
+        let mut file = create(&place, grant)?;
         original.seek(SeekFrom::Start(0)).map_err(disk(&place, "write the file"))?;
         io::copy(&mut original, &mut file).map_err(disk(&place, "write the file"))?;
-        missing.extend(finish_file(&place, &file, target)?);
+        missing.extend(finish_file(&place, &file, target, grant)?);
     }
     Ok(missing)
 }
@@ -134,8 +133,8 @@ fn write_pieces<E: From<Error>>(
 
 /// Gives the file what it did not come with. Owner first, since a change of owner takes capabilities and setid bits away;
 /// permissions after the attributes, since access lists among these change them.
-fn finish_file(place: &Place<'_>, file: &File, target: &Target<'_>) -> Result<Option<Missing>> {
-    let Grant { mut mode, owner, .. } = target.grant;
+fn finish_file(place: &Place<'_>, file: &File, target: &Target<'_>, grant: Grant) -> Result<Option<Missing>> {
+    let Grant { mut mode, owner, .. } = grant;
     let mut unset = Unset::NOTHING;
     let came = fd::stat(file).map_err(disk(place, "look at"))?;
     let mut is_as_it_came = target.entry.xattrs.is_empty();
