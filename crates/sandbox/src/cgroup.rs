@@ -12,7 +12,7 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::plan::c_string;
-use crate::sys::sweeper::{Leftover, Sweeper};
+use crate::sys::sweeper::{Kind, Leftover, Sweeper};
 use crate::{Error, Limit, Limits};
 
 /// How the names of groups begin; the caller's process id, its start time and a number follow.
@@ -196,7 +196,7 @@ impl Place {
         let base = crate::sys::mountpoint::open_root(&self.parent).map_err(|errno| {
             Error::start(format!("opening the control group {}", self.parent.display()), errno.raw_os_error())
         })?;
-        Ok(Leftover { base: Arc::new(base), way: c".".to_owned(), name: c_string(name)?, is_folder: true })
+        Ok(Leftover { base: Arc::new(base), way: c".".to_owned(), name: c_string(name)?, kind: Kind::Folder })
     }
 
     /// Makes a group; none where the kernel refuses it.

@@ -2,18 +2,21 @@
 
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::path::Path;
+use std::sync::Arc;
 
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::Error;
-use crate::sys::mountpoint::MadePoints;
+use crate::sys::mountpoint::{self, MadePoints};
 
 /// Mount points that were made for it, and folders that no other room may write into at the same time.
 #[derive(Debug, Default)]
 pub(crate) struct Claims {
     pub made: MadePoints,
     locked: Vec<OwnedFd>,
+    /// The root that other rooms may have, too.
+    root: Option<Arc<OwnedFd>>,
 }
 
 impl Claims {
@@ -38,8 +41,15 @@ impl Claims {
         }
     }
 
+    /// Has others know that a room has this root. To be called before it is looked at.
+    pub(crate) fn share(&mut self, root: &Path) -> Option<Arc<OwnedFd>> {
+        self.root = mountpoint::share(root).map(Arc::new);
+        self.root.clone()
+    }
+
     /// The descriptors that keep all this, for whoever is to keep it too.
     pub(crate) fn held(&self) -> Vec<RawFd> {
-        self.locked.iter().map(AsRawFd::as_raw_fd).chain(self.made.held()).collect()
+        let root = self.root.iter().map(AsRawFd::as_raw_fd);
+        self.locked.iter().map(AsRawFd::as_raw_fd).chain(root).chain(self.made.held()).collect()
     }
 }

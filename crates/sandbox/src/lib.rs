@@ -62,7 +62,7 @@
 //!   before use ([`changes`] tells of them in an upper directory).
 //! - The names of the layers are visible in the room's `/proc/mounts`.
 //! - Mount points that a writable [`Root::Dir`] lacks are made in it, and removed after the room where nobody put anything into
-//!   them; links that were asked for stay.
+//!   them; links that were asked for stay. So do they where another room has that root when the one ends that made them.
 //! - A caller that has made itself undumpable can make rooms as root only.
 //! - Paths and arguments that are not UTF-8 work, but such paths cannot be serialised.
 #![deny(unsafe_code)]

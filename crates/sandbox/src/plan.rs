@@ -338,13 +338,14 @@ impl Planner<'_> {
                 let top = open_root(path).map_err(|error| {
                     Error::start(format!("opening the root {}", path.display()), error.raw_os_error())
                 })?;
+                let locked = self.claims.share(path);
                 let missing: Vec<_> =
                     root_targets(room).into_iter().filter(|(target, _)| !exists_in(&top, target)).collect();
                 if *access == Access::Ro && !missing.is_empty() {
                     return self.overlay(&[(path, *owner)], &Upper::None, blank);
                 }
                 let wanted: Vec<_> = missing.into_iter().filter_map(stand_in_root).collect();
-                self.claims.made = MadePoints::make(&top, &wanted, |target, errno| {
+                self.claims.made = MadePoints::make(&top, locked, &wanted, |target, errno| {
                     let step = format!("making {} in the root {}", target.display(), path.display());
                     Error::start(step, errno.raw_os_error())
                 })?;

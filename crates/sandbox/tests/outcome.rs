@@ -412,6 +412,30 @@ fn no_mount_point_is_left_in_a_writable_root() {
 }
 
 #[test]
+fn the_first_of_two_rooms_on_one_root_takes_nothing_from_the_second() {
+    let dir = TempDir::new().unwrap();
+    let first = bare(dir.path()).spawn().unwrap();
+    let mut room = bare(dir.path());
+    room.args[1] =
+        "echo UP; until [ -e /go ]; do :; done; cat /proc/self/comm; echo x >/dev/null; ls /deep/in/it".into();
+    let mut second = room.spawn().unwrap();
+    let mut out = BufReader::new(second.take_stdout().unwrap());
+    out.read_line(&mut String::new()).unwrap();
+    drop(first);
+    harness::write(dir.path().join("go"), "");
+    let mut rest = String::new();
+    out.read_to_string(&mut rest).unwrap();
+    assert!(second.wait().unwrap().success());
+    assert_eq!(rest, "cat\npasswd\n");
+    // The next one has the root for itself, and removes what it makes.
+    let there = |name: &str| dir.path().join(name).is_dir();
+    assert!(there("proc") && there("dev"));
+    rustix::fs::rmdir(dir.path().join("proc")).unwrap();
+    drop(bare(dir.path()).spawn().unwrap());
+    assert!(!there("proc") && there("dev"));
+}
+
+#[test]
 fn no_mount_point_is_left_by_a_caller_that_is_killed_together_with_all_he_started() {
     for (turn, word) in ["INIT", "UP"].into_iter().cycle().take(6).enumerate() {
         let dir = TempDir::new().unwrap();
@@ -427,6 +451,27 @@ fn no_mount_point_is_left_by_a_caller_that_is_killed_together_with_all_he_starte
         until("a control group was left", || groups_of(holder.id()).is_empty());
         until("the process that cleans up goes on", || !sweepers.iter().any(|pid| is_sweeper(pid)));
     }
+}
+
+#[test]
+fn a_caller_that_is_killed_takes_nothing_from_another_room_on_the_same_root() {
+    let dir = TempDir::new().unwrap();
+    let (mut holder, mut held) = barer_until(dir.path(), "UP");
+    let mut room = bare(dir.path());
+    room.args[1] = "echo UP; until [ -e /go ]; do :; done; cat /proc/self/comm; ls /deep/in/it".into();
+    let mut second = room.spawn().unwrap();
+    let mut out = BufReader::new(second.take_stdout().unwrap());
+    out.read_line(&mut String::new()).unwrap();
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+    ends(&mut held);
+    harness::write(dir.path().join("go"), "");
+    let mut rest = String::new();
+    out.read_to_string(&mut rest).unwrap();
+    assert_eq!(rest, "cat\npasswd\n");
+    drop(second);
+    let is_left = |line: &String| !["bin", "lib", "kept", "go"].iter().any(|name| line.starts_with(name));
+    until("mount points were left", || !entries(dir.path()).iter().any(is_left));
 }
 
 #[test]

@@ -1,14 +1,15 @@
 //! Mount points that a writable root lacks and a room needs.
 
-use std::ffi::OsString;
+use std::ffi::{CString, OsString};
 use std::os::fd::{OwnedFd, RawFd};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
-use super::sweeper::{Leftover, Sweeper};
+use super::sweeper::{Kind, Leftover, Sweeper};
 use crate::Error;
 use crate::plan::c_string;
 
@@ -47,10 +48,13 @@ impl Stand {
 }
 
 /// Mount points made in a root for the time of a room; removed again, where nothing was put into them, when dropped, and by a
-/// process of their own when the caller is killed.
+/// process of their own when the caller is killed. Not while another room has that root: a folder that is removed takes what
+/// others have mounted on it along.
 #[derive(Debug, Default)]
 pub(crate) struct MadePoints {
     made: Vec<(OwnedFd, Missing)>,
+    /// The root, locked by each room that has it.
+    root: Option<Arc<OwnedFd>>,
     sweeper: Option<Sweeper>,
 }
 
@@ -112,15 +116,17 @@ impl Missing {
     }
 
     fn leftover(&self) -> Result<Leftover, Error> {
-        let (base, is_folder) = (Arc::clone(&self.base), self.stand != Stand::File);
-        Ok(Leftover { base, way: c_string(&self.way)?, name: c_string(&self.name)?, is_folder })
+        let kind = if self.stand == Stand::File { Kind::File } else { Kind::Folder };
+        Ok(Leftover { base: Arc::clone(&self.base), way: c_string(&self.way)?, name: c_string(&self.name)?, kind })
     }
 }
 
 impl MadePoints {
-    /// Makes, inside `root`, what is missing of `wanted` and their parents; `explain` is given what could not be made.
+    /// Makes, inside `root`, what is missing of `wanted` and their parents; `locked` is that root as [`share`] has it, and
+    /// `explain` is given what could not be made.
     pub(crate) fn make(
         root: &OwnedFd,
+        locked: Option<Arc<OwnedFd>>,
         wanted: &[(PathBuf, Stand)],
         explain: impl Fn(&Path, Errno) -> Error,
     ) -> Result<Self, Error> {
@@ -128,9 +134,16 @@ impl MadePoints {
         if missing.is_empty() {
             return Ok(Self::default());
         }
-        let leftovers = missing.iter().rev().map(Missing::leftover).collect::<Result<Vec<_>, _>>()?;
+        let lock = |base: &Arc<OwnedFd>| Leftover {
+            base: Arc::clone(base),
+            way: CString::default(),
+            name: CString::default(),
+            kind: Kind::Lock,
+        };
+        let things = missing.iter().rev().map(Missing::leftover);
+        let leftovers = locked.iter().map(lock).map(Ok).chain(things).collect::<Result<Vec<_>, _>>()?;
         // Before there is anything, so that there is no moment to be killed at.
-        let mut points = Self { made: Vec::new(), sweeper: Some(Sweeper::start(&leftovers)?) };
+        let mut points = Self { made: Vec::new(), root: locked, sweeper: Some(Sweeper::start(&leftovers)?) };
         for missing in missing {
             let parent = missing.make().map_err(|errno| explain(&missing.whole, errno))?;
             points.made.push((parent, missing));
@@ -144,8 +157,30 @@ impl MadePoints {
     }
 }
 
+/// Locks a root for a room, beside others that have it. `None` where it cannot be opened, or somebody else locks it for long.
+pub(crate) fn share(root: &Path) -> Option<OwnedFd> {
+    const PAUSE: Duration = Duration::from_millis(1);
+    let folder = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let folder = rustix::fs::open(root, folder, Mode::empty()).ok()?;
+    // The numbers below are the init's, which holds a copy.
+    let folder = rustix::io::fcntl_dupfd_cloexec(&folder, 10).ok()?;
+    for _ in 0..100 {
+        match rustix::fs::flock(&folder, FlockOperation::NonBlockingLockShared) {
+            // The last room is just removing its mount points.
+            Err(Errno::WOULDBLOCK) => std::thread::sleep(PAUSE),
+            other => return other.ok().map(|()| folder),
+        }
+    }
+    None
+}
+
 impl Drop for MadePoints {
     fn drop(&mut self) {
+        let is_shared =
+            |root: &Arc<OwnedFd>| rustix::fs::flock(root, FlockOperation::NonBlockingLockExclusive).is_err();
+        if self.root.as_ref().is_some_and(is_shared) {
+            return;
+        }
         for (parent, missing) in self.made.iter().rev() {
             let is_empty = || {
                 let found = rustix::fs::statat(parent, &missing.name, AtFlags::SYMLINK_NOFOLLOW);

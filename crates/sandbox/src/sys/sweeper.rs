@@ -7,7 +7,8 @@
 //! Arguments come in threes: `d` or `f` for a folder or a file, the way from the thing's folder to the one that it is in, and its
 //! name. When the pipe hangs up, after the caller's end and that of the room, it removes them in this order, where they are
 //! empty; links are not followed, and what is busy is tried again for ten seconds, since a control group is busy until all its
-//! processes are gone. Then it exits. A caller who lives removes them himself, and ends it.
+//! processes are gone. With `l` the folder is one that other rooms may have locked as well; where they still have after ten
+//! seconds, what follows stays. Then it exits. A caller who lives removes them himself, and ends it.
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -45,8 +46,30 @@ std::arch::global_asm!(
     "je 2b",
     "mov r13d, 1",
     "3:",
-    "cmp qword ptr [r12], 0",
-    "je 7f",
+    "mov rdi, [r12]",
+    "test rdi, rdi",
+    "jz 7f",
+    "cmp byte ptr [rdi], 'l'",
+    "jne 9f",
+    "mov r15d, 10000",
+    "32:",
+    // flock(folder, LOCK_EX | LOCK_NB)
+    "mov eax, 73",
+    "mov edi, r13d",
+    "mov esi, 6",
+    "syscall",
+    "test eax, eax",
+    "jz 6f",
+    "dec r15d",
+    "jz 7f",
+    // poll([], 0, 1)
+    "mov eax, 7",
+    "xor edi, edi",
+    "xor esi, esi",
+    "mov edx, 1",
+    "syscall",
+    "jmp 32b",
+    "9:",
     // openat2(folder, way, {O_PATH | O_DIRECTORY | O_CLOEXEC, 0, RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH}, 24)
     "mov qword ptr [rsp + 8], {open}",
     "mov qword ptr [rsp + 16], 0",
@@ -140,6 +163,33 @@ std::arch::global_asm!(
     "3:",
     "ldr x9, [x19]",
     "cbz x9, 7f",
+    "ldrb w9, [x9]",
+    "cmp w9, #108",
+    "b.ne 9f",
+    "mov w22, #10000",
+    "32:",
+    // flock(folder, LOCK_EX | LOCK_NB)
+    "mov w0, w20",
+    "mov x1, #6",
+    "mov x8, #32",
+    "svc 0",
+    "cbz w0, 6f",
+    "subs w22, w22, #1",
+    "b.eq 7f",
+    // ppoll(NULL, 0, {0, 1000000}, NULL)
+    "movz x9, #0x4240",
+    "movk x9, #0xf, lsl #16",
+    "str xzr, [sp, #32]",
+    "str x9, [sp, #40]",
+    "mov x0, #0",
+    "mov x1, #0",
+    "add x2, sp, #32",
+    "mov x3, #0",
+    "mov x4, #8",
+    "mov x8, #73",
+    "svc 0",
+    "b 32b",
+    "9:",
     "movz x9, #({open} & 0xffff)",
     "movk x9, #({open} >> 16), lsl #16",
     "str x9, [sp, #8]",
@@ -231,6 +281,25 @@ fn program() -> Result<&'static OwnedFd, rustix::io::Errno> {
     Ok(PROGRAM.get_or_init(|| made))
 }
 
+/// What a leftover is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Folder,
+    File,
+    /// Nothing to remove: what follows stays as long as others have locked `base`, too.
+    Lock,
+}
+
+impl Kind {
+    fn word(self) -> &'static CStr {
+        match self {
+            Self::Folder => c"d",
+            Self::File => c"f",
+            Self::Lock => c"l",
+        }
+    }
+}
+
 /// Something on the host that must not outlive a room.
 #[derive(Clone, Debug)]
 pub(crate) struct Leftover {
@@ -240,7 +309,7 @@ pub(crate) struct Leftover {
     pub way: CString,
     /// ..and the thing's name there.
     pub name: CString,
-    pub is_folder: bool,
+    pub kind: Kind,
 }
 
 /// The process. Ended when this is dropped, and does nothing then.
@@ -273,9 +342,7 @@ impl Sweeper {
         let above = |fd| rustix::io::fcntl_dupfd_cloexec(fd, least);
         let fds: Vec<OwnedFd> = bases.map(above).collect::<Result<_, _>>().map_err(failed)?;
         let program = above(program).map_err(failed)?;
-        let words = things
-            .iter()
-            .flat_map(|thing| [if thing.is_folder { c"d" } else { c"f" }, thing.way.as_c_str(), thing.name.as_c_str()]);
+        let words = things.iter().flat_map(|thing| [thing.kind.word(), thing.way.as_c_str(), thing.name.as_c_str()]);
         let argv = std::iter::once(c"room-sweeper").chain(words).map(CStr::as_ptr);
         let start = Start {
             fds: fds.iter().map(AsRawFd::as_raw_fd).collect(),
