@@ -201,8 +201,11 @@ pub fn likely(words: &[OsString]) -> Room {
         Root::Empty
     };
     let mut room = Room::new(root, "");
-    if words.iter().any(|word| word == "--share-net") {
+    let asked = |net: &str| words.windows(2).any(|words| *words == ["--net", net]);
+    if words.iter().any(|word| word == "--share-net") || asked("host") {
         room.net = Net::Host;
+    } else if asked("none") {
+        room.net = Net::None;
     }
     room
 }
@@ -540,6 +543,27 @@ mod tests {
             .filter(|long| *long != "help" && !page.contains(&format!("--{long}")))
             .collect();
         assert!(missing.is_empty(), "{missing:?}");
+    }
+
+    #[test]
+    fn a_glance_at_a_usual_line_tells_what_room_it_asks_for() {
+        let lines = [
+            "--ro-bind / / --proc /proc --dev /dev --tmpfs /tmp true",
+            "--ro-bind / / --net none true",
+            "--ro-bind /usr /usr --share-net true",
+            "--overlay /a /b --net host -- true",
+        ];
+        for line in lines {
+            let words: Vec<&str> = line.split(' ').collect();
+            let (room, likely) = (parse(&words), likely(&words.iter().map(OsString::from).collect::<Vec<_>>()));
+            let whole = |room: &Room| matches!(room.root, Root::Dir { .. });
+            assert_eq!((whole(&likely), likely.net), (whole(&room), room.net), "{line}");
+            assert_eq!(
+                (likely.ids, likely.sys, likely.dev, likely.tmp),
+                (room.ids, room.sys, room.dev, room.tmp),
+                "{line}"
+            );
+        }
     }
 
     #[test]
