@@ -70,6 +70,13 @@ impl<R: Read> BufRead for Source<R> {
 
 impl<R: Read> Read for Source<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.len() >= BUFFER && !self.has_back() && self.inner.buffer().is_empty() {
+            // Without a stop on the way.
+            let answer = self.inner.read(buffer);
+            self.failed |= answer.as_ref().is_err_and(|error| error.kind() != io::ErrorKind::Interrupted);
+            self.used += *answer.as_ref().unwrap_or(&0) as u64;
+            return answer;
+        }
         let count = self.fill_buf()?.read(buffer)?;
         self.consume(count);
         Ok(count)

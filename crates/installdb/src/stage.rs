@@ -32,7 +32,7 @@ pub use package_reader::readers;
 
 use fill::Rest;
 pub(crate) use fill::{PRIVATE, give, initial, make_node};
-pub(crate) use package_reader::{pieces, read_whole};
+pub(crate) use package_reader::{fill, read_whole};
 pub(crate) use writer::{Missing, Target, given, write_stream};
 
 /// The scripts that may refuse, if all that run before the change and after it can.

@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::layout::Layout;
 use crate::request::Source;
 use crate::rights::Rights;
-use crate::stage::{PRIVATE, Target, give, initial, make_node, pieces, write_stream};
+use crate::stage::{PRIVATE, Target, fill, give, initial, make_node, write_stream};
 use crate::tree::EntryRef;
 use crate::{Error, Event, Progress, Unset};
 
@@ -99,18 +99,19 @@ impl<'a> Stage<'a> {
                     continue;
                 }
                 if let Some(targets) = targets.remove(&digest) {
-                    let pieces = pieces(blob).map(|piece| piece.map_err(|error| malformed(error.into())));
-                    missing.extend(write_stream(&mut folders, self.rights, &targets, pieces)?);
+                    let mut blob = blob;
+                    let next = |piece: &mut _| fill(&mut blob, piece).map_err(|error| malformed(error.into()));
+                    missing.extend(write_stream(&mut folders, self.rights, &targets, next)?);
                     stopped(progress, &package)?;
                 }
             }
         }
         for (digest, targets) in targets {
             let Some(Origin::File(path)) = self.origins.get(&digest) else { continue };
-            let source = Checked { file: self.root.open_file(path)?, hasher: Some(Hasher::new()), digest };
+            let mut source = Checked { file: self.root.open_file(path)?, hasher: Some(Hasher::new()), digest };
             let failed = |error| pkgfs::Error::new("read", self.root.path().join(path), error);
-            let pieces = pieces(source).map(|piece| piece.map_err(|error| Error::Disk(failed(error))));
-            missing.extend(write_stream(&mut folders, self.rights, &targets, pieces)?);
+            let next = |piece: &mut _| fill(&mut source, piece).map_err(|error| Error::Disk(failed(error)));
+            missing.extend(write_stream(&mut folders, self.rights, &targets, next)?);
         }
         for (node, more) in missing {
             staged[node].unset = staged[node].unset | more;

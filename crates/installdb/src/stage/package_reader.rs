@@ -106,7 +106,7 @@ impl Count {
     /// Takes note of so much that was read, and tells it when it is worth a word.
     fn add(&mut self, package: usize, bytes: u64) -> Result<(), Interruption> {
         self.read = self.read.saturating_add(bytes);
-        if self.read >= PIECE as u64 { self.tell(package) } else { Ok(()) }
+        if self.read >= WHOLE { self.tell(package) } else { Ok(()) }
     }
 
     fn tell(&mut self, package: usize) -> Result<(), Interruption> {
@@ -168,16 +168,14 @@ impl<'r, 'a> PackageReader<'r, 'a> {
     }
 
     /// Makes files with this content, or lets others make them.
-    fn write(&mut self, targets: Vec<Target<'a>>, content: Vec<u8>) -> Result<(), Interruption> {
+    fn write(&mut self, targets: Vec<Target<'a>>, content: &[u8]) -> Result<(), Interruption> {
         if self.others.is_to_stop() {
             return Err(Interruption::Others);
         }
         if !self.others.has_helpers() {
-            targets.iter().try_for_each(|target| self.writer.write(target, &content))?;
-            self.room = content;
-            return Ok(());
+            return Ok(targets.iter().try_for_each(|target| self.writer.write(target, content))?);
         }
-        let content = Arc::new(content);
+        let content = Arc::new(content.to_vec());
         for target in targets {
             self.bytes += content.len();
             self.batch.push((target, Arc::clone(&content)));
@@ -201,20 +199,27 @@ impl<'r, 'a> PackageReader<'r, 'a> {
         package: usize,
         mut targets: Vec<Target<'a>>,
         size: u64,
-        content: impl Read,
+        mut content: impl Read,
         failed: impl Fn(io::Error) -> Interruption,
     ) -> Result<(), Interruption> {
         let Self { others, writer, count, .. } = self;
-        let mut pieces = pieces(content).map(|piece| {
-            let piece = piece.map_err(&failed)?;
+        let mut next = |piece: &mut Vec<u8>| {
+            if others.is_to_stop() {
+                return Err(Interruption::Others);
+            }
+            let is_there = fill(&mut content, piece).map_err(&failed)?;
             count.add(package, piece.len() as u64)?;
-            if others.is_to_stop() { Err(Interruption::Others) } else { Ok(piece) }
-        });
+            Ok(is_there)
+        };
         let (sender, receiver) = sync_channel(PIECES);
         if others.give(|| Message::Stream(std::mem::take(&mut targets), size, receiver)) {
-            return pieces.try_for_each(|piece| sender.send(piece?).map_err(|_| Interruption::Others));
+            let mut piece = Vec::new();
+            while next(&mut piece)? {
+                sender.send(std::mem::take(&mut piece)).map_err(|_| Interruption::Others)?;
+            }
+            return Ok(());
         }
-        writer.stream(&targets, size, pieces)
+        writer.stream(&targets, size, next)
     }
 
     fn read_package(
@@ -233,15 +238,17 @@ impl<'r, 'a> PackageReader<'r, 'a> {
             let is_script = kinds.iter().any(|(_, known)| *known == digest);
             let is_original = originals.contains(&digest);
             if is_script || is_original || (!files.is_empty() && size <= WHOLE) {
-                let mut content = std::mem::take(&mut self.room);
-                read_into(blob, &mut content).map_err(malformed)?;
+                let mut room = std::mem::take(&mut self.room);
+                let content = read_into(blob, &mut room).map_err(malformed)?;
                 if is_original {
-                    self.aside.originals.push(Original { package, digest, content: content.clone() });
+                    self.aside.originals.push(Original { package, digest, content: content.to_vec() });
                 }
                 for (kind, digest) in kinds.iter().filter(|(_, known)| *known == digest) {
-                    self.aside.scripts.push(Script { package, kind: *kind, digest: *digest, content: content.clone() });
+                    let content = content.to_vec();
+                    self.aside.scripts.push(Script { package, kind: *kind, digest: *digest, content });
                 }
                 self.write(files, content)?;
+                self.room = room;
                 self.count.add(package, size)?;
             } else if !files.is_empty() {
                 self.stream(package, files, size, blob, |error| malformed(error.into()))?;
@@ -263,7 +270,7 @@ impl<'r, 'a> PackageReader<'r, 'a> {
         for (digest, files) in targets {
             let EntryKind::File { size, .. } = files[0].entry.kind else { continue };
             if size == 0 {
-                self.write(files, Vec::new())?;
+                self.write(files, &[])?;
                 continue;
             }
             let mut content = Checking::new(stock.open(self.root, &meta.name, digest)?, size);
@@ -276,7 +283,7 @@ impl<'r, 'a> PackageReader<'r, 'a> {
                 if !content.is(digest) {
                     return Err(spoilt());
                 }
-                self.write(files, whole)?;
+                self.write(files, &whole)?;
                 self.count.add(package, size)?;
             } else {
                 self.stream(package, files, size, &mut content, failed)?;
@@ -292,35 +299,61 @@ impl<'r, 'a> PackageReader<'r, 'a> {
 fn make<'a>(writer: &mut Writer<'a>, message: Message<'a>) -> Result<(), Error> {
     match message {
         Message::Whole(files) => files.iter().try_for_each(|(target, content)| writer.write(target, content)),
-        Message::Stream(targets, size, pieces) => writer.stream(&targets, size, pieces.into_iter().map(Ok)),
+        Message::Stream(targets, size, pieces) => writer.stream(&targets, size, |piece| match pieces.recv() {
+            Ok(next) => {
+                *piece = next;
+                Ok(true)
+            }
+            Err(_) => Ok(false),
+        }),
     }
 }
 
 /// The whole content.
 pub(crate) fn read_whole(blob: BlobReader<'_, Source<'_>>) -> pkgformat::Result<Vec<u8>> {
-    let mut content = Vec::new();
-    read_into(blob, &mut content)?;
-    Ok(content)
+    let mut room = Vec::new();
+    let length = read_into(blob, &mut room)?.len();
+    room.truncate(length);
+    Ok(room)
 }
 
-/// The whole content in place of what `room` holds, which grows with what really comes, not with what is claimed.
-fn read_into(mut blob: BlobReader<'_, Source<'_>>, room: &mut Vec<u8>) -> pkgformat::Result<()> {
-    room.clear();
-    room.reserve(usize::try_from(blob.size().min(WHOLE)).unwrap_or(0));
-    blob.read_to_end(room)?;
-    Ok(())
-}
-
-/// A content piece by piece, up to its end or the first error.
-pub(crate) fn pieces(mut content: impl Read) -> impl Iterator<Item = io::Result<Vec<u8>>> {
-    std::iter::from_fn(move || {
-        let mut piece = Vec::with_capacity(PIECE);
-        match content.by_ref().take(PIECE as u64).read_to_end(&mut piece) {
-            Ok(0) => None,
-            Ok(_) => Some(Ok(piece)),
-            Err(error) => Some(Err(error)),
+/// The whole content, in the place of others before it. What is there for it grows with what really comes, not with what
+/// is claimed.
+fn read_into<'r>(mut blob: BlobReader<'_, Source<'_>>, room: &'r mut Vec<u8>) -> pkgformat::Result<&'r [u8]> {
+    let (size, mut length) = (usize::try_from(blob.size()).unwrap_or(usize::MAX), 0);
+    while length < size {
+        let end = size.min(length + WHOLE as usize);
+        if room.len() < end {
+            room.resize(end, 0);
         }
-    })
+        match read_full(&mut blob, &mut room[length..end])? {
+            0 => break,
+            count => length += count,
+        }
+    }
+    Ok(&room[..length])
+}
+
+/// Puts the next piece of a content in place of the last; whether there is one.
+pub(crate) fn fill(content: &mut impl Read, piece: &mut Vec<u8>) -> io::Result<bool> {
+    piece.resize(PIECE, 0);
+    let length = read_full(content, piece)?;
+    piece.truncate(length);
+    Ok(length > 0)
+}
+
+/// Reads as many bytes as there is room for, fewer only at the end.
+fn read_full(content: &mut impl Read, room: &mut [u8]) -> io::Result<usize> {
+    let mut length = 0;
+    while length < room.len() {
+        match content.read(&mut room[length..]) {
+            Ok(0) => break,
+            Ok(count) => length += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(length)
 }
 
 /// A content that is held against its digest while it is read; never more of it than was promised.

@@ -54,15 +54,15 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    /// Makes files with one content that comes piece by piece, of this size if it is what it should be.
+    /// Makes files with one content of this size that comes piece by piece, as with [`write_stream`].
     pub(crate) fn stream<E: From<Error>>(
         &mut self,
         targets: &[Target<'_>],
         size: u64,
-        pieces: impl Iterator<Item = Result<Vec<u8>, E>>,
+        next: impl FnMut(&mut Vec<u8>) -> Result<bool, E>,
     ) -> Result<(), E> {
         self.meter.add(size.saturating_mul(targets.len() as u64));
-        self.missing.extend(write_stream(&mut self.folders, self.rights, targets, pieces)?);
+        self.missing.extend(write_stream(&mut self.folders, self.rights, targets, next)?);
         Ok(())
     }
 
@@ -73,8 +73,7 @@ impl<'a> Writer<'a> {
 }
 
 fn disk(place: &Place<'_>, operation: &'static str) -> impl Fn(io::Error) -> Error {
-    let path = place.full_path();
-    move |error| pkgfs::Error::new(operation, path.clone(), error).into()
+    move |error| pkgfs::Error::new(operation, place.full_path(), error).into()
 }
 
 /// Nobody else may open it before it is whole.
@@ -87,12 +86,13 @@ fn create(place: &Place<'_>, grant: Grant) -> Result<File> {
     Ok(place.create_file(if OPEN.contains(&grant.mode) { grant.mode } else { PRIVATE })?)
 }
 
-/// Makes files with one content that comes piece by piece.
+/// Makes files with one content that comes piece by piece: `next` puts one in place of the last, and says whether there is
+/// one.
 pub(crate) fn write_stream<E: From<Error>>(
     folders: &mut Batch<'_>,
     rights: &Rights,
     targets: &[Target<'_>],
-    pieces: impl Iterator<Item = Result<Vec<u8>, E>>,
+    next: impl FnMut(&mut Vec<u8>) -> Result<bool, E>,
 ) -> Result<Vec<Missing>, E> {
     let Some((first, copies)) = targets.split_first() else { return Ok(Vec::new()) };
     let mut missing = Vec::new();
@@ -100,7 +100,7 @@ pub(crate) fn write_stream<E: From<Error>>(
         let place = folders.at(&first.path).map_err(Error::from)?;
         let grant = rights.grant(first.entry);
         let file = create(&place, grant)?;
-        write_pieces(&place, &file, pieces)?;
+        write_pieces(&place, &file, next)?;
         missing.extend(finish_file(&place, &file, first, grant)?);
         file
     };
@@ -118,11 +118,10 @@ pub(crate) fn write_stream<E: From<Error>>(
 fn write_pieces<E: From<Error>>(
     place: &Place<'_>,
     file: &File,
-    pieces: impl Iterator<Item = Result<Vec<u8>, E>>,
+    mut next: impl FnMut(&mut Vec<u8>) -> Result<bool, E>,
 ) -> Result<(), E> {
-    let mut length = 0;
-    for piece in pieces {
-        let piece = piece?;
+    let (mut length, mut piece) = (0, Vec::new());
+    while next(&mut piece)? {
         if piece.len() < HOLE || piece.iter().any(|&byte| byte != 0) {
             fd::write_all_at(file, &piece, length).map_err(disk(place, "write the file"))?;
         }
