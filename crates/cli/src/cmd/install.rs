@@ -77,18 +77,21 @@ fn refuse_name(path: &Path) -> Result<(), Failure> {
         .hint(format!("`pkg build {name} --into ROOT` builds it from its recipe and installs it")))
 }
 
-/// This machine's own root. That somebody forgot to say which root he meant must not make it one of ours.
-fn own_root() -> Result<&'static Path, anyhow::Error> {
-    let root = Path::new("/");
-    match Installed::open(root) {
-        Err(installdb::Error::NoDatabase { .. }) => {
-            Err(Failure::new(exit::REFUSED, "no root was named, and nothing was installed into `/` before")
-                .hint("`--root DIR` names one; `--root /` if this machine's own system is meant")
-                .into())
-        }
+/// This machine's own root. That somebody forgot to say which root he meant must not make it one of ours; nor does a database
+/// that an installation left which was refused.
+fn refuse_unused(root: &Path) -> anyhow::Result<()> {
+    let is_unused = match Installed::open(root) {
+        Err(installdb::Error::NoDatabase { .. }) => true,
+        Ok(db) => matches!(db.transaction(1), Err(installdb::Error::NoTransaction { .. })),
         // What else is wrong with it is told in its place.
-        _ => Ok(root),
+        Err(_) => false,
+    };
+    if !is_unused {
+        return Ok(());
     }
+    Err(Failure::new(exit::REFUSED, "no root was named, and nothing was installed into `/` before")
+        .hint("`--root DIR` names one; `--root /` if this machine's own system is meant")
+        .into())
 }
 
 /// Installs packages in one transaction.
@@ -111,11 +114,32 @@ pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
         ..Options::default()
     });
     let change = Change { install, remove: Vec::new(), again: args.reinstall, options, exceptions };
-    let root = match &args.root {
-        Some(root) => root,
-        None => own_root()?,
-    };
+    let root = args.root.as_deref().unwrap_or(Path::new("/"));
+    if args.root.is_none() {
+        refuse_unused(root)?;
+    }
     change::run(&places::absolute(root)?, change, args.manner, voice)
         .with_context(|| format!("cannot install into `{}`", root.display()))?;
     Ok(exit::DONE)
+}
+
+#[cfg(test)]
+mod tests {
+    use installdb::{InstallDb, Retention};
+
+    use super::*;
+
+    #[test]
+    fn a_root_in_which_every_installation_was_refused_has_to_be_named() {
+        let root = tempfile::tempdir().unwrap();
+        refuse_unused(root.path()).unwrap_err();
+        let mut db = InstallDb::open(root.path()).unwrap();
+        refuse_unused(root.path()).unwrap_err();
+        let mut request = change::request();
+        request.retention = Some(Retention::NOTHING);
+        let checked = db.plan(request).unwrap().check().unwrap();
+        checked.stage(&mut ()).unwrap().commit().unwrap().finish(crate::keys::now()).unwrap();
+        drop(db);
+        refuse_unused(root.path()).unwrap();
+    }
 }
