@@ -42,7 +42,9 @@ fn questions_are_answered_and_change_nothing() {
         ask(&["config", "list"]).out_has(&["changed,new   hello /etc/hello.conf"]);
         ask(&["info", "hello"]).out_has(&["MIT"]);
         // Half of the change is still to come.
-        env.pkg(&["verify", "--root", "root"]).code(10).out_has(&["other /usr/share/other/data"]);
+        let verified = env.pkg(&["verify", "--unowned", "--root", "root"]).code(10);
+        verified.out_has(&["other /usr/share/other/data"]).err_has(&["transaction 5 is under way or was interrupted"]);
+        assert!(!verified.out.contains(".kista."), "{}", verified.out);
         assert!(before == database(&env), "{version}");
     }
 }

@@ -72,7 +72,11 @@ impl Installed {
         let packages = if names.is_empty() { self.packages_with_configs()? } else { names.to_vec() };
         let mut configs: Vec<ConfigFile> = Vec::new();
         for name in packages {
-            let record = self.record(&name)?;
+            let record = match self.record(&name) {
+                // It went after the names were read.
+                Err(Error::NotInstalled { .. }) if names.is_empty() => continue,
+                record => record?,
+            };
             let entries = record.manifest().entries().iter();
             for entry in entries.filter(|entry| entry.uses.contains(&Use::Config) && content(entry).is_some()) {
                 configs.push(self.config(&name, entry)?);

@@ -10,7 +10,7 @@ use rusqlite::{OptionalExtension as _, Row};
 use crate::column::{digest_column, word_column};
 use crate::error::{DbResult as _, Result};
 use crate::words::split;
-use crate::{Error, Installed, Operation, PackageVersion, User};
+use crate::{Error, Installed, Operation, PackageVersion, User, journal};
 
 /// A transaction of the past.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,6 +90,14 @@ impl Transaction {
 }
 
 impl Installed {
+    /// The transaction that another process carries out just now, or that was interrupted.
+    ///
+    /// # Errors
+    /// The database can not be read.
+    pub fn unfinished(&self) -> Result<Option<i64>> {
+        Ok(journal::current(&self.conn)?.map(|(txn, _)| txn))
+    }
+
     /// All transactions, the first one first.
     ///
     /// # Errors

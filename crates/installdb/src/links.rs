@@ -237,7 +237,7 @@ impl<'a> Links<'a> {
     }
 
     fn owner_of_no_folder(&self, row: i64, entry: usize) -> Result<Option<PackageName>> {
-        let record = self.db.record_of(row)?;
+        let Some(record) = self.db.record_if_there(row)? else { return Ok(None) };
         let is_folder = |entry: &pkgformat::Entry| matches!(entry.kind, EntryKind::Dir { .. });
         let other = !record.manifest().entries().get(entry).is_some_and(is_folder);
         Ok(other.then(|| record.meta().name.clone()))

@@ -71,13 +71,21 @@ impl Installed {
     }
 
     pub(crate) fn record_of(&self, row: i64) -> Result<PackageRecord> {
+        let record = self.record_if_there(row)?.ok_or(rusqlite::Error::QueryReturnedNoRows);
+        record.during("read a package record", &self.conn)
+    }
+
+    /// The same for a package that another process may have taken away, or replaced, since its row was read.
+    pub(crate) fn record_if_there(&self, row: i64) -> Result<Option<PackageRecord>> {
         let read = || {
             self.conn
                 .prepare_cached("SELECT record FROM records WHERE package = ?")?
                 .query_row([row], |row| row.get::<_, Vec<u8>>(0))
+                .optional()
         };
         let bytes = read().during("read a package record", &self.conn)?;
-        PackageRecord::decode(&bytes, &Limits::default()).map_err(|error| Error::damaged(&self.conn, error))
+        let decode = |bytes: Vec<u8>| PackageRecord::decode(&bytes, &Limits::default());
+        bytes.map(decode).transpose().map_err(|error| Error::damaged(&self.conn, error))
     }
 
     pub(crate) fn count(&self) -> Result<u64> {

@@ -7,6 +7,7 @@ use pkgtypes::{PackageName, PkgPath};
 use crate::error::{DbResult as _, Result};
 use crate::links::Links;
 use crate::rows;
+use crate::step::is_reserved;
 use crate::{Error, Event, Installed, Progress, folding};
 
 /// What lies in packages' folders and belongs to none of them.
@@ -82,7 +83,23 @@ impl Installed {
                 return Err(Error::Stopped);
             }
         }
+        self.leave_out_passing(&mut found.paths)?;
         Ok(found)
+    }
+
+    /// Another process may be changing the root: what it stages is nobody's yet, and what went or came meanwhile is not
+    /// unowned.
+    fn leave_out_passing(&self, paths: &mut Vec<PkgPath>) -> Result<()> {
+        let running = self.unfinished()?;
+        let is_staged = |path: &PkgPath| running.is_some() && is_reserved(path);
+        let mut lasting = Vec::with_capacity(paths.len());
+        for path in paths.drain(..) {
+            if !is_staged(&path) && matches!(self.root.stat(&path), Ok(Some(_))) && !self.is_owned(&path)? {
+                lasting.push(path);
+            }
+        }
+        *paths = lasting;
+        Ok(())
     }
 
     /// The real folders of these packages; `None` for those of all.

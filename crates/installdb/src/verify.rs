@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{ErrorKind as IoError, Read as _};
 use std::sync::{Mutex, PoisonError};
@@ -61,7 +61,8 @@ impl Installed {
     }
 
     /// The same, as closely as asked for. All processors share the work, every byte is read once, and of the packages no
-    /// more than some are in memory at a time.
+    /// more than some are in memory at a time. Of a package that another process takes away or replaces meanwhile nothing is
+    /// said.
     ///
     /// # Errors
     /// As [`Installed::verify`]; [`Error::Stopped`].
@@ -85,13 +86,25 @@ impl Installed {
             // All are waited for, whatever one of them says.
             let rest: Vec<_> =
                 threads.into_iter().map(|thread| thread.join().expect("a verifier does not panic")).collect();
-            let mut differences = own?;
+            let (mut differences, verified) = own?;
             for found in rest {
                 differences.extend(found?);
             }
+            self.drop_replaced(&mut differences, &verified)?;
             differences.sort_by(|a, b| (&a.package, &a.path).cmp(&(&b.package, &b.path)));
             Ok(differences)
         })
+    }
+
+    /// What differs from packages that are not installed any more, or in another version, is no difference.
+    fn drop_replaced(&self, differences: &mut Vec<Difference>, verified: &HashMap<PackageName, i64>) -> Result<()> {
+        let packages: HashSet<PackageName> = differences.iter().map(|difference| difference.package.clone()).collect();
+        for package in packages {
+            if self.row_of(&package)?.as_ref() != verified.get(&package) {
+                differences.retain(|difference| difference.package != package);
+            }
+        }
+        Ok(())
     }
 
     /// The rows of these packages, or of all.
@@ -114,15 +127,17 @@ impl Installed {
         rows: Vec<i64>,
         mut stored: Stored,
         progress: &mut dyn Progress,
-    ) -> Result<Vec<Difference>> {
+    ) -> Result<(Vec<Difference>, HashMap<PackageName, i64>)> {
         let mut worker = Worker::new(verifier);
+        let mut verified = HashMap::new();
         let mut rows = rows.into_iter();
         let mut links = Links::new(self);
         loop {
             while shares.is_low()
                 && let Some(row) = rows.next()
             {
-                let record = self.record_of(row)?;
+                let Some(record) = self.record_if_there(row)? else { continue };
+                verified.insert(record.meta().name.clone(), row);
                 let unset = stored.take(self, row, &record)?;
                 let standing = links.standing(&record)?;
                 // Who wants to stop is asked here, too: the others may take all shares.
@@ -131,7 +146,7 @@ impl Installed {
                 }
                 shares.add(Subject { record, standing, unset });
             }
-            let Some(share) = shares.take_now() else { return Ok(worker.differences) };
+            let Some(share) = shares.take_now() else { return Ok((worker.differences, verified)) };
             worker.verify(&share)?;
             let package = &share.package.record.meta().name;
             if progress.report(Event::Verified { package }).is_break() {

@@ -63,6 +63,11 @@ pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
         not_given::detail(&lacking, voice);
     }
     unowned.unread.iter().for_each(|error| voice.warning(error));
+    if let Some(txn) = db.unfinished()?.filter(|_| !differences.is_empty()) {
+        voice.warning(format_args!(
+            "transaction {txn} is under way or was interrupted: what it changes may differ so far"
+        ));
+    }
     Ok(conclude(&differences, voice))
 }
 

@@ -17,7 +17,7 @@ impl Installed {
         let (mut stored, _) = Stored::load(self, &rows)?;
         let mut all = Vec::new();
         for row in rows.into_iter().filter(|row| stored.may_lack(*row)).collect::<Vec<_>>() {
-            let record = self.record_of(row)?;
+            let Some(record) = self.record_if_there(row)? else { continue };
             let unset = stored.take(self, row, &record)?;
             let entries = record.manifest().entries().iter().enumerate();
             all.extend(entries.filter_map(|(index, entry)| {

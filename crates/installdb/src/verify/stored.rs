@@ -74,6 +74,10 @@ impl Stored {
             });
             bits.filter(|bits| !matches!(bits, Ok((_, Unset::NOTHING)))).collect()
         };
-        read().during("look up a path", &db.conn)
+        match read() {
+            // The package went after its record was read, and nobody asks what it lacks.
+            Err(rusqlite::Error::QueryReturnedNoRows) => Ok(HashMap::new()),
+            found => found.during("look up a path", &db.conn),
+        }
     }
 }

@@ -199,3 +199,33 @@ fn a_folder_that_cannot_be_entered_keeps_nobody_from_the_rest() {
     assert!(found.contains(&("open/b".into(), vec![Aspect::Missing])), "{found:?}");
     assert_eq!(found.contains(&("closed/deep/a".into(), vec![Aspect::Unreadable])), is_closed, "{found:?}");
 }
+
+/// Another process may change what is verified: what went, or came in another version, is no difference, and no failure.
+#[test]
+fn what_changes_during_a_verification_is_no_difference() {
+    struct Change<'a>(Option<&'a Scene>);
+    impl Progress for Change<'_> {
+        fn report(&mut self, _: Event<'_>) -> ControlFlow<()> {
+            if let Some(scene) = self.0.take() {
+                let second = |package: &str| file(package, "2-1");
+                scene.change(&[&second("a"), &second("b")], &["c"]).unwrap();
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    fn file(package: &str, version: &str) -> Packed {
+        pack(&format!("{package} {version}")).file(&format!("usr/{package}"), 0o644, version).build()
+    }
+    for names in [&["a", "b", "c"][..], &[]] {
+        let scene = Scene::new();
+        let first: Vec<Packed> = ["a", "b", "c", "d"].iter().map(|package| file(package, "1-1")).collect();
+        scene.install(&first.iter().collect::<Vec<_>>());
+        let names: Vec<_> = names.iter().map(|text| name(text)).collect();
+        let differences =
+            scene.installed().verify_with(&names, VerifyOptions::default(), &mut Change(Some(&scene))).unwrap();
+        assert_eq!(differences, []);
+        assert_eq!(scene.packages(), ["a 2-1", "b 2-1", "d 1-1"]);
+        scene.write("usr/d", "damaged");
+        assert_eq!(told(&scene, &[], VerifyOptions::default()), ["usr/d content !"]);
+    }
+}
