@@ -127,3 +127,57 @@ impl Drop for Giver<'_, '_> {
         self.0.changed.notify_all();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::sync_channel;
+
+    use super::*;
+    use crate::Error;
+
+    /// What the threads made themselves, and for others; messages are told apart by their sizes.
+    fn run(counts: &[u64], make: impl Fn(u64) -> Result<()> + Sync) -> (Vec<u64>, Vec<Result<()>>) {
+        let (relay, made) = (Relay::new(), Mutex::new(Vec::new()));
+        let give = |giver: Giver<'_, '_>, first: u64, count: u64| {
+            for size in first..first + count {
+                let (_, pieces) = sync_channel(1);
+                if !giver.give(|| Message::Stream(Vec::new(), size, pieces)) {
+                    made.lock().unwrap().push(size);
+                }
+            }
+            giver.help(|message| {
+                let Message::Stream(_, size, _) = message else { panic!("nobody gave this") };
+                made.lock().unwrap().push(size);
+                make(size)
+            })
+        };
+        let givers: Vec<_> = counts.iter().map(|_| relay.giver()).collect();
+        let answers = std::thread::scope(|scope| {
+            let threads = givers.into_iter().zip(counts).zip((0..).step_by(1000));
+            let threads = threads.map(|((giver, count), first)| scope.spawn(move || give(giver, first, *count)));
+            let threads: Vec<_> = threads.collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        let mut made = made.into_inner().unwrap();
+        made.sort_unstable();
+        (made, answers)
+    }
+
+    #[test]
+    fn whatever_is_read_is_made_once() {
+        for counts in [[0, 900, 0], [900, 3, 40], [1, 0, 0]] {
+            let (made, answers) = run(&counts, |_| Ok(()));
+            let all = counts.iter().zip((0..).step_by(1000)).flat_map(|(count, first)| first..first + count);
+            assert_eq!(made, all.collect::<Vec<u64>>());
+            assert!(answers.iter().all(Result::is_ok));
+        }
+    }
+
+    #[test]
+    fn after_a_failure_nobody_waits_for_ever() {
+        for _ in 0..50 {
+            let (_, answers) = run(&[0, 900, 900], |_| Err(Error::Stopped));
+            assert!(answers.iter().filter(|answer| answer.is_err()).count() <= 2);
+        }
+    }
+}
