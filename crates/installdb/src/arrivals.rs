@@ -38,19 +38,20 @@ impl Arrivals {
         Ok(Self { txn, time, unset, rows: Vec::new(), triggers: trigger::of_installed(conn)? })
     }
 
-    /// Writes the next package.
-    pub(crate) fn write_one(&mut self, conn: &Connection, incoming: &[Arriving]) -> rusqlite::Result<()> {
+    /// Writes the next package; whether there is one.
+    pub(crate) fn write_one(&mut self, conn: &Connection, incoming: &[Arriving]) -> rusqlite::Result<bool> {
         let index = self.rows.len();
-        let Some(Arriving { record, .. }) = incoming.get(index) else { return Ok(()) };
+        let Some(Arriving { record, .. }) = incoming.get(index) else { return Ok(false) };
         let (acceptance, unset) = (record.acceptance(), &self.unset[index]);
         let rows = PackageRows { conn, record, acceptance, unset, txn: self.txn, time: self.time };
         self.rows.push(rows.insert()?);
-        Ok(())
+        Ok(true)
     }
 
     /// Writes the packages that are not written yet.
     pub(crate) fn write_rest(&mut self, conn: &Connection, incoming: &[Arriving]) -> rusqlite::Result<()> {
-        (self.rows.len()..incoming.len()).try_for_each(|_| self.write_one(conn, incoming))
+        while self.write_one(conn, incoming)? {}
+        Ok(())
     }
 
     /// The row of a package that is written.

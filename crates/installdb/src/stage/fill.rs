@@ -48,23 +48,27 @@ pub(crate) fn fill(
     let shape = Shape { root: db.root(), packages, nodes: &tree.nodes, layout, rights: &rights, txn, paths: &paths };
     let unkept = layout.keeping.stage(db.root(), &db.home.kept(), txn)?;
     shape.save_changed()?;
-    shape.make_folders()?;
+    let begin = || {
+        commit::begin(&db.conn)?;
+        Arrivals::new(&db.conn, incoming, &tree.nodes, &unset, txn, *time)
+    };
+    let write = |begun: &mut Option<Arrivals>| {
+        let written = begun.as_mut().map_or(Ok(false), |arrivals| arrivals.write_one(&db.conn, incoming));
+        written.during("write the packages", &db.conn)
+    };
+    let (targets, mut begun) = std::thread::scope(|scope| {
+        let folders = scope.spawn(|| shape.make_folders());
+        let targets = shape.targets();
+        let mut begun = asks_nobody.then(begin).transpose().during("write the packages", &db.conn)?;
+        while !folders.is_finished() && write(&mut begun)? {}
+        folders.join().expect("a thread that makes folders does not panic")?;
+        Ok::<_, Error>((targets, begun))
+    })?;
     shape.make_others(*time)?;
     let meter = Meter::new(packages, progress);
     let (flusher, flushed) = Flusher::new(db.root(), meter.total)?;
-    let contents = std::mem::take(contents);
-    let doing = "write the packages";
-    let mut begun = None;
-    if asks_nobody {
-        commit::begin(&db.conn).during(doing, &db.conn)?;
-        let arrivals = Arrivals::new(&db.conn, incoming, &tree.nodes, &unset, txn, *time);
-        begun = Some(arrivals.during(doing, &db.conn)?);
-    }
-    let meanwhile = || match &mut begun {
-        Some(arrivals) => arrivals.write_one(&db.conn, incoming).during(doing, &db.conn),
-        None => Ok(()),
-    };
-    let (aside, missing) = shape.make_files(contents, flushed, meter, meanwhile)?;
+    let sources = Sources { contents: std::mem::take(contents), targets };
+    let (aside, missing) = shape.make_files(sources, flushed, meter, || write(&mut begun).map(drop))?;
     shape.make_hard_links()?;
     Ok((Findings { unset, missing, begun, aside, unkept }, Rest { paths, rights, flusher }))
 }
@@ -114,6 +118,12 @@ fn staged_paths(packages: Packages<'_>, nodes: &[Node], layout: &Layout, txn: i6
 
 fn staged_path(layout: &Layout, index: usize, path: &PkgPath, txn: i64) -> PkgPath {
     layout.staged(index, path, txn).expect("a path too long to be staged was refused")
+}
+
+/// What each package is read from, and which of its files are staged.
+struct Sources<'a, 'p> {
+    contents: Vec<Content<'p>>,
+    targets: Vec<Targets<'a>>,
 }
 
 /// All that staging needs to know and does not change.
@@ -236,12 +246,12 @@ impl<'a> Shape<'a> {
     /// meanwhile. `meanwhile` is called now and then, once for each package at least.
     fn make_files(
         &self,
-        contents: Vec<Content<'_>>,
+        Sources { contents, targets }: Sources<'a, '_>,
         flushed: FlushMeter,
         mut meter: Meter<'_>,
         mut meanwhile: impl FnMut() -> Result<()>,
     ) -> Result<(Aside, Vec<Missing>)> {
-        let queue = Mutex::new(contents.into_iter().enumerate().zip(self.targets()));
+        let queue = Mutex::new(contents.into_iter().enumerate().zip(targets));
         let relay = Relay::new();
         std::thread::scope(|scope| {
             let (tell, told) = sync_channel(TOLD);
