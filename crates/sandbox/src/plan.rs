@@ -84,7 +84,8 @@ pub(crate) fn plan_again(room: &Room, caller: &Caller, blank: &Blank, held: &Arc
     let (claims, data) = (Claims::default(), Vec::new().into_iter());
     let mut planner = Planner { room, caller, blank, outside, inside, claims, data };
     let (root, proc) = planner.standing();
-    planner.fresh_proc(root, proc)?;
+    // Somebody may have mounted something else over its devices.
+    planner.fresh_proc(root, proc, None)?;
     let Planner { outside: mut steps, inside, .. } = planner;
     let namespace = blank.mounts.as_raw_fd();
     steps.push("entering the room's mounts", Step::Enter { namespace, kind: libc::CLONE_NEWNS });
@@ -287,7 +288,7 @@ impl Planner<'_> {
         if self.blank.kind.whole {
             let (root, proc) = self.standing();
             self.data(root)?;
-            self.fresh_proc(root, proc)?;
+            self.fresh_proc(root, proc, Some(root))?;
             self.mounts(root)?;
             return Ok(None);
         }
@@ -451,7 +452,7 @@ impl Planner<'_> {
         if room.proc && room.sys.is_some() && room.dev && room.tmp.is_some() {
             made.extend(STANDING.map(PathBuf::from));
             let points = self.mount_points(blank, &mut made)?;
-            let lock = |closed| Step::Lock { root: blank, path: c"/".to_owned(), closed };
+            let lock = |closed| Step::Close { slot: blank, closed };
             if !points.is_empty() {
                 let all = std::iter::once(lock(false)).chain(points).chain([lock(true)]);
                 all.for_each(|step| self.inside(MOUNT_POINTS, step));
@@ -560,7 +561,7 @@ impl Planner<'_> {
 
     /// What the blank has already, and `/proc`.
     fn own_mounts(&mut self, root: Slot, blank: Slot, proc: Option<Slot>) -> Result<(), Error> {
-        self.fresh_proc(root, proc)?;
+        self.fresh_proc(root, proc, Some(blank))?;
         let room = self.room;
         let ready = [(room.sys.is_some(), "/sys"), (room.dev, "/dev"), (room.tmp.is_some(), "/tmp")];
         for (_, path) in ready.into_iter().filter(|(there, _)| *there) {
@@ -573,10 +574,12 @@ impl Planner<'_> {
         Ok(())
     }
 
-    fn fresh_proc(&mut self, root: Slot, proc: Option<Slot>) -> Result<(), Error> {
+    /// Puts `/proc` in its place; `made` is a root on which the blank's own `/dev` lies, if it has one.
+    fn fresh_proc(&mut self, root: Slot, proc: Option<Slot>, made: Option<Slot>) -> Result<(), Error> {
         let Some(proc) = proc else { return Ok(()) };
         self.place(STEP_PROC, proc, root, Path::new("/proc"), true)?;
-        self.cover(proc)
+        self.cover(proc, made.filter(|_| self.room.dev));
+        Ok(())
     }
 
     /// A fresh `/proc`, detached. Made outside: the kernel gives an ordinary user one only where he sees another.
@@ -587,24 +590,28 @@ impl Planner<'_> {
         slot
     }
 
-    fn cover(&mut self, proc: Slot) -> Result<(), Error> {
+    fn cover(&mut self, proc: Slot, devices: Option<Slot>) {
         for &(path, hidden) in covers(self.blank.kind.user_is_root()) {
             let name = format!("covering /proc/{}", path.to_string_lossy());
-            let cover = if hidden { Cover::Null(self.null(&name)?) } else { Cover::ReadOnly };
+            let cover = if hidden { Cover::Null(self.null(&name, devices)) } else { Cover::ReadOnly };
             self.inside(name, Step::Hide { root: proc, path: path.to_owned(), cover });
         }
-        Ok(())
     }
 
-    /// A mount of the null device.
-    fn null(&mut self, name: &str) -> Result<Slot, Error> {
+    /// A read-only mount of the null device: a copy of the one that the blank has in its `/dev`, or of the host's.
+    fn null(&mut self, name: &str, devices: Option<Slot>) -> Slot {
         let slot = self.slot();
+        if devices.is_some() {
+            let path = c"dev/null".to_owned();
+            self.inside(name.to_owned(), Step::Clone { slot, dir: devices, path, recursive: false });
+            return slot;
+        }
         let (dir, path) = (None, c"/dev/null".to_owned());
         self.outside(name.to_owned(), Step::Clone { slot, dir, path, recursive: false });
         let set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC;
         let step = Step::Attributes { slot, set, recursive: false, idmap: None, chown: None };
         self.outside(name.to_owned(), step);
-        Ok(slot)
+        slot
     }
 
     /// Prepares what [`Mount::Data`] shows: files in memory, on a mount that `/proc` then covers. A part of a mount that is attached

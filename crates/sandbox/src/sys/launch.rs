@@ -217,14 +217,14 @@ pub(crate) fn enter(launch: &Launch<'_>) -> Result<Entered, Refused> {
         placed: std::sync::atomic::AtomicU32::new(0),
     };
     let lost = (launch.hop || launch.payload.r#become.is_some()).then(Lost::allow);
-    // Reaped at the end, when it has long ended by itself.
     let mut hop = Hop(0);
     let started = if launch.hop { by_hop(&shared, &mut hop) } else { directly(&shared) };
     drop(done_write);
+    // It has ended by itself, but counts as a process of the room's user until it is reaped: that is to be before the program runs.
+    drop(hop);
     if started.is_ok() {
         wait_for_end_of(&done_read);
     }
-    drop(hop);
     first_stack.give_back();
     second_stack.give_back();
     drop(lost);

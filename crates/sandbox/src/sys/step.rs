@@ -89,6 +89,8 @@ pub(crate) enum Step {
     Mode { root: Slot, path: CString, mode: u32 },
     /// Makes the mount at `path` inside `root` read-only, or writable, without those below it.
     Lock { root: Slot, path: CString, closed: bool },
+    /// Makes the mount in `slot` read-only, or writable.
+    Close { slot: Slot, closed: bool },
     /// Makes a symbolic link inside `root`, in a folder that is made like that, unless the same link is there.
     Link { root: Slot, folder: MountPoint, name: CString, target: CString, owner: Option<Ownership> },
     /// Covers a path below `root`, the kernel's own file system without links on the way, if it exists.
@@ -246,6 +248,7 @@ impl Step {
             Self::Put { root, folder, name, file } => folder.with(slots.fd(*root), |dir| file.write(dir, name)),
             Self::Mode { root, path, mode } => at(slots.fd(*root), path, |found| raw::chmod(found, c"", *mode)),
             Self::Lock { root, path, closed } => at(slots.fd(*root), path, |mount| raw::close_mount(mount, *closed)),
+            Self::Close { slot, closed } => raw::close_mount(slots.fd(*slot), *closed),
             Self::Link { root, folder, name, target, owner } => {
                 folder.with(slots.fd(*root), |dir| link(dir, name, target, *owner))
             }
