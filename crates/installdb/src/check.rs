@@ -41,11 +41,14 @@ pub struct Checked<'db, 'p> {
 impl<'db, 'p> Checked<'db, 'p> {
     pub(crate) fn new(db: &'db mut InstallDb, mut work: Work<'p>, findings: Vec<Finding>) -> Result<Self> {
         let mut findings = findings;
+        let reading = db.read_at_once()?;
         let metas = work.incoming.iter().map(|incoming| incoming.record.meta());
         let brought = bringing::find(db, &work)?;
         let accounts = Accounts::plan(&db.root, metas, brought, work.time, &mut findings)?;
         let rights = Rights::new(accounts.principals());
         let (layout, mut findings) = Survey::new(db, &work, &rights, findings).run(&accounts)?;
+        // What is looked for next may be gigabytes to read, and a writer is not kept waiting for that.
+        drop(reading);
         supply::locate(db, &mut work, &layout, &mut findings)?;
         if !findings.is_empty() {
             return Err(Error::Refused(findings));

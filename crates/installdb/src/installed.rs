@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 
 use pkgfs::{ErrorKind as DiskError, Lock, LockKind, Root, Wait};
 use pkgtypes::PkgPath;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, Transaction};
 
 use crate::error::{DbResult as _, Result};
 use crate::home::Home;
@@ -58,6 +58,12 @@ impl Installed {
         };
         let conn = open_with(file, "immutable=1").map_err(|_| why)?;
         Ok(Self { root, conn, home, _still: still })
+    }
+
+    /// Sees to it that all questions find one state of the database, until what this gives is dropped; and that sqlite
+    /// takes its locks once instead of for each question.
+    pub(crate) fn read_at_once(&self) -> Result<Transaction<'_>> {
+        self.conn.unchecked_transaction().during("read the state", &self.conn)
     }
 
     pub(crate) fn with_writer(root: Root, home: Home, conn: Connection) -> Self {
@@ -132,4 +138,23 @@ fn percent_encoded(file: &Path) -> String {
         }
     }
     uri
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn questions_that_belong_together_find_one_state() {
+        let root = tempfile::tempdir().unwrap();
+        drop(crate::InstallDb::open(root.path()).unwrap());
+        let reader = Installed::open(root.path()).unwrap();
+        let reading = reader.read_at_once().unwrap();
+        assert_eq!(reader.wanted().unwrap(), []);
+        let writer = Connection::open(root.path().join("var/lib/kista/install.db")).unwrap();
+        writer.execute_batch("PRAGMA foreign_keys = OFF; INSERT INTO wanted VALUES ('hello', 1)").unwrap();
+        assert_eq!(reader.wanted().unwrap(), []);
+        drop(reading);
+        assert_eq!(reader.wanted().unwrap().len(), 1);
+    }
 }

@@ -95,6 +95,12 @@ pub(crate) fn find(db: &Installed, digest: Digest) -> Result<Option<PkgPath>> {
     read().during("look up a kept content", &db.conn)
 }
 
+/// Where each of these contents is kept.
+pub(crate) fn find_all<'d>(db: &Installed, digests: impl Iterator<Item = &'d Digest>) -> Result<Vec<Option<PkgPath>>> {
+    let _reading = db.read_at_once()?;
+    digests.map(|digest| find(db, *digest)).collect()
+}
+
 /// Plans what is kept of that which goes, and what is forgotten for it. What is forgotten is taken away by the steps
 /// that are returned. On a disk that `is_tight` nothing is kept: what is kept takes up room, and so does that it is.
 pub(crate) fn plan(

@@ -29,6 +29,7 @@ impl InstallDb {
     /// A package to be removed is not installed; a name stands in the request twice; batches of an earlier change are
     /// still to do.
     pub fn plan<'db, 'p>(&'db mut self, request: Request<'p>) -> Result<Plan<'db, 'p>> {
+        let reading = self.read_at_once()?;
         self.refuse_unfinished()?;
         let Request { install, remove, wishes, ground, retention, forget, time, argv, user, options } = request;
         refuse_repetition(&install, &remove)?;
@@ -75,6 +76,7 @@ impl InstallDb {
         };
         refuse_foreign_arches(&work, &mut findings);
         refuse_what_can_not_be_done(&work, &mut findings);
+        drop(reading);
         Ok(Plan { db: self, work, findings, unmet })
     }
 

@@ -29,12 +29,12 @@ pub(crate) fn locate(db: &Installed, work: &mut Work<'_>, layout: &Layout, findi
             continue;
         }
         let mut missing = needed(work, layout, package);
+        let kept = kept::find_all(db, missing.keys())?;
         let mut places = HashMap::new();
-        for (digest, (size, _)) in &missing {
-            let known = kept::find(db, *digest)?.into_iter();
+        for ((digest, (size, _)), kept) in missing.iter().zip(kept) {
             let going = going
                 .get_or_insert_with(|| files(work.outgoing.iter().flat_map(|old| old.standing.entries(&old.record))));
-            let known = known.chain(going.get(digest).into_iter().flatten().cloned());
+            let known = kept.into_iter().chain(going.get(digest).into_iter().flatten().cloned());
             places.extend(first_good(&db.root, *digest, *size, known).map(|place| (*digest, place)));
         }
         missing.retain(|digest, _| !places.contains_key(digest));
