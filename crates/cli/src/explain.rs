@@ -252,6 +252,11 @@ fn hint(error: &anyhow::Error) -> Option<String> {
         {
             Some("`--unowned adopt` keeps such files, `--unowned replace` replaces them".to_owned())
         }
+        installdb::Error::Refused(findings) if findings.iter().any(is_kept_by_another) => Some(
+            "say it as the user who keeps it; `--cache DIR` takes package files from a folder, `--skip-missing` leaves \
+             such packages as they are"
+                .to_owned(),
+        ),
         installdb::Error::Refused(findings)
             if findings.iter().any(|found| matches!(found, installdb::Finding::NotKept { .. })) =>
         {
@@ -294,6 +299,10 @@ fn hint(error: &anyhow::Error) -> Option<String> {
         }
         _ => None,
     }
+}
+
+fn is_kept_by_another(found: &installdb::Finding) -> bool {
+    matches!(found, installdb::Finding::NotKept { keeper: Some(_), .. })
 }
 
 /// Whether what stands in a package's place begins as a package of another program does, or as one in a sqlite file.

@@ -181,6 +181,8 @@ pub enum Finding {
         path: Option<PkgPath>,
         /// How many more contents are missing.
         more: usize,
+        /// The user who has that file's content among what is kept, and who alone can read it there.
+        keeper: Option<u32>,
     },
     /// The file system has too little space.
     NoSpace {
@@ -347,10 +349,13 @@ impl fmt::Display for Finding {
             Self::NotKept { package, path: None, .. } => {
                 write!(f, "`{package}` can not be brought back: its record is not kept any more")
             }
-            Self::NotKept { package, path: Some(path), more } => {
+            Self::NotKept { package, path: Some(path), more, keeper } => {
                 write!(f, "`{package}` can not be brought back: the content of /{path}")?;
                 let others = if *more > 0 { format!(" and of {more} more") } else { String::new() };
-                write!(f, "{others} is nowhere to be found")
+                match keeper {
+                    None => write!(f, "{others} is nowhere to be found"),
+                    Some(uid) => write!(f, "{others} is kept by user {uid}, and you may not read it"),
+                }
             }
             Self::NoSpace { path, needed, free } => {
                 write!(f, "{needed} bytes are needed on the file system of {}, {free} are free", Folder(path.as_ref()))

@@ -12,8 +12,13 @@ pub(crate) fn find(root: &Root, steps: &[Step], findings: &mut Vec<Finding>) -> 
     for step in steps {
         match look(&mut folders, step) {
             Ok(found) => findings.extend(found),
-            // A folder that is made in this transaction, or cleared away in it.
-            Err(error) if matches!(error.kind, DiskError::NotFound | DiskError::WrongType | DiskError::Symlink) => {}
+            // A folder that is made in this transaction, or cleared away in it; or one that this user may not look into, which
+            // is found where the rights to change it are.
+            Err(error)
+                if matches!(
+                    error.kind,
+                    DiskError::NotFound | DiskError::WrongType | DiskError::Symlink | DiskError::Denied
+                ) => {}
             Err(error) => return Err(error.into()),
         }
     }

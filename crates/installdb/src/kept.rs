@@ -117,8 +117,11 @@ pub(crate) fn plan(
         Survey { db, work, keeping: &mut keeping, space }.run()?;
     }
     let new = (!work.operations.is_empty()).then(|| keeping.bytes());
-    keeping.forget = db.forgotten(limits, work.time, new)?;
-    keeping.records = keeping.forget != Forget::All && !is_tight;
+    let due = db.forgotten(limits, work.time, new)?;
+    keeping.records = due != Forget::All && !is_tight;
+    // What is another user's stays until he changes something; whoever asks for more is told that it is not his.
+    let is_asked_for = work.forget || work.retention.is_some();
+    keeping.forget = if is_asked_for || may_change(db)? { due } else { Forget::Nothing };
     keeping.forgotten.up_to = match keeping.forget {
         Forget::Nothing => None,
         Forget::UpTo(txn) => Some(txn),
@@ -184,6 +187,29 @@ fn is_kept(root: &Root, path: &PkgPath, size: u64) -> Result<bool> {
     }
 }
 
+/// Whether what is kept is this user's to change. Where it is another's, the past is not worth a change that is refused.
+fn may_change(db: &Installed) -> Result<bool> {
+    match db.root.may_change(Some(&db.home.kept())) {
+        Err(error) if error.kind == DiskError::Denied => Ok(false),
+        Err(error) if error.kind != DiskError::NotFound => Err(error.into()),
+        _ => Ok(true),
+    }
+}
+
+/// The user who alone can read a content that is kept, if this one can not.
+pub(crate) fn keeper(db: &Installed, digest: Digest) -> Result<Option<u32>> {
+    let Some(path) = find(db, digest)? else { return Ok(None) };
+    let is_denied = |error: &pkgfs::Error| error.kind == DiskError::Denied;
+    if !db.root.open_file(&path).is_err_and(|error| is_denied(&error)) {
+        return Ok(None);
+    }
+    let stat = match db.root.stat(&path) {
+        Err(error) if is_denied(&error) => db.root.stat(&db.home.kept()),
+        stat => stat,
+    };
+    Ok(stat?.map(|stat| stat.uid))
+}
+
 /// The look at the files that go.
 struct Survey<'a> {
     db: &'a Installed,
@@ -228,17 +254,13 @@ impl Survey<'_> {
             let (path, was_lost, is_elsewhere) = (entry.path.clone(), kept.is_some(), stat.dev != home);
             self.keeping.keeps.push(Keep { path, digest, size, was_lost, is_elsewhere });
         }
-        match self.db.root.may_change(Some(&self.db.home.kept())).map_err(|error| (error.kind.clone(), error)) {
-            Ok(()) | Err((DiskError::NotFound, _)) => self.find_room(),
-            // Another user's; the past is not worth a change that is refused.
-            Err((DiskError::Denied, _)) => {
-                let sizes = self.keeping.keeps.drain(..).map(|keep| keep.size);
-                self.keeping.too_much = sizes.fold(self.keeping.too_much, u64::saturating_add);
-                self.keeping.displacing.iter_mut().for_each(|(_, second)| *second = None);
-                Ok(())
-            }
-            Err((_, error)) => Err(error.into()),
+        if may_change(self.db)? {
+            return self.find_room();
         }
+        let sizes = self.keeping.keeps.drain(..).map(|keep| keep.size);
+        self.keeping.too_much = sizes.fold(self.keeping.too_much, u64::saturating_add);
+        self.keeping.displacing.iter_mut().for_each(|(_, second)| *second = None);
+        Ok(())
     }
 
     /// A copy is made only where there is room enough: the past is not worth a change that is refused. What no package

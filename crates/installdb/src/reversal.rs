@@ -49,7 +49,7 @@ impl Reversal {
             };
             match incoming {
                 Some(incoming) => request.install.push(incoming),
-                None => findings.push(Finding::NotKept { package: name, path: None, more: 0 }),
+                None => findings.push(Finding::NotKept { package: name, path: None, more: 0, keeper: None }),
             }
         }
         if findings.is_empty() { Ok(request) } else { Err(Error::Refused(findings)) }

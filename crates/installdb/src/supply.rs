@@ -45,9 +45,10 @@ pub(crate) fn locate(db: &Installed, work: &mut Work<'_>, layout: &Layout, findi
         missing.retain(|digest, _| !originals.contains_key(digest));
         places.extend(db.files_with(&missing.keys().copied().collect())?);
         missing.retain(|digest, _| !places.contains_key(digest));
-        if let Some((_, path)) = missing.values().next() {
+        if let Some((digest, (_, path))) = missing.first_key_value() {
             let (package, more) = (work.incoming[package].record.meta().name.clone(), missing.len() - 1);
-            findings.push(Finding::NotKept { package, path: Some(path.clone()), more });
+            let keeper = kept::keeper(db, *digest)?;
+            findings.push(Finding::NotKept { package, path: Some(path.clone()), more, keeper });
         }
         if let Content::Stock(stock) = &mut work.contents[package] {
             stock.supply(places, originals);

@@ -4,11 +4,11 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
 
-use installdb::{Done, Error, Finding, InstallDb, Installed, NotGiven, Notice, Result};
+use installdb::{Done, Error, Finding, InstallDb, Installed, NotGiven, Notice, Request, Result};
 use pkgformat::{EntryKind, Xattr};
 use pkgtypes::Mode;
 
-use crate::scene::{Packed, Scene, pack, path, request, run};
+use crate::scene::{NOW, Packed, Scene, pack, path, request, run};
 
 const ANN: u32 = 1000;
 const BEN: u32 = 1001;
@@ -96,6 +96,46 @@ fn what_another_user_keeps_is_in_nobodys_way() {
         assert_eq!((done.notices, scene.read("srv/drop/note")), (notices, version.to_owned()));
         crate::undo::assert_no_litter(scene.root());
     }
+}
+
+/// What root keeps in her root is neither hers to read nor to throw away.
+#[test]
+fn what_another_user_keeps_is_named_as_his_and_stays_when_it_is_too_old() {
+    let Some(scene) = scene() else { return };
+    as_ann(|| change(scene.root(), &[&note("1-1")], &[])).unwrap();
+    scene.install(&[&note("2-1")]);
+    let refused = as_ann(|| {
+        let reversal = Installed::open(scene.root())?.reversal_of(2)?;
+        let mut db = InstallDb::open(scene.root())?;
+        let request = reversal.request(&db, NOW, |_, _| None)?;
+        run(&mut db, request)
+    });
+    let error = refused.unwrap_err();
+    assert!(error.to_string().ends_with("/srv/drop/note is kept by user 0, and you may not read it"), "{error}");
+    // A year later she can change something all the same.
+    let later = NOW.saturating_add_seconds(366 * 24 * 3600);
+    let a_year_later = |more: fn(&mut Request<'_>)| {
+        as_ann(|| {
+            let third = note("3-1");
+            let mut asked = Request { time: later, ..request(&[&third], &[]) };
+            more(&mut asked);
+            run(&mut InstallDb::open(scene.root())?, asked)
+        })
+    };
+    let asked_for = a_year_later(|asked| asked.forget = true).unwrap_err();
+    assert!(
+        matches!(&asked_for, Error::Refused(found) if matches!(found[..], [Finding::Denied { .. }])),
+        "{asked_for}"
+    );
+    a_year_later(|_| ()).unwrap();
+    assert_eq!((scene.read("srv/drop/note"), scene.installed().kept().unwrap()), ("3-1".to_owned(), (1, 3)));
+    crate::undo::assert_no_litter(scene.root());
+    // Root's own changes forget it.
+    let fourth = note("4-1");
+    run(&mut scene.open(), Request { time: later, ..request(&[&fourth], &[]) }).unwrap();
+    assert_eq!(scene.installed().kept().unwrap(), (1, 3));
+    assert!(scene.installed().horizon().unwrap() >= 2);
+    crate::undo::assert_no_litter(scene.root());
 }
 
 /// Who holds the lock keeps everybody from changing the root, so nobody else may open it; questions do without.

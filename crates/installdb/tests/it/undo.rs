@@ -237,7 +237,9 @@ fn assert_says_what_is_missing(scene: &Scene) {
     let before = state(scene);
     let refused = reverse(scene, |db| db.reversal_of(2)).unwrap_err();
     let Error::Refused(findings) = &refused else { panic!("{refused}") };
-    let [Finding::NotKept { package, path: Some(path), more: 0 }] = &findings[..] else { panic!("{refused}") };
+    let [Finding::NotKept { package, path: Some(path), more: 0, keeper: None }] = &findings[..] else {
+        panic!("{refused}")
+    };
     assert_eq!((package.as_str(), path.to_string().as_str()), ("small", "usr/small"));
     assert_eq!(state(scene), before);
     assert_eq!(scene.installed().history().unwrap().len(), 2);
