@@ -1,6 +1,7 @@
 //! From the command line to an exit code.
 
 use std::ffi::OsString;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
 use clap::{ArgMatches, Command, CommandFactory, FromArgMatches, Parser};
@@ -40,7 +41,14 @@ impl Manner {
     fn run(&self, verb: impl FnOnce(&Voice) -> anyhow::Result<u8>) -> ExitCode {
         let voice = Voice::new(self.quiet, self.verbose, self.color);
         signals::watch();
-        let code = verb(&voice).unwrap_or_else(|error| explain::failure(&error, &voice));
+        let code = match catch_unwind(AssertUnwindSafe(|| verb(&voice))) {
+            Ok(answer) => answer.unwrap_or_else(|error| explain::failure(&error, &voice)),
+            // What happened was told where it happened. Nothing of what the verb had is looked at any more.
+            Err(_) => {
+                voice.hint("this is a bug: please tell how it came about, with the lines above");
+                exit::BUG
+            }
+        };
         signals::raise_again();
         ExitCode::from(code)
     }

@@ -230,7 +230,9 @@ fn all_incoming<'p>(
         }
     };
     let mut done = std::thread::scope(|scope| {
-        let others: Vec<_> = (1..installdb::readers(count)).map(|_| scope.spawn(several)).collect();
+        // This one does it alone if need be.
+        let other = |_| std::thread::Builder::new().spawn_scoped(scope, several).ok();
+        let others: Vec<_> = (1..installdb::readers(count)).map_while(other).collect();
         let mut done = several();
         done.extend(others.into_iter().flat_map(|thread| thread.join().expect("a reader of heads does not panic")));
         done

@@ -290,8 +290,14 @@ fn hint(error: &anyhow::Error) -> Option<String> {
             "give the package files of what is missing, too, or take out what clashes; `--ignore-relations` goes ahead"
                 .to_owned(),
         ),
-        installdb::Error::Disk(error) if error.operation == "open the tree" => {
+        installdb::Error::Disk(error)
+            if error.operation == "open the tree"
+                && matches!(error.kind, pkgfs::ErrorKind::NotFound | pkgfs::ErrorKind::WrongType) =>
+        {
             Some("`--root DIR` names a folder that is there".to_owned())
+        }
+        installdb::Error::Thread(_) => {
+            Some("raise the limit on processes (`ulimit -u`), or end some, then say it once more".to_owned())
         }
         installdb::Error::Disk(error) => disk_hint(&error.kind),
         installdb::Error::Sqlite { .. } => {

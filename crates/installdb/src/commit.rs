@@ -19,7 +19,7 @@ use crate::trigger;
 use crate::work::Work;
 use crate::{
     Error, InstallDb, Notice, Operation, PackageVersion, PendingScript, Progress, ScriptRun, log, originals, past,
-    recover, schedule, space, sync,
+    recover, schedule, space, sync, threads,
 };
 
 /// A transaction that is decided: its rows are in the database and the journal says so. What is left are the renames
@@ -66,11 +66,11 @@ pub(crate) fn decide<T: Send, U>(
     let (root, conn) = (&installed.root, &installed.conn);
     let kept = is_keeping.then(|| installed.home.kept());
     std::thread::scope(|scope| {
-        let syncing = scope.spawn(|| {
+        let syncing = threads::spawn(scope, || {
             let found = finish(root)?;
             sync::filesystems(root, steps.iter().map(Step::path), kept)?;
             Ok::<T, Error>(found)
-        });
+        })?;
         let doing = "write the packages";
         begin(conn).during(doing, conn)?;
         let written = write(conn).during(doing, conn)?;

@@ -87,6 +87,9 @@ pub enum Error {
         #[source]
         problem: ZpkgProblem,
     },
+    /// No thread could be started: the user or the machine has as many as are allowed.
+    #[error("a thread can not be started: {0}")]
+    Thread(#[source] io::Error),
     /// Another process changes this root.
     #[error("the root is in use{}", held_by(*holder))]
     Busy {

@@ -173,6 +173,7 @@ mod step;
 mod stock;
 mod supply;
 mod sync;
+mod threads;
 mod tree;
 mod trigger;
 mod unowned;

@@ -13,7 +13,7 @@ use self::stored::Stored;
 use crate::error::Result;
 use crate::links::Links;
 use crate::rights::Rights;
-use crate::{Error, Event, Installed, Progress, Unset};
+use crate::{Error, Event, Installed, Progress, Unset, threads};
 
 mod aspect;
 mod not_given;
@@ -80,12 +80,14 @@ impl Installed {
         let shares = Shares::new();
         std::thread::scope(|scope| {
             let count = std::thread::available_parallelism().map_or(1, |count| count.get().min(16));
-            let threads: Vec<_> = (1..count).map(|_| scope.spawn(|| verifier.work(&shares))).collect();
+            // This one does it alone if need be.
+            let others = (1..count).map_while(|_| threads::spawn(scope, || verifier.work(&shares)).ok());
+            let others: Vec<_> = others.collect();
             let own = self.hand_out(&verifier, &shares, rows, stored, progress);
             shares.close(own.is_err());
             // All are waited for, whatever one of them says.
             let rest: Vec<_> =
-                threads.into_iter().map(|thread| thread.join().expect("a verifier does not panic")).collect();
+                others.into_iter().map(|thread| thread.join().expect("a verifier does not panic")).collect();
             let (mut differences, verified) = own?;
             for found in rest {
                 differences.extend(found?);

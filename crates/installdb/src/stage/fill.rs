@@ -26,7 +26,7 @@ use crate::rights::{Grant, Rights, plain};
 use crate::step::stage_name;
 use crate::tree::{Node, Packages};
 use crate::work::Work;
-use crate::{Error, Event, InstallDb, Progress, Unset, commit};
+use crate::{Error, Event, InstallDb, Progress, Unset, commit, threads};
 
 /// Readings that may wait to be told.
 const TOLD: usize = 256;
@@ -57,7 +57,7 @@ pub(crate) fn fill(
         written.during("write the packages", &db.conn)
     };
     let (targets, mut begun) = std::thread::scope(|scope| {
-        let folders = scope.spawn(|| shape.make_folders());
+        let folders = threads::spawn(scope, || shape.make_folders())?;
         let targets = shape.targets();
         let mut begun = asks_nobody.then(begin).transpose().during("write the packages", &db.conn)?;
         while !folders.is_finished() && write(&mut begun)? {}
@@ -261,8 +261,7 @@ impl<'a> Shape<'a> {
             };
             let readers: Vec<_> = (0..writer::threads()).map(reader).collect();
             drop((tell, flushed));
-            let readers = readers.into_iter().map(|reader| scope.spawn(|| reader.run(&queue)));
-            let readers: Vec<_> = readers.collect();
+            let readers = threads::spawn_some(scope, readers.into_iter().map(|reader| || reader.run(&queue)))?;
             let made = self.make_nodes().and_then(|missing| {
                 told.iter().try_for_each(|(package, size)| {
                     meter.add(package, size)?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread::JoinHandle;
+use std::thread::{Builder, JoinHandle};
 
 use pkgfs::Root;
 
@@ -32,8 +32,9 @@ impl Flusher {
         }
         let (bell, rings) = sync_channel(1);
         let root = root.try_clone()?;
-        let thread = std::thread::spawn(move || flush(&root, &rings));
-        Ok((Self(Some(thread)), FlushMeter(Some(Arc::new((AtomicU64::new(0), bell))))))
+        // The sync before the decision finds more to do without it.
+        let thread = Builder::new().spawn(move || flush(&root, &rings)).ok();
+        Ok((Self(thread), FlushMeter(Some(Arc::new((AtomicU64::new(0), bell))))))
     }
 
     /// Waits for the sync that is under way.
