@@ -276,7 +276,9 @@ fn hint(error: &anyhow::Error) -> Option<String> {
             "`pkg history {txn}` says what it was; `pkg config list` says where earlier versions of files are kept"
         )),
         installdb::Error::NoNewVersion { .. } => Some("`pkg config list` says which files have one".to_owned()),
-        installdb::Error::Unfinished { .. } => Some("`pkg recover` finishes what is left".to_owned()),
+        installdb::Error::Unfinished { .. } => {
+            Some("a later version of this program began it, and goes on with it or gives it up".to_owned())
+        }
         installdb::Error::Damaged { .. } => {
             Some("look after the disk, and put the file back from a backup; nothing was written to it".to_owned())
         }

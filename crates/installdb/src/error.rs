@@ -96,8 +96,9 @@ pub enum Error {
         /// The process's id, when it said so.
         holder: Option<u32>,
     },
-    /// Batches of an earlier change are still to be done.
-    #[error("an earlier change has {batches} more batches to do: continue or abandon it first")]
+    /// Batches of an earlier change are still to be done. This version never leaves any; a later one that did goes on with
+    /// them, or gives them up.
+    #[error("an earlier change has {batches} more batches to do, and nothing else comes before them")]
     Unfinished {
         /// How many.
         batches: u64,

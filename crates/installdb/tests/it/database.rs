@@ -75,6 +75,18 @@ fn answers_are_those_from_before_while_rows_are_being_written() {
     writer.execute_batch("ROLLBACK").unwrap();
 }
 
+/// No version so far writes such rows.
+#[test]
+fn what_a_later_version_left_to_do_keeps_changes_back() {
+    let scene = Scene::new();
+    scene.install(&[&pack("hello 1-1").file("bin/hello", 0o755, "hej").build()]);
+    let later = rusqlite::Connection::open(file(scene.root())).unwrap();
+    later.execute_batch("INSERT INTO target VALUES (1, 'a'), (1, 'b'), (2, 'c')").unwrap();
+    let refused = scene.change(&[], &["hello"]).unwrap_err();
+    assert!(matches!(refused, Error::Unfinished { batches: 2 }), "{refused}");
+    assert_eq!((refused.kind(), scene.packages()), (ErrorKind::Busy, vec!["hello 1-1".to_owned()]));
+}
+
 #[test]
 fn one_process_changes_a_root_at_a_time() {
     let root = arranged();
