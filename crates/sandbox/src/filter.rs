@@ -83,7 +83,8 @@ struct Table {
     absent: &'static [u32],
     /// Answered with EPERM.
     forbidden: &'static [u32],
-    socket: u32,
+    /// `socket` and `socketpair`, which makes two of any family before it finds that they cannot be paired.
+    sockets: [u32; 2],
     clone: u32,
     unshare: u32,
     ioctl: u32,
@@ -127,7 +128,7 @@ const X86_64: Table = Table {
     // kexec_file_load, bpf
     forbidden: everywhere!(forbidden: 103, 159, 155, 164, 165, 166, 167, 168, 169, 172, 173, 174, 175, 176, 177, 178, 179, 180,
         163, 227, 246, 153, 212, 298, 300, 304, 305, 308, 313, 320, 321),
-    socket: 41,
+    sockets: [41, 53],
     clone: 56,
     unshare: 272,
     ioctl: 16,
@@ -152,7 +153,7 @@ const I386: Table = Table {
     // finit_module, bpf, clock_settime64, clock_adjtime64
     forbidden: everywhere!(forbidden: 21, 22, 25, 51, 52, 79, 87, 88, 101, 103, 110, 111, 115, 124, 127, 128, 129, 130, 131, 167,
         169, 217, 253, 264, 283, 336, 338, 342, 343, 346, 350, 357, 404, 405),
-    socket: 359,
+    sockets: [359, 360],
     clone: 120,
     unshare: 310,
     ioctl: 54,
@@ -175,7 +176,7 @@ const AARCH64: Table = Table {
     // clock_adjtime, setns, finit_module, bpf, kexec_file_load, lookup_dcookie
     forbidden: everywhere!(forbidden: 39, 40, 41, 42, 58, 60, 89, 104, 105, 106, 112, 116, 142, 170, 171, 224, 225, 241, 262, 265,
         266, 268, 273, 280, 294, 18),
-    socket: 198,
+    sockets: [198, 199],
     clone: 220,
     unshare: 97,
     ioctl: 29,
@@ -199,7 +200,7 @@ const ARM: Table = Table {
     // open_by_handle_at, clock_adjtime, setns, finit_module, bpf, kexec_file_load, clock_settime64, clock_adjtime64
     forbidden: everywhere!(forbidden: 21, 51, 52, 79, 87, 88, 103, 111, 115, 124, 128, 129, 131, 169, 218, 249, 262, 347, 364, 367,
         371, 372, 375, 379, 386, 401, 404, 405),
-    socket: 281,
+    sockets: [281, 288],
     clone: 120,
     unshare: 337,
     ioctl: 54,
@@ -322,9 +323,10 @@ fn rules(table: &Table, setid: SetId, group: Group) -> Vec<Range> {
     rules.extend(table.forbidden.iter().map(|number| (*number, Fail(libc::EPERM))));
     rules.push((table.clone, bits(0, NEW_NAMESPACES)));
     rules.push((table.unshare, bits(0, NEW_NAMESPACES | NEW_TIME)));
-    rules.push((table.socket, NotAmong { argument: 0, values: FAMILIES, errno: libc::EAFNOSUPPORT }));
-    // Its family is behind a pointer that a filter cannot follow: only call 1, `socket`, is refused.
-    let socketcall = Among { argument: 0, values: &[1], errno: libc::ENOSYS };
+    let family = NotAmong { argument: 0, values: FAMILIES, errno: libc::EAFNOSUPPORT };
+    rules.extend(table.sockets.map(|number| (number, family)));
+    // The family is behind a pointer that a filter cannot follow: calls 1 and 8, those two, are refused.
+    let socketcall = Among { argument: 0, values: &[1, 8], errno: libc::ENOSYS };
     rules.extend(table.socketcall.map(|number| (number, socketcall)));
     let requests = if setid == SetId::Ban { INPUT_AND_FLAGS } else { INPUT };
     rules.push((table.ioctl, Among { argument: 1, values: requests, errno: libc::EPERM }));
@@ -543,10 +545,11 @@ mod tests {
                 let judged = |number: u32| {
                     let ban = setid == SetId::Ban;
                     let by_mode = table.modes.iter().chain(table.opens).any(|(listed, _)| *listed == number);
-                    let special = [table.socket, table.clone, table.unshare, table.ioctl];
+                    let special = [table.clone, table.unshare, table.ioctl];
                     let of_groups = [table.kill, table.setpriority, table.ioprio_set];
                     (group != Group::Own && of_groups.contains(&number))
                         || special.contains(&number)
+                        || table.sockets.contains(&number)
                         || table.socketcall == Some(number)
                         || (ban && by_mode)
                 };
@@ -591,7 +594,9 @@ mod tests {
                 for family in 0..60i32 {
                     let ordinary = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK].contains(&family);
                     let expected = if ordinary { ALLOW } else { errno(libc::EAFNOSUPPORT) };
-                    assert_eq!(judge(table.socket, first(family as u64)), expected, "{family}");
+                    for number in table.sockets {
+                        assert_eq!(judge(number, first(family as u64)), expected, "{family} by {number}");
+                    }
                 }
                 assert_eq!(judge(table.ioctl, [0, 0x5401, 0, 0, 0, 0]), ALLOW);
                 for request in [0x5412, 0x541c, 0x1_0000_5412] {
@@ -662,7 +667,10 @@ mod tests {
         assert_eq!(verdict(&x86, X86_64.arch, 0x4000_0000 | 165, NONE), errno(libc::ENOSYS), "x32");
         assert_eq!(verdict(&x86, I386.arch, 21, NONE), errno(libc::EPERM), "i386 mount");
         assert_eq!(verdict(&x86, I386.arch, 3, NONE), ALLOW, "i386 read");
-        assert_eq!(verdict(&x86, I386.arch, 102, [1, 0, 0, 0, 0, 0]), errno(libc::ENOSYS), "i386 socketcall(socket)");
+        for (number, name) in [(1, "socket"), (8, "socketpair")] {
+            let found = verdict(&x86, I386.arch, 102, [number, 0, 0, 0, 0, 0]);
+            assert_eq!(found, errno(libc::ENOSYS), "i386 socketcall({name})");
+        }
         assert_eq!(verdict(&x86, I386.arch, 102, [3, 0, 0, 0, 0, 0]), ALLOW, "i386 socketcall(connect)");
         assert_eq!(verdict(&x86, AARCH64.arch, 0, NONE), errno(libc::ENOSYS), "another machine");
         assert_eq!(verdict(&arm, X86_64.arch, 0, NONE), errno(libc::ENOSYS), "another machine");

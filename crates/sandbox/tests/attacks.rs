@@ -176,8 +176,14 @@ fn ports() -> Vec<Attempt> {
 
 fn sockets() -> Vec<Attempt> {
     let socket = |family: i32, kind: i32| call(libc::SYS_socket, [family as usize, kind as usize, 0, 0, 0, 0]);
+    let mut pair = [0i32; 2];
+    let ends = pair.as_mut_ptr() as usize;
+    // Two are made before the family is asked whether it has pairs: EAFNOSUPPORT says that none were.
+    let of_vsock = call(libc::SYS_socketpair, [libc::AF_VSOCK as usize, libc::SOCK_STREAM as usize, 0, ends, 0, 0]);
+    let is_refused = of_vsock == libc::EAFNOSUPPORT;
     vec![
         ("vsock", socket(libc::AF_VSOCK, libc::SOCK_STREAM)),
+        ("vsock pair", if is_refused { of_vsock } else { 0 }),
         ("packet", socket(libc::AF_PACKET, libc::SOCK_RAW)),
         ("alg", socket(libc::AF_ALG, libc::SOCK_SEQPACKET)),
         ("bluetooth", socket(libc::AF_BLUETOOTH, libc::SOCK_RAW)),
