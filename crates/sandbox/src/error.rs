@@ -128,6 +128,7 @@ impl std::fmt::Display for Hint<'_> {
 /// Steps whose refusal has well-known reasons.
 pub(crate) const STEP_NAMESPACES: &str = "making the namespaces";
 pub(crate) const STEP_MAPS: &str = "mapping the user";
+pub(crate) const STEP_OWN_MAP: &str = "reading the caller's user map";
 pub(crate) const STEP_RANGE: &str = "mapping the range of users";
 pub(crate) const STEP_PROC: &str = "mounting /proc";
 pub(crate) const STEP_OVERLAY: &str = "mounting the overlay";
@@ -177,6 +178,9 @@ fn hint(step: &str, errno: i32) -> String {
         libc::EPERM | libc::EACCES if step.starts_with("mounting") || step.starts_with("keeping mounts") => {
             "where AppArmor restricts user namespaces, set the sysctl kernel.apparmor_restrict_unprivileged_userns to 0; in a container \
              its own /proc must not be masked"
+        }
+        libc::ENOENT if step == STEP_MAPS || step == STEP_OWN_MAP => {
+            "a room is made by way of /proc: mount it on the host"
         }
         libc::ENODEV if step == STEP_OVERLAY => {
             "this kernel has no overlayfs, or has it as a module that is not loaded: as root run modprobe overlay"

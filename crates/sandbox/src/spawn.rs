@@ -19,6 +19,7 @@ use crate::blank::{Blank, Kind, Maps};
 use crate::cgroup::Group;
 use crate::child::Output as ChildOutput;
 use crate::disk::Disk;
+use crate::error::STEP_OWN_MAP;
 use crate::plan::{Caller, Plan, c_string, check, plan};
 use crate::sys::launch::{Become, CWD, EXEC, FIRST_STAGE, JOIN, Launch, Payload, Refused, Rlimit, enter, stage_name};
 use crate::sys::userns::{self, Extent};
@@ -162,9 +163,8 @@ fn own_maps() -> Result<(Vec<Extent>, Vec<Extent>), Error> {
 
 /// Extents (first inside, first outside, count) of this process' own user map.
 fn own_map(kind: &str) -> Result<Vec<Extent>, Error> {
-    let step = "reading the caller's user map";
     let text = std::fs::read_to_string(format!("/proc/self/{kind}_map"))
-        .map_err(|error| Error::start(step, error.raw_os_error().unwrap_or(libc::EIO)))?;
+        .map_err(|error| Error::start(STEP_OWN_MAP, error.raw_os_error().unwrap_or(libc::EIO)))?;
     Ok(text
         .lines()
         .filter_map(|line| {

@@ -562,6 +562,18 @@ fn a_limit_on_processes_is_named_where_it_forbids_rooms() {
 }
 
 #[test]
+fn a_host_without_proc_is_named() {
+    let mut command = std::process::Command::new("unshare");
+    if !harness::root() {
+        command.args(["--user", "--map-root-user"]);
+    }
+    let script = "mount -t tmpfs none /proc && exec \"$0\" --exact limited --nocapture";
+    command.args(["--mount", "sh", "-c", script]).arg(std::env::current_exe().unwrap()).env("PROBE", "limited");
+    let refused = refusal(&String::from_utf8_lossy(&command.output().unwrap().stdout));
+    assert!(refused.as_ref().is_some_and(|text| text.contains("/proc")), "{refused:?}");
+}
+
+#[test]
 fn this_machine_grants_what_rooms_need() {
     let probe = sandbox::probe();
     for (name, finding) in probe.findings() {
