@@ -60,6 +60,9 @@
 //! - Setid bits and extended attributes can be written into writable mounts unless [`Room::setid`] bans them; all are mounted
 //!   `nosuid`, but outside them such a file is what it is: keep [`Access::Rw`] directories below a parent of mode 0700 and look
 //!   before use ([`changes`] tells of them in an upper directory).
+//! - What is shown of the host is the host's own, read-only or not: sockets and FIFOs in it can be used, files locked and watched. A
+//!   file behind a standard stream can be opened anew by its name in `/proc`, for writing, too, where its mode lets the program's
+//!   user; who must not allow that hands over a pipe.
 //! - The names of the layers are visible in the room's `/proc/mounts`.
 //! - Mount points that a writable [`Root::Dir`] lacks are made in it, and removed after the room where nobody put anything into
 //!   them; links that were asked for stay. So do they where another room has that root when the one ends that made them.
