@@ -337,8 +337,8 @@ impl Child {
 
     fn reap(mut self, watch: &Watch) -> Result<Outcome, Error> {
         // Where somebody else reaped it, the init's own report says what its program used.
-        let init = match raw::wait_behind(self.pidfd.as_raw_fd()) {
-            Ok(ended) => Some(ended),
+        let used = match raw::wait_behind(self.pidfd.as_raw_fd()) {
+            Ok(usage) => Some(usage),
             Err(libc::ECHILD) => self.poll_end().map(|()| None)?,
             Err(errno) => {
                 let source = std::io::Error::from_raw_os_error(errno);
@@ -350,13 +350,13 @@ impl Child {
         let mut report = [0u8; REPORT_LEN];
         let report = match rustix::io::read(&self.status, &mut report) {
             Ok(REPORT_LEN) => Some(Report::read(&report)),
-            // Ended from outside: by us, or by the kernel for want of memory.
+            // Ended from outside, by us or by the kernel for want of memory, or by itself, which could not go on: the end of the
+            // init was the program's.
             _ => None,
         };
-        let status = report.as_ref().map(|report| report.status);
-        let status = status.or(init.map(|init| init.status)).unwrap_or(libc::SIGKILL);
+        let status = report.as_ref().map_or(libc::SIGKILL, |report| report.status);
         let full = report.as_ref().is_some_and(|report| report.full);
-        let words = init.map(|init| init.usage).or(report.map(|report| report.usage)).unwrap_or_default();
+        let words = used.or(report.map(|report| report.usage)).unwrap_or_default();
         let (exit, usage) = (Exit::from_status(status), self.usage(&words, watch));
         let met = || self.group.as_ref().and_then(Group::reached);
         let cause = watch.cause.or_else(met).or_else(|| over_file_size(exit, &self.limits));

@@ -14,7 +14,7 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 
 use harness::{Base, is_probe, marked, stdout};
-use sandbox::{Ids, InheritedFd, Input, Net, Room, Session, SetId};
+use sandbox::{Exit, Ids, InheritedFd, Input, Net, Room, Session, SetId};
 
 /// Calls the kernel and returns the error number, 0 for success.
 fn call(nr: libc::c_long, args: [usize; 6]) -> i32 {
@@ -685,6 +685,32 @@ fn case_26_only_ordinary_socket_families_exist() {
 #[test]
 fn case_04_the_init_cannot_be_looked_into_or_ended() {
     denied_to_all("init");
+}
+
+/// A program that takes from the init what it needs to see the end of the caller, and wakes it.
+#[test]
+fn starver() {
+    if !is_probe("starver") {
+        return;
+    }
+    let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the new limit is read, no old one is asked for.
+    if unsafe { libc::prlimit(1, libc::RLIMIT_NOFILE, &raw const none, std::ptr::null_mut()) } != 0 {
+        return;
+    }
+    std::process::Command::new("/bin/sh").args(["-c", "exit 0 &"]).status().unwrap();
+    std::thread::sleep(harness::LONG);
+}
+
+#[test]
+fn no_orphans_when_the_program_takes_the_inits_limits() {
+    let base = Base::new();
+    let mut room = base.probe("starver");
+    room.limits.wall = Some(harness::LONG / 2);
+    let outcome = harness::run(&room).0;
+    // Root's init is not the program's to change.
+    let expected = if rustix::process::geteuid().is_root() { Exit::Code(0) } else { Exit::Signal(9) };
+    assert_eq!((outcome.exit, outcome.cause), (expected, None));
 }
 
 #[test]

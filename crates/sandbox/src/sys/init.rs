@@ -8,6 +8,7 @@
 //! has ended it reports status and usage (8 + 144 bytes) and exits, and when descriptor 0 hangs up it exits at once. With an argument
 //! it tries before that to have a child, and the fifth byte of the report is 1 where the kernel refuses it one. When the
 //! first process of a pid namespace exits, the kernel kills and reaps all others before anybody can see it gone.
+//! It also exits when it cannot look at its descriptors any more: a program with its user may take its `RLIMIT_NOFILE` away.
 
 use std::os::fd::OwnedFd;
 use std::sync::OnceLock;
@@ -74,6 +75,8 @@ std::arch::global_asm!(
     "mov esi, 2",
     "mov edx, -1",
     "syscall",
+    "test eax, eax",
+    "js 5f",
     "cmp word ptr [rsp + 6], 0",
     "jne 5f",
     // read(3, .., 128): the signal is only a hint to look
@@ -157,6 +160,7 @@ std::arch::global_asm!(
     "mov x4, #8",
     "mov x8, #73",
     "svc 0",
+    "tbnz x0, #63, 5f",
     "ldrh w9, [sp, #6]",
     "cbnz w9, 5f",
     "mov x0, #3",

@@ -618,38 +618,26 @@ pub(crate) fn sleep_forever() -> ! {
     }
 }
 
-/// What the kernel tells about an ended process.
-#[derive(Clone, Copy)]
-pub(crate) struct Ended {
-    /// The status word of wait(2).
-    pub status: i32,
-    /// `struct rusage` as 18 machine words.
-    pub usage: [i64; 18],
-}
-
 /// Waits for child `pid`, whatever signal it ends with and whatever signals come meanwhile: when this returns it is gone.
 pub(crate) fn wait(pid: i32) {
     // SAFETY: nothing is written but by the kernel's own leave.
     while unsafe { sys!(libc::SYS_wait4, pid, 0, libc::__WALL, 0) } == Err(libc::EINTR) {}
 }
 
-/// Waits for the child behind `pidfd`. `ECHILD` where somebody else had it: a caller who ignores SIGCHLD has all of them reaped by
-/// the kernel, and another of his threads may reap whatever ends.
-pub(crate) fn wait_behind(pidfd: RawFd) -> Sys<Ended> {
+/// Waits for the child behind `pidfd`, and tells what it used: `struct rusage` as 18 machine words. `ECHILD` where somebody else had
+/// it: a caller who ignores SIGCHLD has all of them reaped by the kernel, and another of his threads may reap whatever ends.
+pub(crate) fn wait_behind(pidfd: RawFd) -> Sys<[i64; 18]> {
     const P_PIDFD: usize = 3;
-    // `siginfo_t` is 128 bytes; the third word is `si_code`, the seventh `si_status`.
-    let (mut info, mut usage) = ([0i32; 32], [0i64; 18]);
+    let mut usage = [0i64; 18];
     let options = libc::WEXITED | libc::__WALL;
     loop {
-        // SAFETY: both results are exclusively borrowed; `struct rusage` is 144 bytes.
-        match unsafe { sys!(libc::SYS_waitid, P_PIDFD, pidfd, info.as_mut_ptr(), options, usage.as_mut_ptr()) } {
+        // SAFETY: how it ended is not asked for; the other result is exclusively borrowed, and `struct rusage` is 144 bytes.
+        match unsafe { sys!(libc::SYS_waitid, P_PIDFD, pidfd, 0, options, usage.as_mut_ptr()) } {
             Err(libc::EINTR) => {}
             Err(errno) => return Err(errno),
-            Ok(_) => break,
+            Ok(_) => return Ok(usage),
         }
     }
-    let [_, _, code, _, _, _, value, ..] = info;
-    Ok(Ended { status: if code == libc::CLD_EXITED { (value & 0xff) << 8 } else { value & 0x7f }, usage })
 }
 
 /// What this process has used, as `struct rusage`.
