@@ -82,6 +82,7 @@ mod filter;
 mod head_start;
 mod kept;
 mod outcome;
+mod pieces;
 mod plan;
 mod probe;
 mod range;

@@ -182,7 +182,7 @@ fn targets(room: &Room) -> Vec<PathBuf> {
 
 /// What stands where something is mounted, or by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stand<'a> {
+pub(crate) enum Stand<'a> {
     Folder { mode: u32 },
     File,
     Link(&'a Path),
@@ -216,6 +216,11 @@ fn root_targets(room: &Room) -> Vec<(PathBuf, Stand<'_>)> {
         })
         .map(|(index, target)| (target.clone(), mount_of(index).map_or(Stand::FOLDER, Stand::of)))
         .collect()
+}
+
+/// What the root that is open as `top` lacks.
+pub(crate) fn missing<'a>(room: &'a Room, top: &OwnedFd) -> Vec<(PathBuf, Stand<'a>)> {
+    root_targets(room).into_iter().filter(|(target, _)| !exists_in(top, target)).collect()
 }
 
 /// What the caller makes at `target` of a writable root for the time of the room. A link is made by the set-up, and stays.
@@ -340,8 +345,7 @@ impl Planner<'_> {
                     Error::start(format!("opening the root {}", path.display()), error.raw_os_error())
                 })?;
                 let locked = self.claims.share(path);
-                let missing: Vec<_> =
-                    root_targets(room).into_iter().filter(|(target, _)| !exists_in(&top, target)).collect();
+                let missing = missing(room, &top);
                 if *access == Access::Ro && !missing.is_empty() {
                     return self.overlay(&[(path, *owner)], &Upper::None, blank);
                 }

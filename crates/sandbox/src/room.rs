@@ -72,7 +72,8 @@ pub enum Root {
         /// Where changes go.
         upper: Upper,
     },
-    /// One directory of the host.
+    /// One directory of the host. Where it is read-only and lacks mount points, the room has them all the same: by an overlay or, if
+    /// other file systems are mounted in it, by a mount for each of its entries, of which there may be 400.
     Dir {
         /// The directory.
         path: PathBuf,

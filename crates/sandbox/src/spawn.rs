@@ -20,6 +20,7 @@ use crate::cgroup::Group;
 use crate::child::Output as ChildOutput;
 use crate::disk::Disk;
 use crate::error::STEP_OWN_MAP;
+use crate::pieces::pieced;
 use crate::plan::{Caller, Plan, c_string, check, plan};
 use crate::sys::launch::{Become, CWD, EXEC, FIRST_STAGE, JOIN, Launch, Payload, Refused, Rlimit, enter, stage_name};
 use crate::sys::userns::{self, Extent};
@@ -50,7 +51,9 @@ pub(crate) fn spawn_of(
     let begin = Instant::now();
     check(room)?;
     let (caller, maps) = caller(room)?;
-    let kind = Kind::of(room, &caller);
+    let mut kind = Kind::of(room, &caller);
+    let pieced = if kind.whole { None } else { pieced(room, &caller) };
+    let room = pieced.as_ref().inspect(|room| kind = Kind::of(room, &caller)).unwrap_or(room);
     let mut blank = make(&kind, &maps)?;
     let plan = plan(room, &caller, &blank)?;
     let pty = blank.pty.take();

@@ -453,6 +453,20 @@ fn a_directory_as_a_read_only_root_is_not_touched() {
 }
 
 #[test]
+fn a_root_with_mounts_in_it_keeps_them_where_it_lacks_mount_points() {
+    let host = || Root::Dir { path: "/".into(), access: Access::Ro, owner: Owner::Host };
+    let look = "test -d /sys/kernel && test -e /etc/passwd && test -d /absent/place && \
+        test -d /usr/absent && (>/usr/absent/x) && ! (>/absent/x) 2>/dev/null && ! (>/y) 2>/dev/null && ls /usr/bin/env";
+    let mut room = Room::new(host(), "/bin/sh");
+    // The host's, another file system on its root.
+    room.sys = None;
+    room.args(["-c", look]).env("PATH", "/usr/bin:/bin").tmpfs("/absent/place", 1 << 20).tmpfs("/usr/absent", 1 << 20);
+    room.mounts.push(Mount::Link { target: "/absent/link".into(), to: "place".into() });
+    let (outcome, out, err) = run(&room);
+    assert!(outcome.success() && out == "/usr/bin/env\n", "{outcome:?} {out} {err}");
+}
+
+#[test]
 fn what_is_written_into_a_bind_belongs_to_the_caller() {
     let (base, dir) = (Base::new(), TempDir::new().unwrap());
     write(dir.path().join("old"), "old");

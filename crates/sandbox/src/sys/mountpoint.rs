@@ -1,7 +1,7 @@
 //! Mount points that a writable root lacks and a room needs.
 
 use std::ffi::{CString, OsString};
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +16,12 @@ use crate::plan::c_string;
 /// Whether `path` exists inside `root`, no link leading out of it.
 pub(crate) fn exists_in(root: &OwnedFd, path: &Path) -> bool {
     open_in(root, path).is_ok()
+}
+
+/// Where on the host `path` inside `root` leads.
+pub(crate) fn inside(root: &OwnedFd, path: &Path) -> Option<PathBuf> {
+    let found = open_in(root, path).ok()?;
+    std::fs::read_link(format!("/proc/self/fd/{}", found.as_raw_fd())).ok()
 }
 
 /// Opens a root directory to look into.
