@@ -50,6 +50,7 @@ pub enum Network {
 /// What the room is made of and what runs in it.
 #[derive(Debug, clap::Args)]
 #[command(
+    args_override_self = true,
     after_help = "Without a root the room is empty but for /proc, /dev, /sys and /tmp. The environment is empty but for \
     PATH. The exit code is the command's, 128 and the signal that ended it, or 125 when the room could not start."
 )]
