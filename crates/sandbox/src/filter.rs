@@ -2,8 +2,8 @@
 //!
 //! Everything else stays allowed: builds trace, fork, map, lock and watch as they like. Denied is what reaches out of the
 //! room or widens the kernel's attack surface: mounts, nested namespaces, keyrings, io_uring, bpf, modules, clocks, swap,
-//! quota, handles, socket families beyond UNIX, INET, INET6 and NETLINK, and putting characters into a terminal's input; and
-//! where the program is in the caller's process group, what reaches all of that.
+//! quota, handles, socket families beyond UNIX, INET, INET6 and NETLINK, putting characters into a terminal's input, and other
+//! line disciplines for it; and where the program is in the caller's process group, what reaches all of that.
 
 use std::sync::OnceLock;
 
@@ -59,6 +59,9 @@ const NEW_TIME: u32 = 0x80;
 
 const TIOCSTI: u32 = 0x5412;
 const TIOCLINUX: u32 = 0x541c;
+/// Gives a terminal another line discipline: a module of the kernel's that may have to be loaded, and a caller's terminal that is
+/// no use any more.
+const TIOCSETD: u32 = 0x5423;
 
 /// O_CREAT and __O_TMPFILE, of which each gives `open` a mode.
 const MAKES_FILE: u32 = 0o100 | 0o20_000_000;
@@ -315,8 +318,9 @@ fn rules(table: &Table, setid: SetId, group: Group) -> Vec<Range> {
     use Judgement::{Among, Bits, Fail, ModeOfOpen, NotAmong, ZeroOf};
     const FAMILIES: &[u32] =
         &[libc::AF_UNIX as u32, libc::AF_INET as u32, libc::AF_INET6 as u32, libc::AF_NETLINK as u32];
-    const INPUT: &[u32] = &[TIOCSTI, TIOCLINUX];
-    const INPUT_AND_FLAGS: &[u32] = &[TIOCSTI, TIOCLINUX, FS_IOC_SETFLAGS, FS_IOC32_SETFLAGS, FS_IOC_FSSETXATTR];
+    const TERMINALS: &[u32] = &[TIOCSTI, TIOCLINUX, TIOCSETD];
+    const TERMINALS_AND_FLAGS: &[u32] =
+        &[TIOCSTI, TIOCLINUX, TIOCSETD, FS_IOC_SETFLAGS, FS_IOC32_SETFLAGS, FS_IOC_FSSETXATTR];
     let bits = |argument, bits| Bits { argument, bits, errno: libc::EPERM };
     let mut rules = Vec::with_capacity(128);
     rules.extend(table.absent.iter().map(|number| (*number, Fail(libc::ENOSYS))));
@@ -328,7 +332,7 @@ fn rules(table: &Table, setid: SetId, group: Group) -> Vec<Range> {
     // The family is behind a pointer that a filter cannot follow: calls 1 and 8, those two, are refused.
     let socketcall = Among { argument: 0, values: &[1, 8], errno: libc::ENOSYS };
     rules.extend(table.socketcall.map(|number| (number, socketcall)));
-    let requests = if setid == SetId::Ban { INPUT_AND_FLAGS } else { INPUT };
+    let requests = if setid == SetId::Ban { TERMINALS_AND_FLAGS } else { TERMINALS };
     rules.push((table.ioctl, Among { argument: 1, values: requests, errno: libc::EPERM }));
     if group != Group::Own {
         let of = |kind| ZeroOf { kind, errno: libc::EPERM };
@@ -599,7 +603,7 @@ mod tests {
                     }
                 }
                 assert_eq!(judge(table.ioctl, [0, 0x5401, 0, 0, 0, 0]), ALLOW);
-                for request in [0x5412, 0x541c, 0x1_0000_5412] {
+                for request in [0x5412, 0x541c, 0x5423, 0x1_0000_5412] {
                     let verdict = judge(table.ioctl, [0, request, 0, 0, 0, 0]);
                     assert_eq!(verdict, errno(libc::EPERM), "the kernel reads 32 bits of {request:#x}");
                 }

@@ -66,6 +66,7 @@
 //! - The names of the layers are visible in the room's `/proc/mounts`.
 //! - Mount points that a writable [`Root::Dir`] lacks are made in it, and removed after the room where nobody put anything into
 //!   them; links that were asked for stay. So do they where another room has that root when the one ends that made them.
+//! - What the caller forks without running another program in it holds the caller's rooms, too: they end with the last of them.
 //! - A caller that has made itself undumpable can make rooms as root only.
 //! - Paths and arguments that are not UTF-8 work, but such paths cannot be serialised.
 #![deny(unsafe_code)]

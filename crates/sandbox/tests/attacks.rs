@@ -229,7 +229,15 @@ fn programs() -> Vec<Attempt> {
 /// Case 1, and case 3 with the number of a process outside.
 fn terminal() -> Vec<Attempt> {
     let push = |request: usize| call(libc::SYS_ioctl, [0, request, address(c"x"), 0, 0, 0]);
-    vec![("TIOCSTI", push(0x5412)), ("TIOCSTI, high bits", push(0x1_0000_5412)), ("TIOCLINUX", push(0x541c))]
+    // The one that it has: any other might be missing here.
+    let discipline = 0i32;
+    let set = call(libc::SYS_ioctl, [0, libc::TIOCSETD as usize, (&raw const discipline).expose_provenance(), 0, 0, 0]);
+    vec![
+        ("TIOCSTI", push(0x5412)),
+        ("TIOCSTI, high bits", push(0x1_0000_5412)),
+        ("TIOCLINUX", push(0x541c)),
+        ("TIOCSETD", set),
+    ]
 }
 
 fn outside() -> Vec<Attempt> {
