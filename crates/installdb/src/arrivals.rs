@@ -6,9 +6,9 @@ use rusqlite::Connection;
 use crate::Unset;
 use crate::request::Arriving;
 use crate::rows::{self, PackageRows};
-use crate::stage::Missing;
 use crate::tree::Node;
 use crate::trigger::{self, Watching};
+use crate::unset::Missing;
 
 /// What does not depend on the packages' contents, written package by package. Where no package goes and nobody is asked,
 /// that is done while the contents are read; else when all is known.
@@ -60,12 +60,12 @@ impl Arrivals {
     }
 
     /// Adds what turned out that it can not be given, when all packages are written.
-    pub(crate) fn add_unset(
+    pub(crate) fn add_unset<'a>(
         &self,
         conn: &Connection,
         incoming: &[Arriving],
         nodes: &[Node],
-        missing: &[Missing],
+        missing: impl Iterator<Item = &'a Missing>,
     ) -> rusqlite::Result<()> {
         for (node, more) in missing {
             let Node { source, sharers, .. } = &nodes[*node];

@@ -8,7 +8,7 @@ use pkgtypes::Digest;
 use crate::Unset;
 use crate::arrivals::Arrivals;
 use crate::originals::Original;
-use crate::stage::Missing;
+use crate::unset::Missing;
 
 /// A script that came with a package.
 #[derive(Debug)]

@@ -21,6 +21,7 @@ use crate::scripts::call::{Call, PATIENCE};
 use crate::scripts::run;
 use crate::step::Step;
 use crate::tree::Packages;
+use crate::unset::Missing;
 use crate::words::joined;
 use crate::work::Work;
 use crate::{
@@ -33,7 +34,7 @@ pub use package_reader::readers;
 use fill::Rest;
 pub(crate) use fill::{PRIVATE, give, initial, make_node};
 pub(crate) use package_reader::{fill, read_whole};
-pub(crate) use writer::{Missing, Target, given, write_stream};
+pub(crate) use writer::{Target, given, write_stream};
 
 /// The scripts that may refuse, if all that run before the change and after it can.
 pub(crate) fn runnable(
@@ -161,8 +162,7 @@ impl<'db, 'p> Staged<'db, 'p> {
         let begun = found.begun.take();
         let write = |conn: &Connection| commit::write(conn, txn, &work, &layout, &found, begun);
         let amend = |conn: &Connection, arrivals: Arrivals, late: &Vec<Missing>| {
-            arrivals.add_unset(conn, &work.incoming, nodes, &found.missing)?;
-            arrivals.add_unset(conn, &work.incoming, nodes, late)
+            arrivals.add_unset(conn, &work.incoming, nodes, found.missing.iter().chain(late))
         };
         let (db, late) = guard.decide(&layout.steps, layout.keeping.is_staged(), finish, write, amend)?;
         found.missing.extend(late);

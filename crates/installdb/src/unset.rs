@@ -43,6 +43,9 @@ impl Unset {
     }
 }
 
+/// A node of the transaction, and what could not be given to it.
+pub(crate) type Missing = (usize, Unset);
+
 /// A path, and what could not be given to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotGiven {

@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use super::flusher::{FlushMeter, Flusher};
 use super::package_reader::{self, PackageReader, Targets};
 use super::relay::Relay;
-use super::writer::{self, Missing, Target, Writer, given};
+use super::writer::{self, Target, Writer, given};
 use crate::accounts::account_file::Attributes;
 use crate::arrivals::Arrivals;
 use crate::brought::{Aside, Findings};
@@ -25,13 +25,15 @@ use crate::request::Content;
 use crate::rights::{Grant, Rights, plain};
 use crate::step::stage_name;
 use crate::tree::{Node, Packages};
+use crate::unset::Missing;
 use crate::work::Work;
 use crate::{Error, Event, InstallDb, Progress, Unset, commit, threads};
 
 /// Readings that may wait to be told.
 const TOLD: usize = 256;
 
-/// Stages everything: what is saved, folders, links and devices, files, and at last what needs these to stand.
+/// Stages everything: what is saved, folders, links and devices, files, and at last what needs these to stand. What folders get
+/// last is left to [`Rest`].
 pub(crate) fn fill(
     db: &InstallDb,
     txn: i64,

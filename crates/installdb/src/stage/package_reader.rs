@@ -1,4 +1,4 @@
-//! Reading packages to their ends and verifying them, for the threads that make the files.
+//! Reading packages to their ends, verifying them, and making their files.
 
 use std::collections::HashMap;
 use std::io::{self, Read};
@@ -10,13 +10,14 @@ use pkgfs::Root;
 use pkgtypes::{Digest, Hasher};
 
 use super::relay::{Giver, Message};
-use super::writer::{self, Missing, Target, Writer};
+use super::writer::{self, Target, Writer};
 use crate::Error;
 use crate::brought::{Aside, Script};
 use crate::originals::{self, Original};
 use crate::request::{Content, Source};
 use crate::stock::Stock;
 use crate::tree::Packages;
+use crate::unset::Missing;
 
 /// Contents up to this size are read whole, verified, and then written.
 const WHOLE: u64 = 1 << 20;

@@ -9,6 +9,7 @@ use std::io::{self, ErrorKind as IoError, Seek as _, SeekFrom};
 use super::flusher::FlushMeter;
 use crate::error::Result;
 use crate::rights::{Grant, Rights, plain};
+use crate::unset::Missing;
 use crate::{Error, Unset};
 
 /// Zeros of this length become a hole.
@@ -21,9 +22,6 @@ pub(crate) struct Target<'a> {
     pub(crate) node: usize,
     pub(crate) entry: &'a Entry,
 }
-
-/// What could not be given to a node.
-pub(crate) type Missing = (usize, Unset);
 
 /// How many threads share a work: more wait for the file system's own locks.
 pub(crate) fn threads() -> usize {
