@@ -1,5 +1,6 @@
 //! A zstd file of many frames, decoded on all processors.
 
+use std::cell::Cell;
 use std::fmt;
 use std::io::{self, Read};
 use std::num::NonZeroUsize;
@@ -28,6 +29,11 @@ struct Task {
 }
 
 impl Task {
+    /// The one with more room.
+    fn larger(self, other: Self) -> Self {
+        if other.weight > self.weight { other } else { self }
+    }
+
     /// Is going to hold so many bytes of content.
     fn set_size(&mut self, size: usize) {
         self.size = size;
@@ -45,15 +51,13 @@ pub(crate) struct Frames<R> {
     most_weight: usize,
     /// How many frames may be on their way. It grows, so that little is decoded for who wants little.
     ahead: usize,
-    /// Whether a frame was handed out.
-    has_begun: bool,
     /// What is handed out, and how much of it was.
     present: Task,
     given: usize,
-    /// Buffers to be used again.
+    /// How many bytes of the source were used for that.
+    used: u64,
+    /// Buffers to be used again, but for those that the caller's thread has.
     spare: Vec<Task>,
-    /// Decodes what the caller decodes itself; not the first frame, so that nothing stays of who wants no more.
-    own: Option<Decompressor>,
     /// No threads but the caller's: a frame is decoded when it is wanted, and is still near the processor then.
     is_alone: bool,
     rest: Rest,
@@ -86,11 +90,10 @@ impl<R: Read> Frames<R> {
             weight: 0,
             most_weight: threads.get().saturating_mul(ON_THE_WAY.0).min(ON_THE_WAY.1),
             ahead: 1,
-            has_begun: false,
             present: Task::default(),
             given: 0,
+            used: 0,
             spare: Vec::new(),
-            own: None,
             is_alone: threads == NonZeroUsize::MIN,
             rest: Rest::Unread,
         }
@@ -106,7 +109,7 @@ impl<R: Read> Frames<R> {
 
     /// How many bytes of the source were used for what was handed out.
     pub(crate) fn used(&self) -> u64 {
-        self.present.used
+        self.used
     }
 
     /// Whether all of the source was decoded.
@@ -134,23 +137,43 @@ impl<R: Read> Frames<R> {
             self.read_ahead();
             let Some(next) = self.pool.next() else { return self.end() };
             self.weight -= next.weight;
-            self.has_begun = true;
             self.ahead += usize::from(!self.is_alone);
-            self.given = 0;
-            let mut last = std::mem::replace(&mut self.present, next);
+            (self.used, self.present) = (next.used, next);
             if let Some(error) = self.present.error.take() {
                 return Err(error);
             }
-            last.content.clear();
-            self.spare.push(last);
         }
         let count = (&self.present.content[self.given..]).read(buffer)?;
         self.given += count;
+        if self.given == self.present.content.len() {
+            // A file may wait between its first frame and the others, with thousands beside it.
+            self.given = 0;
+            let last = std::mem::take(&mut self.present);
+            self.put_by(last);
+        }
         Ok(count)
     }
 
+    /// Keeps buffers to be used again.
+    fn put_by(&mut self, mut task: Task) {
+        task.content.clear();
+        if self.is_alone {
+            Hands::lend(|hands| hands.spare = std::mem::take(&mut hands.spare).larger(task));
+        } else {
+            self.spare.push(task);
+        }
+    }
+
+    fn spare(&mut self) -> Task {
+        if self.is_alone {
+            Hands::lend(|hands| std::mem::take(&mut hands.spare))
+        } else {
+            self.spare.pop().unwrap_or_default()
+        }
+    }
+
     fn end(&mut self) -> io::Result<usize> {
-        self.present.used = self.source.used();
+        self.used = self.source.used();
         match &mut self.rest {
             Rest::Broken(error) => error.take().map_or(Ok(0), Err),
             _ => Ok(0),
@@ -160,24 +183,29 @@ impl<R: Read> Frames<R> {
     /// Puts frames on their way.
     fn read_ahead(&mut self) {
         while matches!(self.rest, Rest::Unread) && self.pool.pending() < self.ahead && self.weight < self.most_weight {
-            let mut task = self.spare.pop().unwrap_or_default();
+            let mut task = self.spare();
             self.rest = match frame::read(&mut self.source, &mut task.packed, self.most) {
                 Ok(Next::Frame(whole)) => {
                     task.set_size(whole.content);
                     task.used = self.source.used();
                     self.weight += task.weight;
                     if self.ahead == 1 {
-                        // Who wants no more than the first frame needs no threads, nor anything that would stay.
-                        let decoder = if self.has_begun { &mut self.own } else { &mut None };
-                        task.error = decode(decoder, &mut task).err();
+                        // Who wants no more than the first frame needs no threads.
+                        task.error = Hands::lend(|hands| decode(&mut hands.decoder, &mut task)).err();
                         self.pool.submit_done(task);
                     } else {
                         self.pool.submit(task);
                     }
                     continue;
                 }
-                Ok(Next::Skipped) => continue,
-                Ok(Next::End) => Rest::End,
+                Ok(Next::Skipped) => {
+                    self.put_by(task);
+                    continue;
+                }
+                Ok(Next::End) => {
+                    self.put_by(task);
+                    Rest::End
+                }
                 Ok(Next::Other) => Rest::Other(task.packed),
                 Err(error) => Rest::Broken(Some(error)),
             };
@@ -186,6 +214,28 @@ impl<R: Read> Frames<R> {
 }
 
 type Decompressor = zstd::bulk::Decompressor<'static>;
+
+/// What a thread decodes with itself. It stays for the next frame and the next file, and ends with the thread: to make it
+/// anew, with buffers that the system clears, takes longer than to decode a small package.
+#[derive(Default)]
+struct Hands {
+    decoder: Option<Decompressor>,
+    spare: Task,
+}
+
+impl Hands {
+    /// Those of this thread, or new ones where it is about to end.
+    fn lend<T>(work: impl FnOnce(&mut Self) -> T) -> T {
+        thread_local! {
+            static HANDS: Cell<Hands> = Cell::default();
+        }
+        let mut hands = HANDS.try_with(Cell::take).unwrap_or_default();
+        let answer = work(&mut hands);
+        // An ending thread has no use for them.
+        let _ = HANDS.try_with(|place| place.set(hands));
+        answer
+    }
+}
 
 fn worker(_: Setting) -> Work<Task> {
     let mut decoder = None;

@@ -5,8 +5,11 @@ use pkgtypes::Digest;
 use crate::error::{Error, Problem, Result};
 use crate::size;
 
-/// Bytes read at once, and the most that is allocated before it has arrived.
+/// The most that is allocated before it has arrived.
 pub(crate) const CHUNK: usize = 64 << 10;
+
+/// Bytes read at once, where less is wanted. Thousands of packages may wait to be read.
+const BUFFER: usize = 16 << 10;
 
 /// A file of records being read: it knows where it is, so that errors can say so.
 #[derive(Debug)]
@@ -40,7 +43,7 @@ impl<R> Source<R> {
 impl<R: Read> Source<R> {
     /// A source of which the first byte stands at `offset` of a file.
     pub(crate) fn at(reader: R, offset: u64) -> Self {
-        Self { inner: BufReader::with_capacity(CHUNK, reader), offset, record: 0 }
+        Self { inner: BufReader::with_capacity(BUFFER, reader), offset, record: 0 }
     }
 
     /// Reads some bytes; 0 at the end of the file.
