@@ -89,6 +89,15 @@ fn a_command_that_succeeds_or_is_stopped_gets_no_shell() {
 }
 
 #[test]
+fn the_terminal_has_a_name_in_the_room() {
+    let env = env();
+    for line in ["--ro-bind / / -- tty", "--ro-bind / / --shell -- tty"] {
+        let (code, text) = Terminal::start(&env.command(&words(line))).end();
+        assert_eq!((code, text.as_str()), (0, "/dev/console\r\n"));
+    }
+}
+
+#[test]
 fn ctrl_c_is_the_commands_as_often_as_it_is_pressed() {
     let env = env();
     let mut line = words("--ro-bind / / -- sh -c");

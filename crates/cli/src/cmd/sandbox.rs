@@ -6,12 +6,13 @@ mod told;
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sandbox::{
-    Access, Child, Error, Exit, HeadStart, Ids, Input, Kept, Limit, Limits, Net, Outcome, Output, Owner, Room, Root,
-    Session, SetId, Sysfs, Upper,
+    Access, Child, Error, Exit, HeadStart, Ids, Input, Kept, Limit, Limits, Mount, Net, Outcome, Output, Owner, Room,
+    Root, Session, SetId, Sysfs, Upper,
 };
 
 use crate::failure::Failure;
@@ -226,10 +227,11 @@ pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
 /// # Errors
 /// Those of [`run`].
 pub fn run_after(start: Option<HeadStart>, args: &Args, voice: &Voice) -> anyhow::Result<u8> {
-    let room = room(args)?;
+    let mut room = room(args)?;
     let mut told = args.telling.begin()?;
     let shared = matches!(room.session, Session::Keep | Session::Foreground);
     if shared {
+        room.mounts.splice(0..0, terminal());
         // The program gets Ctrl-C itself and decides what it means.
         signals::leave_typed_ones();
     }
@@ -372,6 +374,16 @@ fn root(args: &Args, tree: &mut Tree) -> anyhow::Result<Root> {
     Ok(root)
 }
 
+/// Standard input, if it is a terminal, with a name in the room: programs that ask for it (tmux, gpg) want to find one.
+fn terminal() -> Option<Mount> {
+    let own = "/proc/self/fd/0";
+    let source = std::fs::read_link(own).ok()?;
+    let found = |path: &Path| std::fs::metadata(path).map(|found| (found.dev(), found.ino())).ok();
+    let is_it = std::io::stdin().is_terminal() && found(&source)? == found(Path::new(own))?;
+    let target = PathBuf::from("/dev/console");
+    is_it.then_some(Mount::Bind { source, target, access: Access::Devices, owner: Owner::Host })
+}
+
 /// Seconds, with a fraction.
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
@@ -382,8 +394,6 @@ fn seconds(text: &str) -> Result<Duration, String> {
 mod tests {
     use super::*;
     use clap::Parser;
-    use sandbox::Mount;
-    use std::path::Path;
 
     #[derive(Parser)]
     struct Line {
