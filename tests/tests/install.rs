@@ -186,7 +186,7 @@ fn verify_counts_damage_and_nothing_else() {
 
 /// That this process may open no more says nothing of the packages' files.
 #[test]
-fn a_verify_that_may_open_few_files_says_so_and_finds_no_damage() {
+fn who_may_open_few_files_is_told_so_and_finds_no_damage() {
     let env = env();
     let deep = "a/b/c/d/e/f/g/h/file";
     env.install("hello", &[("bin/hello", "hej"), (deep, "x"), ("share/text", "text")]);
@@ -194,9 +194,15 @@ fn a_verify_that_may_open_few_files_says_so_and_finds_no_damage() {
     env.pkg(&["pack", "hello-tree", "-o", "hello.kpkg", "-m", "version=2"]).code(0);
     env.pkg(&["trust", "sign", "hello.kpkg", "--key", "key"]).code(0);
     env.pkg(&["install", "--root", "root", "-y", "hello.kpkg"]).code(0);
-    let pkg = env.command(&["verify", "--root", "root"]);
+    for words in [&["verify"][..], &["install", "-n", "--reinstall", "hello.kpkg"]] {
+        few_files(&env, &[words, &["--root", "root"]].concat());
+    }
+}
+
+fn few_files(env: &Env, words: &[&str]) {
+    let pkg = env.command(words);
     let mut refused = 0;
-    for limit in 4..40 {
+    for limit in 3..40 {
         let mut command = std::process::Command::new("sh");
         command.args(["-c", &format!("ulimit -n {limit}; exec \"$@\""), "sh"]).arg(pkg.get_program());
         let run = command.args(pkg.get_args()).current_dir(env.path("")).output().unwrap();

@@ -3,6 +3,7 @@
 use builder::{Error as BuildError, FailedScript};
 use installdb::ErrorKind as InstallKind;
 use recipe::RecipeError;
+use rustix::io::Errno;
 
 use crate::failure::{Failure, Interrupted};
 use crate::render::Voice;
@@ -235,8 +236,8 @@ fn hint(error: &anyhow::Error) -> Option<String> {
     if find::<pkgformat::Error>(error).is_some_and(is_foreign) {
         return Some("`pkg convert FILE -o NAME.kpkg` makes a package of one of another kind".to_owned());
     }
-    if let Some(error) = find::<pkgfs::Error>(error).filter(|error| error.kind == pkgfs::ErrorKind::TooManyFiles) {
-        return disk_hint(&error.kind);
+    if error.chain().any(is_out_of_files) {
+        return Some("raise the limit on open files (`ulimit -n`)".to_owned());
     }
     match find::<installdb::Error>(error)? {
         installdb::Error::Busy { .. } => Some("wait until the other process is done, then try again".to_owned()),
@@ -301,6 +302,10 @@ fn hint(error: &anyhow::Error) -> Option<String> {
         installdb::Error::Thread(_) => {
             Some("raise the limit on processes (`ulimit -u`), or end some, then say it once more".to_owned())
         }
+        installdb::Error::Disk(error) if Errno::from_io_error(&error.source) == Some(Errno::FBIG) => Some(
+            "raise the limit on the size of files (`ulimit -f`), if it is not the file system that takes no larger ones"
+                .to_owned(),
+        ),
         installdb::Error::Disk(error) => disk_hint(&error.kind),
         installdb::Error::Sqlite { .. } => {
             Some("look after free space, the quota and the disk, then say it once more".to_owned())
@@ -322,6 +327,11 @@ fn is_foreign(error: &pkgformat::Error) -> bool {
 const DISPLACED: &str = "put the folder back, or mount what belongs there, then say `pkg recover`; where it is really \
     gone, make an empty one, and `pkg fix` fills it";
 
+/// Whether no more files could be opened, whoever tried.
+fn is_out_of_files(cause: &(dyn std::error::Error + 'static)) -> bool {
+    matches!(cause.downcast_ref().and_then(Errno::from_io_error), Some(Errno::MFILE | Errno::NFILE))
+}
+
 /// What can be done about a disk that does not play along.
 fn disk_hint(kind: &pkgfs::ErrorKind) -> Option<String> {
     let hint = match kind {
@@ -330,7 +340,6 @@ fn disk_hint(kind: &pkgfs::ErrorKind) -> Option<String> {
         pkgfs::ErrorKind::ReadOnly => "mount it so that it can be written, then say it once more",
         pkgfs::ErrorKind::Denied => "say it as a user who may do that",
         pkgfs::ErrorKind::Symlink => "put a folder in the place of the link, and mount there what it led to",
-        pkgfs::ErrorKind::TooManyFiles => "raise the limit on open files (`ulimit -n`)",
         pkgfs::ErrorKind::Other => "look after the disk: the kernel's log (`dmesg`) may say more",
         _ => return None,
     };

@@ -212,6 +212,7 @@ pub fn run(args: &Args, voice: &Voice) -> anyhow::Result<u8> {
 pub fn exit_code(error: &Error) -> u8 {
     match error {
         Error::Io { .. }
+        | Error::TrustdirIo { .. }
         | Error::Disk(_)
         | Error::Exists { .. }
         | Error::PublicHalf { .. }
