@@ -813,7 +813,7 @@ impl<'a> Survey<'a> {
             match self.root.may_change(folder.as_ref()).map_err(|error| (error.kind.clone(), error)) {
                 // A folder that is made in this transaction, or cleared away in it.
                 Ok(()) | Err((DiskError::NotFound | DiskError::WrongType | DiskError::Symlink, _)) => {}
-                Err((DiskError::Denied, _)) => self.findings.push(Finding::Denied { path: folder }),
+                Err((DiskError::Denied, _)) => self.findings.push(held::denied(self.root, folder)),
                 Err((DiskError::ReadOnly, _)) => self.findings.push(Finding::ReadOnly { path: folder }),
                 Err((_, error)) => return Err(error.into()),
             }

@@ -16,7 +16,7 @@ use crate::content::digest_of;
 use crate::error::{DbResult as _, Result};
 use crate::rows;
 use crate::step::{Step, stage_name, staged_path};
-use crate::{Done, Error, Finding, InstallDb, Installed, Notice, displaced, past};
+use crate::{Done, Error, Finding, InstallDb, Installed, Notice, displaced, held, past};
 
 /// A configuration file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -185,7 +185,7 @@ impl Installed {
         let folder = self.stands(path)?.parent();
         match self.root.may_change(folder.as_ref()).map_err(|error| (error.kind.clone(), error)) {
             Ok(()) => Ok(None),
-            Err((pkgfs::ErrorKind::Denied, _)) => Ok(Some(Finding::Denied { path: folder })),
+            Err((pkgfs::ErrorKind::Denied, _)) => Ok(Some(held::denied(&self.root, folder))),
             Err((pkgfs::ErrorKind::ReadOnly, _)) => Ok(Some(Finding::ReadOnly { path: folder })),
             Err((_, error)) => Err(error.into()),
         }
@@ -251,6 +251,11 @@ impl InstallDb {
             }
             steps.push(Step::Remove(self.stands(new)?));
         }
+        let mut findings = Vec::new();
+        held::find(&self.root, &steps, &mut findings)?;
+        if !findings.is_empty() {
+            return Err(Error::Refused(findings));
+        }
         // One more name for each, so that the old ones stay until everything is decided.
         let stage = |db: &InstallDb, txn: i64| {
             sources.iter().try_for_each(|(source, target, content, step)| {
@@ -285,6 +290,7 @@ impl InstallDb {
             steps.push(Step::Remove(self.stands(&self.new_version(path)?)?));
             findings.extend(self.denied(path)?);
         }
+        held::find(&self.root, &steps, &mut findings)?;
         if !findings.is_empty() {
             return Err(Error::Refused(findings));
         }

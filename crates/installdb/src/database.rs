@@ -3,7 +3,7 @@ use std::path::PathBuf;
 
 use pkgfs::{ErrorKind as DiskError, FileKind, Lock, LockKind, Rename, Root, Wait, fd};
 use pkgtypes::Mode;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, MAIN_DB, OpenFlags};
 
 use crate::error::{DbResult as _, Result};
 use crate::home::Home;
@@ -14,7 +14,7 @@ use crate::schema::Found;
 use crate::scripts::call::PATIENCE;
 use crate::scripts::pending::{self, PendingScript, Results, Which};
 use crate::space::Space;
-use crate::{Error, Finding, Installed, LinkProblem, Progress, Recovery, header, home, journal, recover, schema};
+use crate::{Error, Finding, Installed, LinkProblem, Progress, Recovery, header, held, home, journal, recover, schema};
 
 /// The packages of a root, to be changed. One process at a time has it; questions are answered through [`Installed`],
 /// which this dereferences to.
@@ -57,6 +57,10 @@ impl InstallDb {
             make_file(&root, &home)?;
         }
         let mut conn = connect(&root, &home)?;
+        // Who may change the folder may not be the file's owner, or nobody may, and sqlite would say so in the middle.
+        if conn.is_readonly(MAIN_DB).during("open the file", &conn)? {
+            return Err(Error::Refused(vec![held::denied(&root, Some(home.database()))]));
+        }
         schema::migrate(&mut conn)?;
         let mut installed = Installed::with_writer(root, home, conn);
         refuse_packages_links(&installed)?;

@@ -364,7 +364,7 @@ impl<'p> Fix<'_, 'p> {
             }
             match root.may_change(folder.as_ref()).map_err(|error| (error.kind.clone(), error)) {
                 Ok(()) => {}
-                Err((DiskError::Denied, _)) => findings.push(Finding::Denied { path: folder.clone() }),
+                Err((DiskError::Denied, _)) => findings.push(held::denied(root, folder.clone())),
                 Err((DiskError::ReadOnly, _)) => findings.push(Finding::ReadOnly { path: folder.clone() }),
                 Err((_, error)) => return Err(error.into()),
             }

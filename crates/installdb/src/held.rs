@@ -2,6 +2,8 @@
 
 use pkgfs::{Batch, ErrorKind as DiskError, Hold, Root};
 
+use pkgtypes::PkgPath;
+
 use crate::Finding;
 use crate::error::Result;
 use crate::step::Step;
@@ -11,7 +13,8 @@ pub(crate) fn find(root: &Root, steps: &[Step], findings: &mut Vec<Finding>) -> 
     let mut folders = Batch::new(root);
     for step in steps {
         match look(&mut folders, step) {
-            Ok(found) => findings.extend(found),
+            // Of a folder that goes it may be known already, since something in it goes, too.
+            Ok(found) => findings.extend(found.filter(|found| !findings.contains(found))),
             // A folder that is made in this transaction, or cleared away in it; or one that this user may not look into, which
             // is found where the rights to change it are.
             Err(error)
@@ -45,6 +48,16 @@ fn look(folders: &mut Batch<'_>, step: &Step) -> pkgfs::Result<Option<Finding>> 
         }
         _ => None,
     })
+}
+
+/// Why a folder in which this user may not make and remove names is so.
+pub(crate) fn denied(root: &Root, folder: Option<PkgPath>) -> Finding {
+    match folder {
+        Some(path) if matches!(root.at(&path).and_then(|place| place.hold()), Ok(Some(Hold::Immutable))) => {
+            Finding::Held { path, hold: Hold::Immutable }
+        }
+        path => Finding::Denied { path },
+    }
 }
 
 /// The sticky bit.

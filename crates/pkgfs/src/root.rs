@@ -5,7 +5,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use pkgtypes::{Mode, PkgPath, Timestamp};
-use rustix::fs::{Access, AtFlags, CWD, OFlags, ResolveFlags};
+use rustix::fs::{Access, AtFlags, CWD, OFlags, ResolveFlags, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
 
 use crate::place::Folder;
@@ -325,10 +325,16 @@ impl Root {
     /// without trying.
     ///
     /// # Errors
-    /// Why not: [`ErrorKind::Denied`], [`ErrorKind::ReadOnly`].
+    /// Why not: [`ErrorKind::Denied`], also of a folder to which names can only be added; [`ErrorKind::ReadOnly`].
     pub fn may_change(&self, folder: Option<&PkgPath>) -> Result<()> {
         let access = Access::WRITE_OK | Access::EXEC_OK;
-        let ask = |dir: BorrowedFd<'_>| rustix::fs::accessat(dir, ".", access, AtFlags::EACCESS);
+        let ask = |dir: BorrowedFd<'_>| {
+            rustix::fs::accessat(dir, ".", access, AtFlags::EACCESS)?;
+            match rustix::fs::statx(dir, "", AtFlags::EMPTY_PATH, StatxFlags::empty()) {
+                Ok(found) if found.stx_attributes.contains(StatxAttributes::APPEND) => Err(Errno::PERM),
+                _ => Ok(()),
+            }
+        };
         let answer = match folder {
             None => ask(self.dir.as_fd()),
             Some(path) => ask(self.resolve(path)?.as_fd()),

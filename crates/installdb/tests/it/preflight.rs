@@ -4,11 +4,11 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use installdb::{Error, Finding, InstallDb, Installed};
+use installdb::{Author, Error, Finding, InstallDb, Installed};
 use pkgfs::Hold;
 
 use crate::medium::{medium, with_medium};
-use crate::scene::{Packed, Scene, pack, path, request, run, snapshot};
+use crate::scene::{NOW, Packed, Scene, pack, path, request, run, snapshot};
 
 fn program(name: &str, arguments: &[&str], at: &Path) -> bool {
     let mut command = Command::new(name);
@@ -108,6 +108,67 @@ fn what_is_immutable_is_not_replaced() {
     let found = [refused(scene.root(), &[&tool("2-1")], &[]), refused(scene.root(), &[], &["tool"])];
     assert!(program("chattr", &["-i"], &file));
     assert_eq!(found, [[held("usr/bin/tool", Hold::Immutable)], [held("usr/bin/tool", Hold::Immutable)]]);
+    scene.install(&[&tool("2-1")]);
+    scene.assert_verified();
+}
+
+type Decision<'a> = dyn Fn(&mut InstallDb) -> installdb::Result<installdb::Done> + 'a;
+
+/// As administrators do with `/etc/resolv.conf`.
+#[test]
+fn a_configuration_file_that_is_immutable_is_not_decided_about() {
+    let scene = Scene::new();
+    let conf = |version: &str| pack(&format!("p {version}")).config("etc/conf", version).build();
+    scene.install(&[&conf("1-1")]);
+    scene.write("etc/conf", "mine");
+    scene.install(&[&conf("2-1")]);
+    let (author, paths) = (Author::new(NOW), [path("etc/conf")]);
+    let decide: [(&str, &Decision<'_>); 3] = [
+        ("etc/conf.new", &|db| db.keep_configs(&paths, &author, &NOW)),
+        ("etc/conf", &|db| db.merge_configs(&[(path("etc/conf"), b"both".to_vec())], &author, &NOW)),
+        ("etc/conf", &|db| db.accept_configs(&paths, &author, &NOW)),
+    ];
+    for (at, decide) in decide {
+        let file = scene.at(at);
+        if !program("chattr", &["+i"], &file) {
+            return;
+        }
+        let answer = decide(&mut scene.open());
+        assert!(program("chattr", &["-i"], &file));
+        let Err(Error::Refused(found)) = answer else { panic!("{at}: {answer:?}") };
+        assert_eq!(found, [held(at, Hold::Immutable)]);
+        assert_eq!(scene.open().recovery(), None);
+    }
+    decide[2].1(&mut scene.open()).unwrap();
+    assert_eq!((scene.read("etc/conf"), scene.read("etc/conf.save")), ("2-1".to_owned(), "mine".to_owned()));
+}
+
+/// What can only be added to a folder would be staged there, and neither placed nor taken away.
+#[test]
+fn a_folder_in_which_nothing_can_be_replaced_is_found_beforehand() {
+    let scene = Scene::new();
+    scene.install(&[&tool("1-1")]);
+    let try_both = |at: &str, attribute: &str| {
+        let set = |sign: &str| program("chattr", &[&format!("{sign}{attribute}")], &scene.at(at));
+        let found = set("+").then(|| {
+            [scene.change(&[&tool("2-1")], &[]), scene.change(&[], &["tool"])].map(|answer| match answer.unwrap_err() {
+                Error::Refused(findings) => findings,
+                error => panic!("{at} {attribute}: {error}"),
+            })
+        });
+        set("-");
+        found
+    };
+    for attribute in ["a", "i"] {
+        let Some(found) = try_both("usr/bin", attribute) else { return };
+        for found in found {
+            assert_eq!(found, [held("usr/bin", Hold::Immutable)], "{attribute}");
+        }
+        for ours in ["var/lib/kista/install.db", "var/lib/kista"] {
+            let found = try_both(ours, attribute).unwrap();
+            assert!(found.iter().all(|found| matches!(found[..], [Finding::Held { .. } | Finding::Denied { .. }])));
+        }
+    }
     scene.install(&[&tool("2-1")]);
     scene.assert_verified();
 }
