@@ -195,8 +195,16 @@ fn a_link_made_later_takes_nothing_from_another_package() {
             fs::rename(scene.at(from).join("x"), scene.at("usr/lib/x")).unwrap();
             fs::remove_dir(scene.at(from)).unwrap();
             symlink(link, scene.at(from)).unwrap();
-            // A file like the other in size and time is known only where the link is at the top.
+            // A file like the other in size and time is known only where the link is at the top. What goes is kept.
             if is_twin && from != "lib" {
+                scene.write("usr/lib/stray", "so that the folder stays");
+                scene.remove(&["a"]);
+                assert!(!scene.at("usr/lib/x").exists());
+                let mut db = scene.open();
+                db.fix(&[], false, &mut ()).unwrap().carry_out(&Author::new(NOW), &NOW, &mut ()).unwrap();
+                drop(db);
+                assert_eq!(scene.read("usr/lib/x"), content);
+                scene.assert_verified();
                 continue;
             }
             if !is_twin {
