@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -146,6 +147,29 @@ fn a_signal_that_the_caller_ignores_stops_nothing() {
         assert!(ended.status.success(), "{}: {}", ended.status, String::from_utf8_lossy(&ended.stderr));
         env.pkg(&["list", "--root", "copy"]).code(0).out_has(&["tool 2"]);
     }
+}
+
+/// Opening the pipe to write waits for the program to have it open.
+#[test]
+fn who_waits_for_a_pipe_ends_at_the_first_signal() {
+    let env = env();
+    let pipe = env.path("pipe.kpkg");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for words in [&["inspect", "pipe.kpkg"][..], &["install", "--root", "root", "-y", "pipe.kpkg"]] {
+        for bytes in [0, 100] {
+            let waiting = env.command(words).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+            let mut writer = fs::OpenOptions::new().write(true).open(&pipe).unwrap();
+            writer.write_all(&fs::read(env.path("tool-2.kpkg")).unwrap()[..bytes]).unwrap();
+            rustix::process::kill_process(Pid::from_child(&waiting), Signal::TERM).unwrap();
+            let ended = waiting.wait_with_output().unwrap();
+            assert_eq!(ended.status.signal(), Some(Signal::TERM.as_raw()), "{words:?} {bytes}");
+        }
+    }
+    assert_eq!(env.pkg(&["list", "--root", "root"]).code(0).out, "tool 1-1 noarch\n");
+    // What comes in time is taken.
+    let waiting = env.command(&["inspect", "pipe.kpkg"]).stdout(Stdio::piped()).spawn().unwrap();
+    fs::copy(env.path("tool-2.kpkg"), &pipe).unwrap();
+    assert!(waiting.wait_with_output().unwrap().status.success());
 }
 
 /// As `ulimit -f` has it.

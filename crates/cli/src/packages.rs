@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::num::NonZeroUsize;
+use std::os::fd::AsFd as _;
 use std::path::Path;
 
 use anyhow::Context;
@@ -11,10 +12,11 @@ use fetch::{HttpOptions, Remote, Url};
 use pkgfile::PackageFile;
 use pkgformat::{Limits, PackageRecord, Reader};
 use pkgtypes::Digest;
+use rustix::fs::{Mode, OFlags};
 
 use crate::failure::Failure;
 use crate::on_demand::OnDemand;
-use crate::signals::Stoppable;
+use crate::signals::{Awaited, Stoppable};
 use crate::{exit, places};
 
 /// A package, read from its first byte on.
@@ -169,7 +171,9 @@ impl Source {
 
 fn source(path: &Path) -> anyhow::Result<Source> {
     if is_stdin(path) {
-        return Ok(Source::Stream(Box::new(io::stdin())));
+        // Not the library's, which may hold bytes back that nobody can wait for.
+        let own = io::stdin().as_fd().try_clone_to_owned().with_context(|| unreadable(path))?;
+        return Ok(Source::Stream(Box::new(Awaited(File::from(own)))));
     }
     if let Some(url) = path.to_str().filter(|text| text.starts_with("http://") || text.starts_with("https://")) {
         return on_server(&url.parse()?, &places::http());
@@ -178,7 +182,7 @@ fn source(path: &Path) -> anyhow::Result<Source> {
     // A pipe gives its bytes once.
     match file.metadata() {
         Ok(data) if data.is_file() => Ok(Source::File(file)),
-        _ => Ok(Source::Stream(Box::new(file))),
+        _ => Ok(Source::Stream(Box::new(Awaited(file)))),
     }
 }
 
@@ -221,7 +225,11 @@ pub fn shown(path: &Path) -> String {
 }
 
 fn file(path: &Path) -> Result<File, Failure> {
-    let file = File::open(path)
+    // Who opens a pipe would wait for somebody who writes, whatever signal comes.
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let file = rustix::fs::open(path, flags, Mode::empty())
+        .map(File::from)
+        .map_err(io::Error::from)
         .map_err(|error| Failure::new(exit::FAILED, format!("cannot open {}: {error}", shown(path))))?;
     match file.metadata() {
         Ok(data) if data.is_dir() => {

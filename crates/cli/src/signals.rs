@@ -2,11 +2,14 @@
 
 use std::io::{self, Read};
 use std::ops::ControlFlow;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use codec::ReadAt;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use signal_hook::SigId;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGXFSZ};
 
@@ -108,6 +111,31 @@ impl<R: Read> Read for Stoppable<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         check().map_err(io::Error::other)?;
         self.0.read(buffer)
+    }
+}
+
+/// How soon a signal is noticed that came to another thread.
+const TICK: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+
+/// A stream that may say nothing for long, as pipes and terminals do: the wait for it ends with an error when a signal asks
+/// to stop. A read by itself would be taken up again after the signal.
+#[derive(Debug)]
+pub struct Awaited<R>(pub R);
+
+impl<R: Read + AsFd> Read for Awaited<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            check().map_err(io::Error::other)?;
+            match poll(&mut [PollFd::new(&self.0, PollFlags::IN)], Some(&TICK)) {
+                Ok(0) | Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno.into()),
+                Ok(_) => match self.0.read(buffer) {
+                    // Somebody else who reads it was faster.
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    read => return read,
+                },
+            }
+        }
     }
 }
 
