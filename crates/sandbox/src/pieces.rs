@@ -4,8 +4,9 @@
 //! refuses it. So the room gets an empty root with everything in its place that the other has, one mount for each entry.
 
 use std::ffi::OsStr;
+use std::fs::Metadata;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::plan::{Caller, missing};
@@ -35,7 +36,8 @@ pub(crate) fn pieced(room: &Room, caller: &Caller) -> Option<Room> {
             .find_map(|folder| inside(&top, folder)?.strip_prefix(&whole).ok().map(Path::to_owned))
     };
     let opened: Vec<PathBuf> = missing.into_iter().filter_map(folder_of).collect();
-    let mut pieces = Pieces { room, whole: &whole, owner: *owner, opened, mounts: Vec::new() };
+    let is_root = matches!(caller, Caller::Root { .. });
+    let mut pieces = Pieces { room, whole: &whole, owner: *owner, opened, is_root, mounts: Vec::new() };
     pieces.take_apart(Path::new(""))?;
     let mut mounts = pieces.mounts;
     mounts.extend(room.mounts.iter().cloned());
@@ -49,12 +51,16 @@ struct Pieces<'a> {
     owner: Owner,
     /// Folders below it that get new entries.
     opened: Vec<PathBuf>,
+    is_root: bool,
     mounts: Vec<Mount>,
 }
 
 impl Pieces<'_> {
     /// Adds what is in a folder of the root; `None` where that cannot be seen, or is too much.
     fn take_apart(&mut self, folder: &Path) -> Option<()> {
+        if self.is_root && !is_roots(&std::fs::metadata(self.whole.join(folder)).ok()?) {
+            return None;
+        }
         for entry in std::fs::read_dir(self.whole.join(folder)).ok()? {
             let (entry, source) = entry.ok().map(|entry| (folder.join(entry.file_name()), entry.path()))?;
             let target = Path::new("/").join(&entry);
@@ -85,6 +91,11 @@ impl Pieces<'_> {
     }
 }
 
+/// Whether nobody else than root can put another thing, such as a link to his files, where one was found.
+fn is_roots(folder: &Metadata) -> bool {
+    folder.uid() == 0 && folder.mode() & 0o022 == 0
+}
+
 /// Whether a table of mounts has one below this place.
 fn has_mounts(table: &[u8], place: &Path) -> bool {
     table.split(|byte| *byte == b'\n').any(|line| {
@@ -113,6 +124,17 @@ fn unescaped(word: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_others_may_write_is_not_roots() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let found = |mode| {
+            rustix::fs::chmod(dir.path(), rustix::fs::Mode::from_raw_mode(mode)).unwrap();
+            is_roots(&std::fs::metadata(dir.path()).unwrap())
+        };
+        assert_eq!(found(0o755), rustix::process::geteuid().is_root());
+        assert!(!found(0o775) && !found(0o1777));
+    }
 
     #[test]
     fn a_mount_is_below_its_folders_alone() {
