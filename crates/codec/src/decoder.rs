@@ -16,6 +16,7 @@ use crate::{Bounds, Error, Exceeded, Format, pool};
 ///
 /// The frames of a zstd file that has many are decoded on all processors, up to the first that is larger than 4 MiB or
 /// does not tell its size; 4 MiB of them for each thread, 32 MiB in all, and a frame more, are on their way at most.
+/// With one thread that is the caller's, which keeps a decoder and the buffers of one frame, 8 MiB at most, until it ends.
 ///
 /// # Errors
 /// [`io::ErrorKind::InvalidData`] for what is damaged, with an [`Error`] inside, and where a bound is passed, with

@@ -1,7 +1,8 @@
 //! Names that the kernel holds on to: a step on one of them would fail after the decision, for as long as it does.
 
-use pkgfs::{Batch, ErrorKind as DiskError, Hold, Root};
+use std::collections::HashSet;
 
+use pkgfs::{Batch, ErrorKind as DiskError, Hold, Root};
 use pkgtypes::PkgPath;
 
 use crate::Finding;
@@ -11,10 +12,11 @@ use crate::step::Step;
 /// Finds what would keep these steps from being done.
 pub(crate) fn find(root: &Root, steps: &[Step], findings: &mut Vec<Finding>) -> Result<()> {
     let mut folders = Batch::new(root);
+    // Of a folder that goes it may be known already, since something in it goes, too.
+    let known: HashSet<PkgPath> = findings.iter().filter_map(path_of).cloned().collect();
     for step in steps {
         match look(&mut folders, step) {
-            // Of a folder that goes it may be known already, since something in it goes, too.
-            Ok(found) => findings.extend(found.filter(|found| !findings.contains(found))),
+            Ok(found) => findings.extend(found.filter(|found| path_of(found).is_none_or(|path| !known.contains(path)))),
             // A folder that is made in this transaction, or cleared away in it; or one that this user may not look into, which
             // is found where the rights to change it are.
             Err(error)
@@ -26,6 +28,15 @@ pub(crate) fn find(root: &Root, steps: &[Step], findings: &mut Vec<Finding>) -> 
         }
     }
     Ok(())
+}
+
+/// The path that can not be changed.
+fn path_of(finding: &Finding) -> Option<&PkgPath> {
+    match finding {
+        Finding::Held { path, .. } => Some(path),
+        Finding::Denied { path } | Finding::ReadOnly { path } => path.as_ref(),
+        _ => None,
+    }
 }
 
 fn look(folders: &mut Batch<'_>, step: &Step) -> pkgfs::Result<Option<Finding>> {
