@@ -61,6 +61,16 @@ impl Env {
         command
     }
 
+    /// Runs `pkg` with these words where it can start no thread, unless the user is root; its exit code, and what it said.
+    pub fn without_threads(&self, words: &[&str]) -> (Option<i32>, String) {
+        let pkg = self.command(words);
+        let mut command = Command::new("prlimit");
+        command.args(["--nproc=1", "--"]).arg(pkg.get_program()).args(pkg.get_args()).env_clear();
+        command.envs(pkg.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let output = command.current_dir(self.folder.path()).output().expect("the program can be started");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+
     /// Runs `pkg` with these words.
     pub fn pkg(&self, words: &[&str]) -> Run<'_> {
         let output = self.command(words).output().expect("the program can be started");

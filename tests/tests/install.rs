@@ -232,22 +232,14 @@ fn who_may_start_no_thread_is_told_so_and_can_verify() {
     env.install("hello", &[("bin/hello", "hej")]);
     env.pack("other", &[("bin/other", "x")]);
     env.pkg(&["trust", "sign", "other.kpkg", "--key", "key"]).code(0);
-    let limited = |words: &[&str]| {
-        let pkg = env.command(words);
-        let mut command = std::process::Command::new("prlimit");
-        command.args(["--nproc=1", "--"]).arg(pkg.get_program()).args(pkg.get_args()).env_clear();
-        command.envs(pkg.get_envs().map(|(name, value)| (name, value.unwrap())));
-        let run = command.current_dir(env.path("")).output().unwrap();
-        (run.status.code(), String::from_utf8(run.stderr).unwrap())
-    };
     let before = env.snapshot("root/bin");
     for words in [&["install", "other.kpkg"][..], &["install", "other.kpkg", "hello.kpkg"], &["remove", "hello"]] {
-        let (code, said) = limited(&[words, &["--root", "root", "-y"]].concat());
+        let (code, said) = env.without_threads(&[words, &["--root", "root", "-y"]].concat());
         assert_eq!(code, Some(1), "{words:?}: {said}");
         assert!(said.contains("a thread can not be started") && said.contains("hint: raise the limit"), "{said}");
         assert_eq!(env.snapshot("root/bin"), before);
     }
-    assert_eq!(limited(&["verify", "--root", "root"]).0, Some(0));
+    assert_eq!(env.without_threads(&["verify", "--root", "root"]).0, Some(0));
     env.pkg(&["recover", "--root", "root"]).code(0);
 }
 

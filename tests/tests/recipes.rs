@@ -141,6 +141,24 @@ fn sources_are_taken_from_a_folder_by_their_digest() {
     env.pkg(&["cat", &package, "data.txt"]).code(0).out_has(&["the source"]);
 }
 
+/// For root the kernel knows no such limit.
+#[test]
+fn who_may_start_no_thread_fetches_nothing_and_is_told_so() {
+    if rustix::process::geteuid().is_root() {
+        return;
+    }
+    let env = env();
+    let file = env.write("data.txt", "the source");
+    env.write("recipes/ga/data/1/1/type", "binary noarch\n");
+    let source = format!("file data.txt sha256:{} file://{}\n", sha256(&file), file.display());
+    env.write("recipes/ga/data/1/1/sources", source);
+    let words = ["fetch", "data", "--recipes", "recipes", "--cache", "cache"];
+    let (code, said) = env.without_threads(&words);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("a thread can not be started") && said.contains("hint: raise the limit"), "{said}");
+    env.pkg(&words).code(0).err_has(&["1 source in the store"]);
+}
+
 #[test]
 fn no_build_script_gets_the_network() {
     let env = env();

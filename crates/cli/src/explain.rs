@@ -9,6 +9,9 @@ use crate::failure::{Failure, Interrupted};
 use crate::render::Voice;
 use crate::{cmd, exit, signals};
 
+/// What to do when no thread could be started.
+const MORE_PROCESSES: &str = "raise the limit on processes (`ulimit -u`), or end some, then say it once more";
+
 /// Tells an error and gives its exit code.
 pub(crate) fn failure(error: &anyhow::Error, voice: &Voice) -> u8 {
     if let Some(interrupted) = find::<Interrupted>(error) {
@@ -139,7 +142,9 @@ fn convert_code(error: &convert::Error) -> Option<u8> {
 fn fetch_code(error: &fetch::Error) -> u8 {
     match error {
         fetch::Error::WrongDigest { .. } | fetch::Error::StaleDigest { .. } => exit::NOT_TRUSTED,
-        fetch::Error::Disk(_) | fetch::Error::Settings { .. } | fetch::Error::Read { .. } => exit::FAILED,
+        fetch::Error::Disk(_) | fetch::Error::Settings { .. } | fetch::Error::Read { .. } | fetch::Error::Thread(_) => {
+            exit::FAILED
+        }
         _ => exit::FETCH,
     }
 }
@@ -228,6 +233,9 @@ fn hint(error: &anyhow::Error) -> Option<String> {
     {
         return Some("a seed's pin may have moved: `pkg bootstrap SET --relock` pins what apt has now".to_owned());
     }
+    if let Some(fetch::Error::Thread(_)) = find(error) {
+        return Some(MORE_PROCESSES.to_owned());
+    }
     if let Some(BuildError::Source { error: fetch::Error::Offline { .. }, .. }) = find(error) {
         return Some(
             "without `--offline` it would be fetched; `pkg fetch --from-dir DIR` takes it from a folder".to_owned(),
@@ -299,9 +307,7 @@ fn hint(error: &anyhow::Error) -> Option<String> {
         {
             Some("`--root DIR` names a folder that is there".to_owned())
         }
-        installdb::Error::Thread(_) => {
-            Some("raise the limit on processes (`ulimit -u`), or end some, then say it once more".to_owned())
-        }
+        installdb::Error::Thread(_) => Some(MORE_PROCESSES.to_owned()),
         installdb::Error::Disk(error) if Errno::from_io_error(&error.source) == Some(Errno::FBIG) => Some(
             "raise the limit on the size of files (`ulimit -f`), if it is not the file system that takes no larger ones"
                 .to_owned(),

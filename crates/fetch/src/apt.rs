@@ -171,7 +171,7 @@ impl Apt {
     /// # Errors
     /// Apt is missing or fails; it does not know one of the packages.
     pub fn candidates(&self, names: &[&str], progress: &mut dyn Progress) -> Result<Vec<Candidate>> {
-        let answer = Relay::listen(progress, |relay| self.ask_candidates(names, relay));
+        let answer = Relay::listen(progress, |relay| self.ask_candidates(names, relay))?;
         answer.map_err(|failure| match failure {
             Failure::Place(reason) => Error::Apt(reason),
             Failure::Error(error) => error,

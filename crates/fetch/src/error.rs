@@ -115,6 +115,9 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
+    /// No thread could be started: the user or the machine has as many as are allowed.
+    #[error("a thread can not be started: {0}")]
+    Thread(#[source] std::io::Error),
     /// A step on the disk that did not work.
     #[error(transparent)]
     Disk(#[from] pkgfs::Error),

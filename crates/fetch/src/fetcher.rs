@@ -1,6 +1,7 @@
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::thread;
+use std::thread::{self, Builder};
 
 use pkgtypes::Digest;
 
@@ -117,7 +118,12 @@ impl Fetcher {
 
     /// As [`Fetcher::obtain_all`], with an answer for each.
     pub fn obtain_each(&self, wanted: &[Wanted], progress: &mut dyn Progress) -> Vec<Result<PathBuf>> {
-        Relay::listen(progress, |relay| self.work(wanted, relay))
+        Relay::listen(progress, |relay| self.work(wanted, relay)).unwrap_or_else(|error| {
+            // The first is told; to the others the same happened.
+            let mut first = Some(error);
+            let again = || Error::Thread(ErrorKind::WouldBlock.into());
+            wanted.iter().map(|_| Err(first.take().unwrap_or_else(again))).collect()
+        })
     }
 
     fn work(&self, wanted: &[Wanted], relay: &Relay) -> Vec<Result<PathBuf>> {
@@ -125,9 +131,18 @@ impl Fetcher {
         while jobs.iter().any(|job| job.answer.is_none()) {
             let open = jobs.iter_mut().filter(|job| job.answer.is_none());
             let (pinned, plain): (Vec<_>, Vec<_>) = open.partition(|job| job.places.last().is_some_and(Url::is_apt));
+            let pinned = Mutex::new(Some(pinned).filter(|pinned| !pinned.is_empty()));
+            let ask_apt = || {
+                let pinned = pinned.lock().unwrap_or_else(PoisonError::into_inner).take();
+                if let Some(pinned) = pinned {
+                    self.ask_apt(pinned, relay);
+                }
+            };
             thread::scope(|scope| {
-                scope.spawn(|| self.ask_apt(pinned, relay));
+                // Without another thread one after the other.
+                let _ = Builder::new().spawn_scoped(scope, ask_apt);
                 self.ask_servers(plain, relay);
+                ask_apt();
             });
         }
         jobs.into_iter().map(|job| job.answer.expect("no job is open any more")).collect()
@@ -179,7 +194,8 @@ impl Fetcher {
         };
         thread::scope(|scope| {
             for _ in 1..workers {
-                scope.spawn(work);
+                // As many as can be had.
+                let _ = Builder::new().spawn_scoped(scope, work);
             }
             work();
         });
@@ -292,7 +308,7 @@ impl Job<'_> {
 
 fn copy(path: &Path, part: &mut Part<'_>, told: &Told<'_>) -> Result<(), Failure> {
     let unreadable = |error: std::io::Error| match error.kind() {
-        std::io::ErrorKind::NotFound => Reason::NotFound,
+        ErrorKind::NotFound => Reason::NotFound,
         _ => Reason::Unreadable { text: error.to_string() },
     };
     part.restart()?;

@@ -53,16 +53,18 @@ impl Resolver for Names {
         };
         let answer = child.stdout.take();
         let (sender, receiver) = sync_channel(1);
-        std::thread::spawn(move || {
+        let read = move || {
             let mut text = String::new();
             let read = answer.map_or(Ok(0), |answer| answer.take(MOST).read_to_string(&mut text));
             // Whoever waited for it may have gone.
             let _ = sender.send(read.map(|_| text));
-        });
+        };
+        let reads = std::thread::Builder::new().spawn(read);
         let answer = receiver.recv_timeout(*timeout.after);
         // It has nothing more to say, or too much, or took too long.
         let _ = child.kill();
         child.wait()?;
+        reads?;
         let text = match answer {
             Ok(text) => text?,
             Err(RecvTimeoutError::Timeout) => return Err(Error::Timeout(timeout.reason)),

@@ -1,8 +1,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
-use std::thread;
+use std::thread::{self, Builder};
 use std::time::Duration;
+
+use crate::Error;
+use crate::error::Result;
 
 /// Hears how a fetch goes on, and may stop it. Several sources can be on the way at once; all calls come from the
 /// thread that asked.
@@ -60,13 +63,16 @@ pub(crate) struct Told<'r> {
 
 impl Relay {
     /// Does the work in another thread, and tells the listener of it in this one.
-    pub(crate) fn listen<T: Send>(progress: &mut dyn Progress, work: impl FnOnce(&Self) -> T + Send) -> T {
+    ///
+    /// # Errors
+    /// [`Error::Thread`]; nothing was done.
+    pub(crate) fn listen<T: Send>(progress: &mut dyn Progress, work: impl FnOnce(&Self) -> T + Send) -> Result<T> {
         let (events, heard) = mpsc::channel();
         let relay = Self { events, cancelled: Arc::new(AtomicBool::new(progress.is_cancelled())) };
         let cancelled = Arc::clone(&relay.cancelled);
         thread::scope(|scope| {
             // The channel ends with the work, since the relay is dropped then.
-            let worker = scope.spawn(move || work(&relay));
+            let worker = Builder::new().spawn_scoped(scope, move || work(&relay)).map_err(Error::Thread)?;
             loop {
                 match heard.recv_timeout(TICK) {
                     Ok(event) => event.tell(progress),
@@ -77,7 +83,7 @@ impl Relay {
                     cancelled.store(true, Ordering::Relaxed);
                 }
             }
-            worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            Ok(worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
         })
     }
 

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
-use std::thread;
+use std::thread::Builder;
 
 use crate::error::Failure;
 use crate::progress::TICK;
@@ -64,17 +64,17 @@ pub(crate) fn run(
         }
         Err(error) => return Err(Reason::Apt { text: format!("{}: {error}", program.display()) }.into()),
     };
-    let stdout = collect(child.0.stdout.take());
-    let stderr = collect(child.0.stderr.take());
+    let stdout = collect(child.0.stdout.take())?;
+    let stderr = collect(child.0.stderr.take())?;
     let stdout = wait_for(&stdout, &mut go_on)?;
     let stderr = wait_for(&stderr, &mut go_on)?;
     let status = child.0.wait().map_err(|error| Reason::Apt { text: error.to_string() })?;
     Ok(Output { status, stdout, stderr })
 }
 
-fn collect(stream: Option<impl Read + Send + 'static>) -> Receiver<String> {
+fn collect(stream: Option<impl Read + Send + 'static>) -> Result<Receiver<String>, Failure> {
     let (sender, receiver) = mpsc::channel();
-    thread::spawn(move || {
+    let read = move || {
         let mut bytes = Vec::new();
         if let Some(mut stream) = stream {
             // A stream that breaks is one that ended.
@@ -83,8 +83,9 @@ fn collect(stream: Option<impl Read + Send + 'static>) -> Receiver<String> {
         }
         // Nobody waits any more when the child was stopped.
         let _ = sender.send(String::from_utf8_lossy(&bytes).into_owned());
-    });
-    receiver
+    };
+    Builder::new().spawn(read).map_err(Error::Thread)?;
+    Ok(receiver)
 }
 
 fn wait_for(stream: &Receiver<String>, go_on: &mut impl FnMut() -> bool) -> Result<String, Failure> {
