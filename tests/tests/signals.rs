@@ -155,7 +155,11 @@ fn who_waits_for_a_pipe_ends_at_the_first_signal() {
     let env = env();
     let pipe = env.path("pipe.kpkg");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    for words in [&["inspect", "pipe.kpkg"][..], &["install", "--root", "root", "-y", "pipe.kpkg"]] {
+    env.pkg(&["db", "add-package", "it.zpkg", "tool-2.kpkg"]).code(0);
+    let contents = ["db", "add-blob", "it.zpkg", "pipe.kpkg"];
+    let key = ["trust", "key", "add", "pipe.kpkg", "--tier", "senior", "--root", "root"];
+    let install = ["install", "--root", "root", "-y", "pipe.kpkg"];
+    for words in [&["inspect", "pipe.kpkg"][..], &install, &contents, &key] {
         for bytes in [0, 100] {
             let waiting = env.command(words).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
             let mut writer = fs::OpenOptions::new().write(true).open(&pipe).unwrap();

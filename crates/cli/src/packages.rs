@@ -171,9 +171,7 @@ impl Source {
 
 fn source(path: &Path) -> anyhow::Result<Source> {
     if is_stdin(path) {
-        // Not the library's, which may hold bytes back that nobody can wait for.
-        let own = io::stdin().as_fd().try_clone_to_owned().with_context(|| unreadable(path))?;
-        return Ok(Source::Stream(Box::new(Awaited(File::from(own)))));
+        return Ok(Source::Stream(Box::new(stream(path)?)));
     }
     if let Some(url) = path.to_str().filter(|text| text.starts_with("http://") || text.starts_with("https://")) {
         return on_server(&url.parse()?, &places::http());
@@ -224,13 +222,31 @@ pub fn shown(path: &Path) -> String {
     if is_stdin(path) { "on standard input".to_owned() } else { format!("`{}`", path.display()) }
 }
 
-fn file(path: &Path) -> Result<File, Failure> {
+/// The bytes of a file, or those on standard input for `-`; the wait for them ends when a signal asks to stop.
+///
+/// # Errors
+/// It can not be opened.
+pub fn stream(path: &Path) -> Result<Awaited<File>, Failure> {
+    if !is_stdin(path) {
+        return Ok(Awaited(opened(path)?));
+    }
+    // Not the library's, which may hold bytes back that nobody can wait for.
+    let own = io::stdin().as_fd().try_clone_to_owned();
+    own.map(|own| Awaited(own.into()))
+        .map_err(|error| Failure::new(exit::FAILED, format!("cannot read {}: {error}", shown(path))))
+}
+
+fn opened(path: &Path) -> Result<File, Failure> {
     // Who opens a pipe would wait for somebody who writes, whatever signal comes.
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let file = rustix::fs::open(path, flags, Mode::empty())
+    rustix::fs::open(path, flags, Mode::empty())
         .map(File::from)
         .map_err(io::Error::from)
-        .map_err(|error| Failure::new(exit::FAILED, format!("cannot open {}: {error}", shown(path))))?;
+        .map_err(|error| Failure::new(exit::FAILED, format!("cannot open {}: {error}", shown(path))))
+}
+
+fn file(path: &Path) -> Result<File, Failure> {
+    let file = opened(path)?;
     match file.metadata() {
         Ok(data) if data.is_dir() => {
             Err(Failure::new(exit::FAILED, format!("{} is a folder, not a package", shown(path)))

@@ -1,7 +1,6 @@
 //! `pkg db ..`: the primitive operations on packages as sqlite files.
 
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -16,7 +15,6 @@ use crate::content::Content;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::render::{self, Voice};
-use crate::signals::Stoppable;
 use crate::{exit, packages};
 
 /// The steps of which packages are made, one by one, on a file of packages, contents and paths (`.zpkg`).
@@ -344,7 +342,7 @@ fn add_blobs(args: &AddBlobArgs) -> anyhow::Result<u8> {
     let mut edit = open_edit(&args.changed.file)?;
     let mut blobs = Vec::new();
     for path in &args.contents {
-        let content = Stoppable(open_content(path)?);
+        let content = packages::stream(path)?;
         blobs.push(edit.add_blob(content).with_context(|| format!("cannot add {}", packages::shown(path)))?);
     }
     edit.commit(Durability::Atomic)?;
@@ -459,7 +457,7 @@ fn extract(args: &ExtractArgs) -> anyhow::Result<u8> {
 fn compare(args: &CompareArgs, voice: &Voice) -> anyhow::Result<u8> {
     let zpkg = Zpkg::open(&args.file)?;
     let digest = find_blob(&zpkg, &args.blob)?;
-    let is_same = zpkg.compare(&digest, Stoppable(open_content(&args.path)?))?;
+    let is_same = zpkg.compare(&digest, packages::stream(&args.path)?)?;
     if args.json {
         let file = args.path.display().to_string();
         render::json(&json!({ "format_version": 1, "digest": digest.to_string(), "file": file, "same": is_same }))?;
@@ -568,14 +566,6 @@ fn open_edit(file: &Path) -> anyhow::Result<ZpkgEdit> {
         return Err(Failure::new(exit::UNKNOWN, what).hint("`pkg db create FILE` makes one").into());
     }
     Ok(ZpkgEdit::open(&root, &name)?)
-}
-
-fn open_content(path: &Path) -> anyhow::Result<Box<dyn io::Read>> {
-    if path.as_os_str() == "-" {
-        return Ok(Box::new(io::stdin()));
-    }
-    let opened = File::open(path);
-    Ok(Box::new(opened.with_context(|| format!("cannot open {}", packages::shown(path)))?))
 }
 
 /// A path as packages have it, without the slash that people put before it.

@@ -1,7 +1,6 @@
 //! `pkg trust ..`: keys, statements, signatures, and why a package is trusted or not.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -586,18 +585,13 @@ fn lifetime(text: &str) -> Result<i64, String> {
 }
 
 /// Reads a small text file; `-` is standard input.
-fn read_text(path: &Path, limit: usize) -> Result<String, Failure> {
-    let failed = |error: &dyn std::fmt::Display| {
-        Failure::new(exit::FAILED, format!("cannot read {}: {error}", packages::shown(path)))
-    };
+fn read_text(path: &Path, limit: usize) -> anyhow::Result<String> {
     let mut text = String::new();
-    let source: Box<dyn Read> = match path.to_str() {
-        Some("-") => Box::new(std::io::stdin()),
-        _ => Box::new(File::open(path).map_err(|error| failed(&error))?),
-    };
-    source.take(limit as u64 + 1).read_to_string(&mut text).map_err(|error| failed(&error))?;
+    let read = packages::stream(path)?.take(limit as u64 + 1).read_to_string(&mut text);
+    read.with_context(|| format!("cannot read {}", packages::shown(path)))?;
     if text.len() > limit {
-        return Err(Failure::new(exit::NOT_TRUSTED, format!("{} is larger than {limit} bytes", packages::shown(path))));
+        let what = format!("{} is larger than {limit} bytes", packages::shown(path));
+        return Err(Failure::new(exit::NOT_TRUSTED, what).into());
     }
     Ok(text)
 }
