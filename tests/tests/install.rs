@@ -240,6 +240,8 @@ fn who_may_start_no_thread_is_told_so_and_can_verify() {
         assert_eq!(env.snapshot("root/bin"), before);
     }
     assert_eq!(env.without_threads(&["verify", "--root", "root"]).0, Some(0));
+    let (code, said) = env.without_threads(&["pack", "root", "-o", "whole.kpkg"]);
+    assert!(code == Some(1) && said.contains("hint: raise the limit on processes"), "{code:?}: {said}");
     env.pkg(&["recover", "--root", "root"]).code(0);
 }
 

@@ -9,9 +9,6 @@ use crate::failure::{Failure, Interrupted};
 use crate::render::Voice;
 use crate::{cmd, exit, signals};
 
-/// What to do when no thread could be started.
-const MORE_PROCESSES: &str = "raise the limit on processes (`ulimit -u`), or end some, then say it once more";
-
 /// Tells an error and gives its exit code.
 pub(crate) fn failure(error: &anyhow::Error, voice: &Voice) -> u8 {
     if let Some(interrupted) = find::<Interrupted>(error) {
@@ -233,9 +230,6 @@ fn hint(error: &anyhow::Error) -> Option<String> {
     {
         return Some("a seed's pin may have moved: `pkg bootstrap SET --relock` pins what apt has now".to_owned());
     }
-    if let Some(fetch::Error::Thread(_)) = find(error) {
-        return Some(MORE_PROCESSES.to_owned());
-    }
     if let Some(BuildError::Source { error: fetch::Error::Offline { .. }, .. }) = find(error) {
         return Some(
             "without `--offline` it would be fetched; `pkg fetch --from-dir DIR` takes it from a folder".to_owned(),
@@ -243,6 +237,9 @@ fn hint(error: &anyhow::Error) -> Option<String> {
     }
     if find::<pkgformat::Error>(error).is_some_and(is_foreign) {
         return Some("`pkg convert FILE -o NAME.kpkg` makes a package of one of another kind".to_owned());
+    }
+    if error.chain().any(is_out_of_threads) {
+        return Some("raise the limit on processes (`ulimit -u`), or end some, then say it once more".to_owned());
     }
     if error.chain().any(is_out_of_files) {
         return Some("raise the limit on open files (`ulimit -n`)".to_owned());
@@ -307,7 +304,6 @@ fn hint(error: &anyhow::Error) -> Option<String> {
         {
             Some("`--root DIR` names a folder that is there".to_owned())
         }
-        installdb::Error::Thread(_) => Some(MORE_PROCESSES.to_owned()),
         installdb::Error::Disk(error) if Errno::from_io_error(&error.source) == Some(Errno::FBIG) => Some(
             "raise the limit on the size of files (`ulimit -f`), if it is not the file system that takes no larger ones"
                 .to_owned(),
@@ -332,6 +328,13 @@ fn is_foreign(error: &pkgformat::Error) -> bool {
 
 const DISPLACED: &str = "put the folder back, or mount what belongs there, then say `pkg recover`; where it is really \
     gone, make an empty one, and `pkg fix` fills it";
+
+/// Whether no thread could be started.
+fn is_out_of_threads(cause: &(dyn std::error::Error + 'static)) -> bool {
+    matches!(cause.downcast_ref(), Some(pkgtree::Error::Thread(_)))
+        || matches!(cause.downcast_ref(), Some(installdb::Error::Thread(_)))
+        || matches!(cause.downcast_ref(), Some(fetch::Error::Thread(_)))
+}
 
 /// Whether no more files could be opened, whoever tried.
 fn is_out_of_files(cause: &(dyn std::error::Error + 'static)) -> bool {

@@ -233,7 +233,7 @@ pub fn stream(path: &Path) -> Result<Awaited<File>, Failure> {
     // Not the library's, which may hold bytes back that nobody can wait for.
     let own = io::stdin().as_fd().try_clone_to_owned();
     own.map(|own| Awaited(own.into()))
-        .map_err(|error| Failure::new(exit::FAILED, format!("cannot read {}: {error}", shown(path))))
+        .map_err(|error| Failure::new(exit::FAILED, format!("standard input can not be read: {error}")))
 }
 
 fn opened(path: &Path) -> Result<File, Failure> {

@@ -13,10 +13,10 @@ use crate::step::Step;
 pub(crate) fn find(root: &Root, steps: &[Step], findings: &mut Vec<Finding>) -> Result<()> {
     let mut folders = Batch::new(root);
     // Of a folder that goes it may be known already, since something in it goes, too.
-    let known: HashSet<PkgPath> = findings.iter().filter_map(path_of).cloned().collect();
+    let mut known: HashSet<PkgPath> = findings.iter().filter_map(path_of).cloned().collect();
     for step in steps {
         match look(&mut folders, step) {
-            Ok(found) => findings.extend(found.filter(|found| path_of(found).is_none_or(|path| !known.contains(path)))),
+            Ok(found) => findings.extend(found.filter(|_| known.insert(step.path().clone()))),
             // A folder that is made in this transaction, or cleared away in it; or one that this user may not look into, which
             // is found where the rights to change it are.
             Err(error)

@@ -73,8 +73,8 @@ pub enum Root {
         upper: Upper,
     },
     /// One directory of the host. Where it is read-only and lacks mount points, the room has them all the same: by an overlay or, if
-    /// other file systems are mounted in it, by a mount for each of its entries, of which there may be 400. For root that is not done where others may write: what is
-    /// mounted in there does not show then.
+    /// other file systems are mounted in it, by a mount for each of its entries, of which there may be 400. For root that is
+    /// not done where others may write: what is mounted in there does not show then.
     Dir {
         /// The directory.
         path: PathBuf,
