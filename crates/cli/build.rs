@@ -2,14 +2,19 @@
 //! libraries that have to be found, loaded and bound. That takes as long as a short question takes to answer, and whoever puts each
 //! command into a room waits for it each time. The addresses that a program corrects when it starts are packed, where the C library
 //! can read them packed. Where an archive is missing all is loaded as ever.
+//!
+//! What a launch of a room needs of their code lies together, in the order of its use, where the linker can do that.
 #![expect(clippy::disallowed_methods, reason = "cargo asks build scripts to write into the folder it gives them")]
 
-use std::path::PathBuf;
-use std::process::Command;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::{env, fs, io};
 
 /// A library, and the archives that have the same.
 type Instead = (&'static str, &'static [&'static str]);
+
+const ORDER: &str = "order.ld";
 
 const LIBRARIES: [Instead; 3] = [
     ("libc.so", &["libc.a", "libgcc_eh.a", "libgcc.a"]),
@@ -30,6 +35,11 @@ fn main() -> io::Result<()> {
     if reads_packed() {
         println!("cargo::rustc-link-arg-bins=-Wl,-z,pack-relative-relocs");
     }
+    println!("cargo::rerun-if-changed={ORDER}");
+    let order = env::current_dir()?.join(ORDER);
+    if env::var_os("OPT_LEVEL").is_some_and(|level| level != "0") && links_with(&order) {
+        println!("cargo::rustc-link-arg-bins=-T{}", order.display());
+    }
     Ok(())
 }
 
@@ -46,6 +56,23 @@ fn reads_packed() -> bool {
     const NAME: &[u8] = b"GLIBC_ABI_DT_RELR\0";
     let library = found("libc.so.6").and_then(|place| fs::read(place).ok());
     library.is_some_and(|bytes| bytes.windows(NAME.len()).any(|name| name == NAME))
+}
+
+/// Whether the linker takes a script, as it will be called.
+fn links_with(script: &Path) -> bool {
+    let told = |name: &str| env::var(name).unwrap_or_default();
+    let flags = told("CARGO_ENCODED_RUSTFLAGS");
+    let mut trial = Command::new(env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
+    trial.args(flags.split('\x1f').filter(|flag| !flag.is_empty())).args(["--target", &told("TARGET")]);
+    trial.args(env::var("RUSTC_LINKER").map(|linker| format!("-Clinker={linker}")));
+    trial.arg(format!("-Clink-arg=-T{}", script.display()));
+    trial.args(["--crate-name", "trial", "--out-dir", &told("OUT_DIR"), "-"]);
+    // A program that does nothing.
+    let program = trial.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    program.is_ok_and(|mut compiler| {
+        let written = compiler.stdin.take().is_some_and(|mut source| source.write_all(b"fn main() {}").is_ok());
+        compiler.wait().is_ok_and(|status| status.success()) && written
+    })
 }
 
 /// A folder where the linker finds the archives by the libraries' names.

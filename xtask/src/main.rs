@@ -5,6 +5,7 @@
 
 mod arrows;
 mod convert;
+mod order;
 mod recipes;
 
 use std::path::Path;
@@ -15,6 +16,7 @@ const USAGE: &str = "usage: cargo xtask WORD
   arrows                      hold the import table of ARCHITECTURE.md against the crates' manifests
   convert DIR [--limit N]     convert the packages in DIR and compare with what their own tools unpack
   convert --fetch N DIR       the same with N packages that apt brings into DIR
+  order PKG                   write down in which order PKG, a release build, uses its functions (by root)
   recipes CACHE [NAME..]      build, install and run the real recipes, caches in CACHE";
 
 fn main() -> ExitCode {
@@ -24,6 +26,7 @@ fn main() -> ExitCode {
         ["convert", "--fetch", count, dir] => fetch_and_convert(count, Path::new(dir)),
         ["convert", dir] => convert::compare(Path::new(dir), usize::MAX),
         ["convert", dir, "--limit", limit] => number(limit).and_then(|limit| convert::compare(Path::new(dir), limit)),
+        ["order", pkg] => order::write(Path::new(pkg)),
         ["recipes", cache, names @ ..] => recipes::prove(Path::new(cache), names),
         _ => {
             eprintln!("{USAGE}");
