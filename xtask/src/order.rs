@@ -168,26 +168,50 @@ fn loaded(pid: Pid, program: &Path) -> Result<Option<u64>> {
     Ok(begins.next().flatten().map(|begin| u64::from_str_radix(begin, 16)).transpose()?)
 }
 
-/// A function's name without what differs between builds.
+/// A function's name without what differs between builds: in `Cs8kPq2LbW1vZ_4core` the number of the crate `core`, in `B4_` the
+/// place in the name that is meant again, and what the compiler adds behind a dot, or not.
 fn pattern(name: &str) -> String {
-    let name = name.split_once('.').map_or_else(|| name.to_owned(), |(name, _)| format!("{name}*"));
-    // `Cs8kPq2LbW1vZ_4core` is the crate `core` and its number, `Bx_` a reference back.
-    let (mut pattern, mut rest) = (String::new(), &name[..]);
+    let (mut pattern, mut rest) = (String::new(), name.split('.').next().unwrap_or_default());
     while let Some(at) = rest.find(['C', 'B']) {
-        let (before, from) = rest.split_at(at);
-        let number = if from.starts_with("Cs") { 2 } else { 1 };
-        let length = from[number..].find(|letter: char| !letter.is_ascii_alphanumeric()).unwrap_or(0);
-        let is = from[number + length..].starts_with('_')
-            && if number == 2 { (8..=13).contains(&length) } else { length <= 3 };
-        pattern.push_str(before);
-        if is && (number == 2 || from.starts_with('B')) {
-            pattern.push_str(&from[..number]);
+        let tag = if rest[at..].starts_with("Cs") { "Cs" } else { &rest[at..=at] };
+        let (before, after) = (&rest[..at], &rest[at + tag.len()..]);
+        let digits = after.find(|letter: char| !letter.is_ascii_alphanumeric()).unwrap_or(after.len());
+        let is_number = match tag {
+            "Cs" => (8..=13).contains(&digits),
+            "B" => digits <= 3,
+            _ => false,
+        };
+        pattern.extend([before, tag]);
+        rest = after;
+        if is_number && after[digits..].starts_with('_') {
             pattern.push('*');
-            rest = &from[number + length..];
-        } else {
-            pattern.push_str(&from[..1]);
-            rest = &from[1..];
+            rest = &after[digits..];
         }
     }
-    pattern + rest
+    pattern + rest + "*"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::pattern;
+
+    #[test]
+    fn names_fit_what_another_build_calls_the_same_function() {
+        let names = [
+            ("_RNvNtCsgcpiD7K9E3s_3cli3app4main", "_RNvNtCs*_3cli3app4main*"),
+            (
+                "_RNvMs0_NtCs4QK3vYaI8y3_7sandbox5blankNtB5_5Begun5begin",
+                "_RNvMs0_NtCs*_7sandbox5blankNtB*_5Begun5begin*",
+            ),
+            ("_RNvMNtCs4QK3vYaI8y3_7sandbox4CaseNtB2_4Case3new.llvm.17", "_RNvMNtCs*_7sandbox4CaseNtB*_4Case3new*"),
+            (
+                "_RINvNtCsgEmfK2I1SDS_4core3ptr13drop_in_placeINtNtBL_6borrow3CoweEECs4QK3vYaI8y3_7sandbox",
+                "_RINvNtCs*_4core3ptr13drop_in_placeINtNtB*_6borrow3CoweEECs*_7sandbox*",
+            ),
+            ("_RNvCs_4Base", "_RNvCs_4Base*"),
+        ];
+        for (name, expected) in names {
+            assert_eq!(pattern(name), expected);
+        }
+    }
 }
