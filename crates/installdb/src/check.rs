@@ -294,15 +294,30 @@ impl<'a> Survey<'a> {
             return self.stage(node);
         }
         let package = self.package(node);
-        let saved = self.db.saved_as(&package, &entry.path)?;
-        if self.bring_back_saved(&entry.path, saved)? { Ok(Fate::Stays) } else { self.stage(node) }
+        let since = self.work.ground.since;
+        let saved = since.map(|since| self.db.saved_as(&package, &entry.path, since)).transpose()?.flatten();
+        if !self.bring_back_saved(&entry.path, saved)? {
+            return self.stage(node);
+        }
+        // The package's version had lain beside it, if his was made of another one.
+        if self.base(node)?.is_some_and(|base| Some(base) != content(entry)) {
+            self.stage_beside(node, None)?;
+        }
+        Ok(Fate::Stays)
+    }
+
+    /// The version of a configuration file that the administrator's was made of, as far as that is remembered.
+    fn base(&self, node: usize) -> Result<Option<Digest>> {
+        let base = self.db.base(self.packages.new_named(self.work.tree.nodes[node].source))?;
+        Ok(base.map(Digest::of))
     }
 
     /// Gives the administrator's version of a configuration file its name back, where it is there still.
     fn bring_back_saved(&mut self, path: &PkgPath, saved: Option<PkgPath>) -> Result<bool> {
         let Some(saved) = saved else { return Ok(false) };
-        let is_file = self.root.stat(&saved)?.is_some_and(|stat| stat.kind == FileKind::File);
-        if !is_file || self.db.owner_except(&saved, &HashSet::new())?.is_some() {
+        let is_there =
+            self.root.stat(&saved)?.is_some_and(|stat| matches!(stat.kind, FileKind::File | FileKind::Symlink));
+        if !is_there || self.db.owner_except(&saved, &HashSet::new())?.is_some() {
             return Ok(false);
         }
         self.space.enter(self.root, path.parent())?;
@@ -544,12 +559,21 @@ impl<'a> Survey<'a> {
             self.drop_outdated(&entry.path, &[old, new])?;
             // What he accepted in the place of his own goes, and his own comes back.
             let since = self.work.ground.since.filter(|_| self.returns(node) && disk != new);
-            let saved = since.map(|since| self.db.accepted_since(&entry.path, since)).transpose()?.flatten();
+            let named = self.packages.new_named(self.work.tree.nodes[node].source);
+            let saved = since.map(|since| self.db.accepted_since(named, since)).transpose()?.flatten();
+            let saved = saved.map(|saved| self.db.stands(&saved)).transpose()?;
             return if self.bring_back_saved(&entry.path, saved)? { Ok(Fate::Stays) } else { self.stage(node) };
         }
         if (old.is_some() && old == new) || self.is_as_before(node, old, new)? {
             return Ok(Fate::Stays);
         }
+        self.stage_beside(node, old)?;
+        Ok(Fate::Stays)
+    }
+
+    /// Plans to place the node beside the administrator's version, which was made of `old`, unless it is known already.
+    fn stage_beside(&mut self, node: usize, old: Option<Digest>) -> Result<()> {
+        let entry = self.entry(node);
         if let Some(target) = self.free_name(&entry.path, b".new", old, self.package(node))? {
             self.notices.push(Notice::NewBeside { path: entry.path.clone(), new: target.clone() });
             if let Some(old) = old {
@@ -558,18 +582,21 @@ impl<'a> Survey<'a> {
             }
             self.stage_at(node, target, What::Beside(node))?;
         }
-        Ok(Fate::Stays)
+        Ok(())
     }
 
     /// Whether a file was changed already when the version that goes now came, and is what it should be again. That version
     /// had left its own beside it, which goes with it. Where its own is not there any more, nobody knows, and the file is
-    /// taken for such a one if the old content is not there either.
+    /// taken for such a one if the old content is not there either, and it was not made of the version that goes.
     fn is_as_before(&mut self, node: usize, old: Option<Digest>, new: Option<Digest>) -> Result<bool> {
         if !self.returns(node) {
             return Ok(false);
         }
         if self.drop_outdated(&self.entry(node).path.clone(), &[old])? {
             return Ok(true);
+        }
+        if old.is_some() && self.base(node)? == old {
+            return Ok(false);
         }
         let package = self.work.tree.nodes[node].source.package;
         let is_stock = matches!(self.work.contents[package], Content::Stock(_));

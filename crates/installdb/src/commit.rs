@@ -126,13 +126,13 @@ pub(crate) fn write(
     for original in &found.aside.originals {
         originals::save(conn, work.incoming[original.package].record.id(), original)?;
     }
-    originals::forget_bases(conn)?;
     for name in &work.removed {
         wish(conn, txn, name, false)?;
     }
     for known in &work.wishes {
         wish(conn, txn, &known.name, known.wanted)?;
     }
+    pending::supersede(conn, work.operations.iter().map(|operation| &operation.name))?;
     if !work.options.skip_scripts {
         calls.extend(trigger::fire(conn, work, &trigger::touched(work, layout), arrivals.triggers())?);
         pending::save(conn, txn, &calls)?;
@@ -143,6 +143,7 @@ pub(crate) fn write(
             past::note_saved(conn, txn, path, saved)?;
         }
     }
+    originals::forget_bases(conn)?;
     layout.keeping.save(conn, txn, &found.unkept)?;
     Ok(arrivals)
 }

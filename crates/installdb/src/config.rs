@@ -16,7 +16,7 @@ use crate::content::digest_of;
 use crate::error::{DbResult as _, Result};
 use crate::rows;
 use crate::step::{Step, stage_name, staged_path};
-use crate::{Done, Error, Finding, InstallDb, Installed, Notice, displaced, held, past};
+use crate::{Done, Error, Finding, InstallDb, Installed, Notice, displaced, held, originals, past};
 
 /// A configuration file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,7 +84,7 @@ impl Installed {
         }
         if names.is_empty() {
             let known: HashSet<PkgPath> = configs.iter().map(|config| config.path.clone()).collect();
-            let left = self.saves()?.into_iter().filter(|(path, saved)| !known.contains(path) && self.is_ours(saved));
+            let left = self.saves()?.into_iter().filter(|(path, saved)| !known.contains(path) && self.is_left(saved));
             configs.extend(left.map(|(path, saved)| ConfigFile {
                 state: if self.is_file(&path) { ConfigState::Changed } else { ConfigState::Missing },
                 path,
@@ -106,10 +106,12 @@ impl Installed {
             Ok(None) => ConfigState::Missing,
             Ok(found) if found == shipped => ConfigState::Unchanged,
             Ok(Some(_)) => ConfigState::Changed,
+            // A link is one that the administrator made.
+            Err(()) if self.is_link(&path) => ConfigState::Changed,
             Err(()) => ConfigState::Unreadable,
         };
-        let beside = |ending| self.beside(&path, ending).filter(|beside| self.is_ours(beside));
-        let (new, saved) = (beside(".new"), beside(".save"));
+        let new = self.beside(&path, ".new").filter(|new| self.is_ours(new));
+        let saved = self.beside(&path, ".save").filter(|saved| self.is_left(saved));
         let new = new.map(|new| {
             let merged = disk.is_ok_and(|disk| disk.is_some() && self.config_content(&new) == Ok(disk));
             NewVersion { path: new, merged }
@@ -143,14 +145,27 @@ impl Installed {
         further.or(Some(first))
     }
 
-    fn is_file(&self, path: &PkgPath) -> bool {
+    fn kind(&self, path: &PkgPath) -> Option<FileKind> {
         let stat = self.stands(path).and_then(|path| Ok(self.root.stat(&path)?));
-        stat.is_ok_and(|stat| stat.is_some_and(|stat| stat.kind == FileKind::File))
+        stat.ok().flatten().map(|stat| stat.kind)
+    }
+
+    fn is_file(&self, path: &PkgPath) -> bool {
+        self.kind(path) == Some(FileKind::File)
+    }
+
+    fn is_link(&self, path: &PkgPath) -> bool {
+        self.kind(path) == Some(FileKind::Symlink)
     }
 
     /// Whether a file stands there that no package has.
     fn is_ours(&self, path: &PkgPath) -> bool {
         self.is_file(path) && self.owners(path).is_ok_and(|owners| owners.is_empty())
+    }
+
+    /// Whether what stands there can be what the administrator had: a file or a link that no package has.
+    fn is_left(&self, path: &PkgPath) -> bool {
+        self.is_ours(path) || self.is_link(path) && self.owners(path).is_ok_and(|owners| owners.is_empty())
     }
 
     fn packages_with_configs(&self) -> Result<Vec<PackageName>> {
@@ -270,7 +285,8 @@ impl InstallDb {
         };
         let note = |conn: &Connection, txn: i64, (): &()| {
             let saved = accepted.iter().filter_map(|known| Some((&known.path, known.saved.as_ref()?)));
-            saved.into_iter().try_for_each(|(path, saved)| past::note_saved(conn, txn, path, saved))
+            saved.into_iter().try_for_each(|(path, saved)| past::note_saved(conn, txn, path, saved))?;
+            accepted.iter().try_for_each(|known| originals::forget_base(conn, &known.path))
         };
         let done = amend(self, author, &steps, clock, stage, note)?;
         let saved =
@@ -294,7 +310,8 @@ impl InstallDb {
         if !findings.is_empty() {
             return Err(Error::Refused(findings));
         }
-        amend(self, author, &steps, clock, |_, _| Ok(()), |_, _, ()| Ok(()))
+        let note = |conn: &Connection, _, (): &()| paths.iter().try_for_each(|path| originals::forget_base(conn, path));
+        amend(self, author, &steps, clock, |_, _| Ok(()), note)
     }
 
     fn accepted_version<'a>(&self, path: &PkgPath, merged: Option<&'a [u8]>) -> Result<Accepted<'a>> {

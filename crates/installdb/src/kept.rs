@@ -442,6 +442,7 @@ fn forget(conn: &Connection, last: i64) -> rusqlite::Result<()> {
     originals::forget_past(conn, last)?;
     conn.execute("DELETE FROM past_packages WHERE txn <= ?", [last])?;
     conn.execute("DELETE FROM saves WHERE txn <= ?", [last])?;
+    originals::forget_bases(conn)?;
     conn.execute("UPDATE script_runs SET output = x'' WHERE txn <= ? AND output <> x''", [last])?;
     conn.execute("UPDATE transactions SET kept = 0 WHERE kept > 0 AND id <= ?", [last])?;
     conn.execute("UPDATE retention SET horizon = ?", [last])?;

@@ -78,16 +78,22 @@ pub(crate) fn forget_past(conn: &Connection, last: i64) -> rusqlite::Result<()> 
 /// one that goes, unless he has not decided about an earlier one yet.
 pub(crate) fn save_base(conn: &Connection, Beside { path, old, is_further }: &Beside) -> rusqlite::Result<()> {
     if !is_further {
-        conn.prepare_cached("DELETE FROM bases WHERE path = ?")?.execute([path.as_bytes()])?;
+        forget_base(conn, path)?;
     }
     let query = "INSERT OR IGNORE INTO bases (path, content) SELECT ?, content FROM originals WHERE hash = ? LIMIT 1";
     conn.prepare_cached(query)?.execute((path.as_bytes(), old.as_bytes())).map(drop)
 }
 
-/// Forgets those of files that no package has any more.
+/// Forgets those of files that no package has any more, and of which no version of the administrator's can come back.
 pub(crate) fn forget_bases(conn: &Connection) -> rusqlite::Result<()> {
-    let query = "DELETE FROM bases WHERE NOT EXISTS (SELECT 1 FROM paths WHERE paths.path = bases.path)";
+    let query = "DELETE FROM bases WHERE NOT EXISTS (SELECT 1 FROM paths WHERE paths.path = bases.path)
+                 AND NOT EXISTS (SELECT 1 FROM saves WHERE saves.path = bases.path)";
     conn.execute(query, []).map(drop)
+}
+
+/// Forgets the one of a file about which the administrator has decided.
+pub(crate) fn forget_base(conn: &Connection, path: &PkgPath) -> rusqlite::Result<()> {
+    conn.prepare_cached("DELETE FROM bases WHERE path = ?")?.execute([path.as_bytes()]).map(drop)
 }
 
 impl Installed {

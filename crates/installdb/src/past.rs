@@ -107,14 +107,16 @@ impl Installed {
         read().during("look up a path", &self.conn)
     }
 
-    /// Under which name the administrator's version of a configuration file survived, when its package went last.
-    pub(crate) fn saved_as(&self, package: &PackageName, path: &PkgPath) -> Result<Option<PkgPath>> {
+    /// Under which name the administrator's version of a configuration file survived, when its package gave it up, by going or
+    /// for a version without it, first in the transactions from `since` on; as [`Installed::accepted_since`].
+    pub(crate) fn saved_as(&self, package: &PackageName, path: &PkgPath, since: i64) -> Result<Option<PkgPath>> {
         let read = || {
             let mut statement = self.conn.prepare_cached(
-                "SELECT saved FROM saves WHERE path = ?2
-                 AND txn = (SELECT max(txn) FROM changes WHERE name = ?1 AND new_id IS NULL)",
+                "SELECT saved FROM saves AS first JOIN changes USING (txn) WHERE path = ?2 AND name = ?1 AND txn >= ?3
+                 AND NOT EXISTS (SELECT 1 FROM saves WHERE saves.txn > first.txn AND saves.saved = first.saved)
+                 ORDER BY txn LIMIT 1",
             )?;
-            statement.query_row((package.as_str(), path.as_bytes()), |row| path_column(row, 0)).optional()
+            statement.query_row((package.as_str(), path.as_bytes(), since), |row| path_column(row, 0)).optional()
         };
         read().during("look up a path", &self.conn)
     }

@@ -82,6 +82,15 @@ pub(crate) fn save(conn: &Connection, txn: i64, calls: &[Call]) -> rusqlite::Res
     Ok(())
 }
 
+/// Takes scripts of packages that come or go now out of the list: they belong to versions that were there before.
+pub(crate) fn supersede<'n>(conn: &Connection, names: impl Iterator<Item = &'n PackageName>) -> rusqlite::Result<()> {
+    let mut statement = conn.prepare_cached("DELETE FROM pending_scripts WHERE package = ? AND command IS NULL")?;
+    for name in names {
+        statement.execute([name.as_str()])?;
+    }
+    Ok(())
+}
+
 /// Takes a trigger that has not succeeded yet out of the list; what it was to read.
 pub(crate) fn withdraw(conn: &Connection, command: &str) -> rusqlite::Result<Vec<u8>> {
     let mut statement = conn.prepare_cached("DELETE FROM pending_scripts WHERE command = ? RETURNING input")?;

@@ -97,6 +97,77 @@ fn a_version_that_nobody_has_to_decide_about_any_more_goes() {
 }
 
 #[test]
+fn a_new_version_that_nobody_decided_about_comes_back_with_its_package() {
+    let has_new = ["etc/hello Changed new", "etc/other Unchanged"];
+    let base = |scene: &Scene| scene.installed().base(&path("etc/hello")).unwrap();
+    let redone = arranged();
+    undo(&redone);
+    assert_eq!(told(&redone), ["etc/hello Changed", "etc/other Unchanged"]);
+    undo(&redone);
+    let returned = arranged();
+    returned.remove(&["hello"]);
+    undo(&returned);
+    for scene in [redone, returned] {
+        assert_eq!(told(&scene), has_new);
+        assert_eq!((scene.read("etc/hello"), scene.read("etc/hello.new")), ("mine".to_owned(), "two".to_owned()));
+        assert_eq!(base(&scene).as_deref(), Some(&b"one"[..]), "a merge knows what both were made of");
+        scene.install(&[&hello("3-1", "three")]);
+        assert_eq!((scene.read("etc/hello.new"), base(&scene).as_deref()), ("three".to_owned(), Some(&b"one"[..])));
+    }
+    // What was decided is not asked again.
+    let decided = arranged();
+    keep(&decided, "etc/hello").unwrap();
+    decided.remove(&["hello"]);
+    undo(&decided);
+    assert_eq!(told(&decided), ["etc/hello Changed", "etc/other Unchanged"]);
+}
+
+#[test]
+fn a_file_that_a_version_has_not_comes_back_as_the_administrator_had_it() {
+    let without = pack("hello 2-1").config("etc/other", "same").build();
+    let third = pack("hello 3-1").config("etc/other", "same").build();
+    for packages in [&[&without][..], &[&without, &third]] {
+        let scene = Scene::new();
+        scene.install(&[&hello("1-1", "one")]);
+        scene.write("etc/hello", "mine");
+        packages.iter().for_each(|package| drop(scene.install(&[package])));
+        assert_eq!(scene.read("etc/hello.save"), "mine");
+        reverse(&scene, |db| db.reversal_to(1)).unwrap();
+        assert_eq!(scene.read("etc/hello"), "mine");
+        assert_eq!(told(&scene), ["etc/hello Changed", "etc/other Unchanged"]);
+    }
+}
+
+#[test]
+fn a_link_in_the_place_of_a_file_comes_back() {
+    let linked = |version: Option<&str>| {
+        let scene = Scene::new();
+        scene.install(&[&hello("1-1", "one")]);
+        fs::remove_file(scene.at("etc/hello")).unwrap();
+        std::os::unix::fs::symlink("mine", scene.at("etc/hello")).unwrap();
+        assert_eq!(told(&scene), ["etc/hello Changed", "etc/other Unchanged"]);
+        match version {
+            Some(version) => {
+                scene.install(&[&hello(version, "two")]);
+                accept(&scene, "etc/hello").unwrap();
+                assert_eq!(told(&scene), ["etc/hello Unchanged saved", "etc/other Unchanged"]);
+            }
+            None => drop(scene.remove(&["hello"])),
+        }
+        assert_eq!(fs::read_link(scene.at("etc/hello.save")).unwrap(), Path::new("mine"));
+        scene
+    };
+    let removed = linked(None);
+    undo(&removed);
+    let accepted = linked(Some("2-1"));
+    reverse(&accepted, |db| db.reversal_to(1)).unwrap();
+    for scene in [removed, accepted] {
+        assert_eq!(fs::read_link(scene.at("etc/hello")).unwrap(), Path::new("mine"));
+        assert!(fs::symlink_metadata(scene.at("etc/hello.save")).is_err());
+    }
+}
+
+#[test]
 fn a_file_that_a_package_has_is_no_new_version() {
     let scene = Scene::new();
     scene.install(&[&pack("odd 1-1").config("etc/odd", "x").file("etc/odd.new", 0o644, "y").build()]);
@@ -195,6 +266,8 @@ fn the_version_that_the_administrator_began_with_is_known_until_he_decided() {
     scene.install(&[&hello("4-1", "four")]);
     assert_eq!(base().as_deref(), Some("three"), "what he kept his in spite of");
     scene.remove(&["hello"]);
+    assert_eq!(base().as_deref(), Some("three"), "both can come back");
+    crate::undo::forget_all(scene.root());
     assert_eq!(base(), None);
 }
 

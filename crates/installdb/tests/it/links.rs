@@ -90,6 +90,18 @@ fn packages_come_change_and_go_through_a_link() {
 }
 
 #[test]
+fn what_was_accepted_behind_a_link_goes_when_the_upgrade_does() {
+    let scene = moved("opt", "mnt/opt", "mnt/opt");
+    scene.install(&[&app("1-1")]);
+    scene.write("mnt/opt/app/app.conf", "edited");
+    scene.install(&[&app("2-1")]);
+    scene.open().accept_configs(&[path("opt/app/app.conf")], &Author::new(NOW), &NOW).unwrap();
+    crate::undo::reverse(&scene, |db| db.reversal_to(1)).unwrap();
+    assert_eq!(scene.read("mnt/opt/app/app.conf"), "edited");
+    assert!(!scene.at("mnt/opt/app/app.conf.save").exists());
+}
+
+#[test]
 fn what_is_damaged_behind_a_link_is_found_and_brought_back() {
     let scene = moved("var/lib/app", "../../srv/app", "srv/app");
     let kept = pack("kept 1-1").file("usr/same", 0o644, "whole").build();

@@ -124,6 +124,28 @@ fn scripts_after_the_change_run_in_the_order_of_the_requirements() {
 }
 
 #[test]
+fn a_script_of_a_version_that_is_there_no_more_is_not_tried_again() {
+    let moody = |version: &str, text: &str| {
+        pack(&format!("moody {version}")).file("a", 0o644, version).script(ScriptKind::PostInstall, text).build()
+    };
+    let failing = moody("1-1", "echo one >>/log; test -e /yes");
+    for version in [None, Some("2-1")] {
+        let scene = scene();
+        scene.install(&[&failing, &pack("other 1-1").script(ScriptKind::PostInstall, "test -e /yes").build()]);
+        match version {
+            None => drop(scene.remove(&["moody"])),
+            Some(version) => drop(scene.install(&[&moody(version, "echo two >>/log")])),
+        }
+        scene.write("yes", "");
+        let mut db = scene.open();
+        let pending = db.pending_scripts().unwrap();
+        assert_eq!(pending.iter().map(|script| script.package.as_str()).collect::<Vec<_>>(), ["other"]);
+        assert_eq!(db.run_pending_scripts(&mut ()).unwrap(), []);
+        assert_eq!(scene.read("log"), if version.is_some() { "one\ntwo\n" } else { "one\n" });
+    }
+}
+
+#[test]
 fn a_script_that_fails_after_the_change_is_shown_and_tried_again_on_request() {
     let scene = scene();
     let text = "test -e /yes || { echo no yes; exit 5; }; echo ran >>/log";
