@@ -3,6 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "the steps of a test fail as the test does")]
 
 use std::fs;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
 
 use e2e::Env;
 use e2e::terminal::Terminal;
@@ -20,12 +24,13 @@ fn mounts() -> String {
     fs::read_to_string("/proc/self/mountinfo").unwrap()
 }
 
-/// Whether a process is in this namespace, as far as may be seen.
+/// Whether a process runs in this namespace, as far as may be seen.
 fn is_in_use(namespace: &str) -> bool {
-    let processes = fs::read_dir("/proc").unwrap().flatten();
-    processes
-        .filter_map(|entry| fs::read_link(entry.path().join("ns/pid")).ok())
-        .any(|link| link.as_os_str() == namespace)
+    let processes = fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
+    let is_there =
+        |process: &PathBuf| fs::read_link(process.join("ns/pid")).is_ok_and(|link| link.as_os_str() == namespace);
+    let has_ended = |process: PathBuf| fs::read_to_string(process.join("stat")).is_ok_and(|stat| stat.contains(") Z "));
+    processes.filter(is_there).any(|process| !has_ended(process))
 }
 
 /// What a shell in a room says is its process namespace.
@@ -67,7 +72,7 @@ fn a_closed_terminal_ends_the_shell_of_a_failed_command() {
     shell.say("trap '' HUP; setsid sleep 1000 & while :; do sleep 1; done");
     assert!(!shell.close().success());
     // Whoever had it may take a moment to let go.
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    let deadline = std::time::Instant::now() + Duration::from_secs(60);
     while is_in_use(&namespace) {
         assert!(std::time::Instant::now() < deadline, "somebody is left");
         std::thread::yield_now();
@@ -253,6 +258,15 @@ fn codes_are_the_commands_and_125_says_what_to_do() {
     env.pkg(&words("--ro-bind / / --chdir /no/such -- true"))
         .code(125)
         .err_has(&["entering the working directory /no/such: No such file"]);
+    for (line, hint) in [
+        ("--ro-bind / / /etc", "name a program"),
+        ("--ro-bind / / --bind /etc/passwd/x /mnt true", "on the way to it is a file"),
+        ("--ro-bind /usr /usr --symlink usr/lib /lib --symlink usr /lib true", "leave the link out"),
+        ("--ro-bind / / --chmod 700 /no/such true", "name what is in it"),
+        ("--ro-bind / / --chmod 700 /usr true", "is read-only"),
+    ] {
+        env.pkg(&words(line)).code(125).err_has(&[hint]);
+    }
     env.write("file", "");
     env.pkg(&words("--ro-bind / / --bind file /mnt -- true")).code(125).err_has(&["mounting /mnt", "of a file only"]);
     env.pkg(&words("--ro-bind / / --root / -- true")).code(2).err_has(&["more than one root"]);
@@ -296,6 +310,55 @@ fn a_reader_that_has_gone_is_told_by_the_code_alone() {
     let full = fs::File::options().write(true).open("/dev/full").unwrap();
     let ended = env.command(&words("--pty --ro-bind / / -- yes")).stdout(full).output().unwrap();
     assert_eq!(ended.status.code(), Some(1));
+}
+
+#[test]
+fn a_reader_who_takes_his_time_holds_up_neither_a_limit_nor_a_signal() {
+    let env = env();
+    let script = "readlink /proc/self/ns/pid >&3; head -c 1000000 /dev/zero | tr '\\0' a; exec sleep 1000";
+    for mode in ["--json", "--pty"] {
+        for limit in ["--timeout 1", ""] {
+            let mut line = words(mode);
+            line.extend(limit.split_whitespace());
+            line.extend(["--ro-bind", "/", "/", "--bind", ".", "/mnt", "--", "sh", "-c"]);
+            let script = script.replace("&3", "/mnt/namespace");
+            line.push(&script);
+            let mut command = env.command(&line);
+            let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+            let namespace = loop {
+                let told = fs::read_to_string(env.path("namespace")).unwrap_or_default();
+                if told.ends_with('\n') {
+                    break told.trim().to_owned();
+                }
+                std::thread::sleep(Duration::from_millis(10));
+            };
+            if limit.is_empty() {
+                let pid = rustix::process::Pid::from_child(&child);
+                rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+                assert_eq!(child.wait().unwrap().signal(), Some(15), "{mode}");
+            } else {
+                while is_in_use(&namespace) {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                let ended = child.wait_with_output().unwrap();
+                assert_eq!(ended.status.code(), Some(137), "{mode}");
+                assert!(String::from_utf8_lossy(&ended.stderr).contains("the time limit"));
+            }
+            assert!(!is_in_use(&namespace));
+            fs::remove_file(env.path("namespace")).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_command_that_ends_well_in_spite_of_a_limit_is_not_taken_for_one_that_did() {
+    let env = env();
+    let mut line = words("--ro-bind / / --json-status 1 --grace 60 --timeout 0.3 -- sh -c");
+    line.push("trap 'exit 0' TERM; while :; do sleep 0.01; done");
+    let ended = env.pkg(&line).code(137);
+    ended.err_has(&["the room reached the time limit"]);
+    let status: serde_json::Value = serde_json::from_str(&ended.out).unwrap();
+    assert_eq!((&status["exit_code"], &status["exit"]["code"]), (&137.into(), &0.into()));
 }
 
 #[test]

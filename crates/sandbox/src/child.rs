@@ -21,6 +21,8 @@ use crate::{Error, Exit, Limit, Limits, Outcome, Room, Stream, Usage};
 
 /// Between two looks at processes and memory, at most and at least.
 const SAMPLE: Duration = Duration::from_millis(250);
+/// What was not taken is offered so much later.
+const AGAIN: Duration = Duration::from_millis(10);
 const SHORTEST: Duration = Duration::from_millis(25);
 /// Of the time between two looks, a look may take one part in so many, where that is no longer than this.
 const SHARE: u32 = 20;
@@ -186,6 +188,11 @@ impl Child {
     /// Waits for the end of the program, which ends the room, and hands every piece of output to `sink` as it comes. The
     /// limits hold as long as this runs.
     ///
+    /// They hold while `sink` does not wait: where it can not take a piece yet it fails with [`WouldBlock`], takes none of it, or
+    /// remembers what it took, and gets the same piece again a little later.
+    ///
+    /// [`WouldBlock`]: std::io::ErrorKind::WouldBlock
+    ///
     /// The end is that of the processes, never that of the output: a program may close its output and go on, and what it left
     /// running in the background is gone when this returns.
     ///
@@ -215,10 +222,12 @@ impl Child {
     ) -> Result<Outcome, Error> {
         let mut watch = Watch::new(self.begin, &self.limits, self.group.as_ref());
         loop {
+            let is_taken = watch.offer(&mut sink)?;
             let asked = (go_on.is_some() && watch.cause.is_none()).then_some(SAMPLE);
-            let ready = self.poll([watch.timeout(&self.limits), asked].into_iter().flatten().min())?;
+            let again = (!is_taken).then_some(AGAIN);
+            let ready = self.poll([watch.timeout(&self.limits), asked, again].into_iter().flatten().min(), is_taken)?;
             for (stream, readable) in [(Stream::Stdout, ready.out), (Stream::Stderr, ready.err)] {
-                if readable {
+                if readable && watch.offer(&mut sink)? {
                     self.pass_on(stream, &mut watch, &mut sink)?;
                 }
             }
@@ -242,7 +251,7 @@ impl Child {
                 break;
             }
         }
-        self.drain(&mut watch, &mut sink)?;
+        self.drain(&mut watch, &mut sink, go_on)?;
         self.reap(&watch)
     }
 
@@ -252,10 +261,13 @@ impl Child {
         counted.or_else(|| self.disk.as_mut()?.is_over(Some(self.pid)).then_some(Limit::Disk))
     }
 
-    fn poll(&self, timeout: Option<Duration>) -> Result<Ready, Error> {
+    /// Waits until something happens, with the output if that is wanted.
+    fn poll(&self, timeout: Option<Duration>, with_output: bool) -> Result<Ready, Error> {
+        let (out, err) =
+            (self.output.out.as_ref().filter(|_| with_output), self.output.err.as_ref().filter(|_| with_output));
         let mut fds = vec![PollFd::new(&self.pidfd, PollFlags::IN)];
-        fds.extend(self.output.out.iter().map(|file| PollFd::new(file, PollFlags::IN)));
-        fds.extend(self.output.err.iter().map(|file| PollFd::new(file, PollFlags::IN)));
+        fds.extend(out.iter().map(|file| PollFd::new(file, PollFlags::IN)));
+        fds.extend(err.iter().map(|file| PollFd::new(file, PollFlags::IN)));
         let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
         match poll(&mut fds, timeout.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
@@ -263,8 +275,8 @@ impl Child {
         }
         let mut ready = fds.iter().map(|fd| !fd.revents().is_empty());
         let ended = ready.next().unwrap_or(false);
-        let out = self.output.out.is_some() && ready.next().unwrap_or(false);
-        let err = self.output.err.is_some() && ready.next().unwrap_or(false);
+        let out = out.is_some() && ready.next().unwrap_or(false);
+        let err = err.is_some() && ready.next().unwrap_or(false);
         Ok(Ready { ended, out, err })
     }
 
@@ -311,23 +323,39 @@ impl Child {
         let allowed = self.limits.log_bytes.map_or(u64::MAX, |most| most.saturating_sub(watch.seen));
         let passed = usize::try_from(allowed).map_or(count, |allowed| count.min(allowed));
         watch.seen = watch.seen.saturating_add(count as u64);
-        sink(stream, &buffer[..passed]).map_err(Error::Sink)?;
+        match sink(stream, &buffer[..passed]) {
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                watch.waiting = Some((stream, buffer[..passed].to_vec()));
+            }
+            taken => taken.map_err(Error::Sink)?,
+        }
         Ok(count)
     }
 
-    /// Passes on what was still in the pipes when the room had ended.
+    /// Passes on what was still in the pipes when the room had ended, unless somebody does not want to wait for that.
     fn drain(
         &mut self,
         watch: &mut Watch,
         sink: &mut impl FnMut(Stream, &[u8]) -> std::io::Result<()>,
+        mut go_on: Option<&mut dyn FnMut() -> bool>,
     ) -> Result<(), Error> {
+        let mut is_taken = |watch: &mut Watch, sink: &mut _| loop {
+            if watch.offer(sink)? {
+                return Ok(true);
+            }
+            if go_on.as_mut().is_some_and(|go_on| !go_on()) {
+                watch.cause.get_or_insert(Limit::Stopped);
+                return Ok(false);
+            }
+            std::thread::sleep(AGAIN);
+        };
         for file in [&self.output.out, &self.output.err].into_iter().flatten() {
             // A process of the caller may still hold the other end: never wait for it.
             rustix::io::ioctl_fionbio(file, true)
                 .map_err(|errno| Error::Watch { what: "reading the output of the room", source: errno.into() })?;
         }
         for stream in [Stream::Stdout, Stream::Stderr] {
-            while self.pass_on(stream, watch, sink)? > 0 {}
+            while is_taken(watch, sink)? && self.pass_on(stream, watch, sink)? > 0 {}
         }
         if watch.cause.is_none() && watch.over_log(&self.limits) {
             watch.cause = Some(Limit::LogBytes);
@@ -436,6 +464,8 @@ struct Watch {
     /// From that to the next.
     pause: Duration,
     seen: u64,
+    /// Output that nobody has taken yet.
+    waiting: Option<(Stream, Vec<u8>)>,
     /// Bytes that a process was seen to have had at most.
     peak: u64,
     /// What the room had used that was not reaped when it was ended.
@@ -449,7 +479,34 @@ impl Watch {
     fn new(begin: Instant, limits: &Limits, group: Option<&Group>) -> Self {
         let pause = pause(&Census::default(), Duration::ZERO, &uncounted(limits, group));
         let (last_output, remains) = (Instant::now(), Remains::default());
-        Self { begin, last_output, last_sample: begin, pause, seen: 0, peak: 0, remains, cause: None, patience: None }
+        Self {
+            begin,
+            last_output,
+            last_sample: begin,
+            pause,
+            seen: 0,
+            waiting: None,
+            peak: 0,
+            remains,
+            cause: None,
+            patience: None,
+        }
+    }
+
+    /// Hands over what waits to be taken; whether nothing does any more.
+    fn offer(&mut self, sink: &mut impl FnMut(Stream, &[u8]) -> std::io::Result<()>) -> Result<bool, Error> {
+        let Some((stream, bytes)) = &self.waiting else { return Ok(true) };
+        match sink(*stream, bytes) {
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                // Who waits for its reader is not silent.
+                self.last_output = Instant::now();
+                Ok(false)
+            }
+            taken => {
+                self.waiting = None;
+                taken.map(|()| true).map_err(Error::Sink)
+            }
+        }
     }
 
     /// Notes why the room is to end. What runs away gets no time.

@@ -203,6 +203,19 @@ fn hint(step: &str, errno: i32) -> String {
         libc::ENOTDIR if step.starts_with("opening the root") || step.starts_with("opening layer") => {
             "a root is a folder: name one"
         }
+        libc::ENOTDIR if step.starts_with("opening") => {
+            "something on the way to it is a file: name what is below folders"
+        }
+        libc::EEXIST if step.starts_with("making the link") => {
+            "the room has something of that name already: leave the link out, or name another"
+        }
+        libc::ENOENT if step.starts_with("setting the mode of") => {
+            "the room has nothing of that name: name what is in it, after what puts it there"
+        }
+        libc::EROFS | libc::EPERM if step.starts_with("setting the mode of") => {
+            "what is there is read-only or the host's: only what is made in the room gets another mode"
+        }
+        libc::ENOENT if step.starts_with("mounting /proc/") => "no place can be made in /proc: name one that it has",
         libc::EACCES if step.starts_with("opening") => {
             "this user may not reach it: change the modes on the way, or run as one who may"
         }

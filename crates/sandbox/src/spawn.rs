@@ -146,6 +146,9 @@ fn exec_error(room: &Room, errno: i32) -> Error {
         (libc::ENOENT, Program::Path(_)) => {
             "the file, the interpreter in its first line, or its dynamic loader is missing in the room"
         }
+        (libc::EACCES, _) => {
+            "it is a folder or may not be executed: name a program, give it the right (chmod +x), or look for noexec on the mount"
+        }
         (libc::ENOEXEC, _) => "it is neither an executable for this machine nor a script with a #! line",
         _ => "",
     };

@@ -90,6 +90,32 @@ fn case_32_the_time_limit_ends_a_program_that_stopped_itself() {
     assert_eq!(run(&room).0.cause, Some(Limit::Wall));
 }
 
+/// A sink that takes nothing as long as the room is there, and is then given the same again.
+#[test]
+fn case_32_the_time_limit_holds_while_nobody_takes_the_output() {
+    let base = Base::new();
+    for (script, exit) in [("echo one; sleep 1000", Exit::Signal(9)), ("echo one; exit 3", Exit::Code(3))] {
+        let mut room = base.sh(script);
+        room.limits.wall = (exit == Exit::Signal(9)).then_some(Duration::from_millis(200));
+        let child = room.spawn().unwrap();
+        let stat = format!("/proc/{}/stat", child.id());
+        let (mut refused, mut taken) = (0, Vec::new());
+        let outcome = child.wait_with(|_, bytes| {
+            assert_eq!(bytes, b"one\n");
+            if std::fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") Z ")) {
+                refused += 1;
+                return Err(std::io::ErrorKind::WouldBlock.into());
+            }
+            taken.extend_from_slice(bytes);
+            Ok(())
+        });
+        let outcome = outcome.unwrap();
+        assert_eq!((outcome.exit, outcome.cause), (exit, room.limits.wall.map(|_| Limit::Wall)));
+        assert_eq!(taken, b"one\n");
+        assert!(refused > 0 || exit == Exit::Code(3));
+    }
+}
+
 /// The state of the program of a room, by the kernel's letter.
 fn state_of_the_program(init: u32) -> Option<char> {
     let children = std::fs::read_to_string(format!("/proc/{init}/task/{init}/children")).ok()?;

@@ -249,7 +249,9 @@ pub fn run_after(start: Option<HeadStart>, args: &Args, voice: &Voice) -> anyhow
     match result {
         Ok(outcome) => {
             if let Some(limit) = outcome.cause.filter(|limit| *limit != Limit::Stopped) {
-                voice.error(format_args!("the room was ended by {limit}"));
+                // A command that came to its own end first may still have been refused something.
+                let what = if matches!(outcome.exit, Exit::Code(_)) { "reached" } else { "was ended by" };
+                voice.error(format_args!("the room {what} {limit}"));
             }
             if let Some(kept) = kept.filter(|_| wants_a_shell(&outcome)) {
                 voice.status(format_args!("the command ended with {}; this shell is in its room", outcome.exit));
@@ -257,7 +259,7 @@ pub fn run_after(start: Option<HeadStart>, args: &Args, voice: &Voice) -> anyhow
                     voice.error(&error);
                 }
             }
-            Ok(outcome.exit.code())
+            Ok(told::code_of(&outcome))
         }
         Err(error) => {
             let code = code_of(&error);

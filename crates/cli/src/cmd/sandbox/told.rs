@@ -1,14 +1,19 @@
 //! Who is told what of a room, besides the exit code.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{ErrorKind, Result as IoResult, Write};
+use std::time::Duration;
 
 use anyhow::Context;
-use sandbox::{Child, Error, Outcome, Stream};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::stdio::stdout;
+use sandbox::{Child, Error, Exit, Outcome, Stream};
 use serde_json::{Map, Value, json};
 
 use super::operations::opened;
-use crate::failure::{Failure, Interrupted};
+use crate::failure::Failure;
+use crate::signals;
 
 /// Descriptors that are told, and standard output if that is.
 #[derive(Debug, Default, clap::Args)]
@@ -36,6 +41,8 @@ impl Telling {
         Ok(Told {
             json: self.json,
             held: [Vec::new(), Vec::new()],
+            out: Out::default(),
+            is_begun: false,
             status: open("json-status", &self.json_status)?,
             both: open("json-status-fd", &self.json_status_fd)?,
             info: open("info-fd", &self.info_fd)?,
@@ -49,6 +56,9 @@ pub(super) struct Told {
     json: bool,
     /// Of each stream the beginning of a character whose end has not come yet.
     held: [Vec<u8>; 2],
+    out: Out,
+    /// Whether `out` has begun with the present piece.
+    is_begun: bool,
     status: Option<File>,
     both: Option<File>,
     info: Option<File>,
@@ -56,7 +66,7 @@ pub(super) struct Told {
 
 impl Told {
     /// The command runs.
-    pub(super) fn started(&self, child: &Child) -> anyhow::Result<()> {
+    pub(super) fn started(&mut self, child: &Child) -> anyhow::Result<()> {
         if self.both.is_some() || self.info.is_some() {
             let process = Value::Object(process(child.id()));
             line(self.both.as_ref(), "json-status-fd", &process)?;
@@ -65,11 +75,22 @@ impl Told {
         self.event(&json!({ "reason": "started", "process": child.id() }))
     }
 
-    /// It wrote something.
-    pub(super) fn wrote(&mut self, stream: Stream, bytes: &[u8]) -> std::io::Result<()> {
-        let mut out = std::io::stdout().lock();
+    /// It wrote something; as a sink of the library, that is asked again with the same piece until all of it was taken.
+    pub(super) fn wrote(&mut self, stream: Stream, bytes: &[u8]) -> IoResult<()> {
+        if !self.is_begun {
+            self.is_begun = true;
+            self.say(stream, bytes);
+        }
+        if !self.out.write()? {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        self.is_begun = false;
+        Ok(())
+    }
+
+    fn say(&mut self, stream: Stream, bytes: &[u8]) {
         if !self.json {
-            return out.write_all(bytes).and_then(|()| out.flush());
+            return self.out.waiting.extend_from_slice(bytes);
         }
         let held = match stream {
             Stream::Stdout => &mut self.held[0],
@@ -78,10 +99,9 @@ impl Told {
         held.extend_from_slice(bytes);
         let rest = held.split_off(held.len() - unfinished(held));
         let text = std::mem::replace(held, rest);
-        if text.is_empty() {
-            return Ok(());
+        if !text.is_empty() {
+            self.out.line(&said(stream, &text));
         }
-        writeln!(out, "{}", said(stream, &text)).and_then(|()| out.flush())
     }
 
     /// It has ended, or could not start.
@@ -98,20 +118,84 @@ impl Told {
         let mut status = status(result, code);
         line(self.status.as_ref(), "json-status", &Value::Object(status.clone()))?;
         if let Ok(outcome) = result {
-            line(self.both.as_ref(), "json-status-fd", &json!({ "exit-code": outcome.exit.code() }))?;
+            line(self.both.as_ref(), "json-status-fd", &json!({ "exit-code": code_of(outcome) }))?;
         }
         status.remove("format_version");
         status.insert("reason".to_owned(), "finished".into());
         self.event(&Value::Object(status))
     }
 
-    fn event(&self, event: &Value) -> anyhow::Result<()> {
+    fn event(&mut self, event: &Value) -> anyhow::Result<()> {
         if !self.json {
             return Ok(());
         }
-        // Where nobody reads, the exit code tells all the same.
-        crate::render::json(event).or_else(|error| if error.is::<Interrupted>() { Ok(()) } else { Err(error) })
+        self.out.line(event);
+        match self.out.finish() {
+            // Where nobody reads, the exit code tells all the same.
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+            written => written.context("cannot write to standard output"),
+        }
     }
+}
+
+/// Standard output, whose reader may take his time: a room's limits hold meanwhile, and who asks to stop does not wait for him.
+#[derive(Debug, Default)]
+struct Out {
+    waiting: Vec<u8>,
+    /// So much of it was written.
+    written: usize,
+}
+
+impl Out {
+    /// What a pipe takes without a wait where it takes anything: `PIPE_BUF`.
+    const PIECE: usize = 4096;
+
+    fn line(&mut self, value: &Value) {
+        self.waiting.extend_from_slice(value.to_string().as_bytes());
+        self.waiting.push(b'\n');
+    }
+
+    /// Writes what is taken at once; whether that was all.
+    fn write(&mut self) -> IoResult<bool> {
+        while self.written < self.waiting.len() {
+            if !takes_something(Duration::ZERO)? {
+                return Ok(false);
+            }
+            let rest = &self.waiting[self.written..];
+            match rustix::io::write(stdout(), &rest[..rest.len().min(Self::PIECE)]) {
+                Ok(count) => self.written += count,
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return Ok(false),
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        (self.waiting, self.written) = (Vec::new(), 0);
+        Ok(true)
+    }
+
+    /// Writes the rest.
+    fn finish(&mut self) -> IoResult<()> {
+        while !self.write()? && signals::pending().is_none() {
+            takes_something(Duration::from_millis(100))?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether standard output takes something within that time.
+fn takes_something(time: Duration) -> IoResult<bool> {
+    let mut fds = [PollFd::from_borrowed_fd(stdout(), PollFlags::OUT)];
+    match poll(&mut fds, Timespec::try_from(time).ok().as_ref()) {
+        Ok(ready) => Ok(ready > 0),
+        Err(Errno::INTR) => Ok(false),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// The command's exit code, unless it ended well in spite of a limit that the room reached: then that of a room which was ended.
+pub(super) fn code_of(outcome: &Outcome) -> u8 {
+    let is_over = outcome.cause.is_some() && outcome.exit.success();
+    if is_over { Exit::Signal(KILLED).code() } else { outcome.exit.code() }
 }
 
 fn line(to: Option<&File>, option: &str, value: &Value) -> anyhow::Result<()> {
@@ -126,6 +210,8 @@ fn said(stream: Stream, bytes: &[u8]) -> Value {
     };
     json!({ "reason": "output", "stream": name, "text": String::from_utf8_lossy(bytes) })
 }
+
+const KILLED: u8 = 9;
 
 /// How many bytes at the end are the beginning of a character.
 fn unfinished(bytes: &[u8]) -> usize {
@@ -154,7 +240,7 @@ fn status(result: &Result<Outcome, Error>, code: fn(&Error) -> u8) -> Map<String
         Ok(outcome) => json!({
             "format_version": 1,
             "exit": outcome.exit,
-            "exit_code": outcome.exit.code(),
+            "exit_code": code_of(outcome),
             "limit": outcome.cause,
             "wall_seconds": outcome.usage.wall.as_secs_f64(),
             "user_seconds": outcome.usage.user.as_secs_f64(),
