@@ -286,7 +286,7 @@ fn hint(error: &anyhow::Error) -> Option<String> {
             Some("a later version of this program began it, and goes on with it or gives it up".to_owned())
         }
         installdb::Error::Damaged { .. } => {
-            Some("look after the disk, and put the file back from a backup; nothing was written to it".to_owned())
+            Some("look after the disk, and put the file back from a backup".to_owned())
         }
         installdb::Error::PathTooLong { .. } => {
             Some("mount or bind the root at a shorter path, and name that one".to_owned())

@@ -574,7 +574,7 @@ impl<'a> Survey<'a> {
     /// Plans to place the node beside the administrator's version, which was made of `old`, unless it is known already.
     fn stage_beside(&mut self, node: usize, old: Option<Digest>) -> Result<()> {
         let entry = self.entry(node);
-        if let Some(target) = self.free_name(&entry.path, b".new", old, self.package(node))? {
+        if let Some(target) = self.free_name(&entry.path, ".new", old, self.package(node))? {
             self.notices.push(Notice::NewBeside { path: entry.path.clone(), new: target.clone() });
             if let Some(old) = old {
                 let path = self.packages.new_named(self.work.tree.nodes[node].source).clone();
@@ -624,12 +624,12 @@ impl<'a> Survey<'a> {
     fn free_name(
         &mut self,
         path: &PkgPath,
-        ending: &[u8],
+        ending: &'static str,
         left: Option<Digest>,
         package: pkgtypes::PackageName,
     ) -> Result<Option<PkgPath>> {
-        let Ok(name) = path.with_file_name(&[path.file_name(), ending].concat()) else {
-            self.findings.push(Finding::TooLarge { package, what: "length of a path" });
+        let Ok(name) = path.with_file_name(&[path.file_name(), ending.as_bytes()].concat()) else {
+            self.findings.push(Finding::LongName { package, path: path.clone(), ending });
             return Ok(None);
         };
         let planned = self.work.tree.nodes.iter().any(|node| self.packages.new_entry(node.source).path == name);
@@ -733,7 +733,7 @@ impl<'a> Survey<'a> {
         }
         if self.is_changed_config(old, stat)? {
             let package = self.packages.outgoing[at.package].record.meta().name.clone();
-            if let Some(saved) = self.free_name(&old.path, b".save", None, package)? {
+            if let Some(saved) = self.free_name(&old.path, ".save", None, package)? {
                 self.notices.push(Notice::Saved { path: old.path.clone(), saved: saved.clone() });
                 self.push_staging(saved, What::Save(old.path.clone()));
             }

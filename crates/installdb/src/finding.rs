@@ -173,6 +173,15 @@ pub enum Finding {
         /// Which number.
         what: &'static str,
     },
+    /// A changed configuration file whose name has no room for what is to lie beside it.
+    LongName {
+        /// The package.
+        package: PackageName,
+        /// The file.
+        path: PkgPath,
+        /// What its name would end with.
+        ending: &'static str,
+    },
     /// A package can not come back, because something of it was not kept and is nowhere else.
     NotKept {
         /// The package.
@@ -346,6 +355,10 @@ impl fmt::Display for Finding {
                 write!(f, "`{package}` is for {arch}, and this machine is {}", Arch::host())
             }
             Self::TooLarge { package, what } => write!(f, "the {what} of `{package}` is too large for the database"),
+            Self::LongName { package, path, ending } => write!(
+                f,
+                "/{path} of `{package}` was changed, and its name is too long to keep a version beside it with `{ending}`: rename it first"
+            ),
             Self::NotKept { package, path: None, .. } => {
                 write!(f, "`{package}` can not be brought back: its record is not kept any more")
             }

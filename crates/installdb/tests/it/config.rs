@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use installdb::{Author, ConfigState, Error, ErrorKind, InstallDb, Notice};
+use installdb::{Author, ConfigState, Error, ErrorKind, Finding, InstallDb, Notice};
 use pkgtypes::Digest;
 
 use crate::interruption::{kill_everywhere, kill_recovery};
@@ -136,6 +136,19 @@ fn a_file_that_a_version_has_not_comes_back_as_the_administrator_had_it() {
         assert_eq!(scene.read("etc/hello"), "mine");
         assert_eq!(told(&scene), ["etc/hello Changed", "etc/other Unchanged"]);
     }
+}
+
+#[test]
+fn a_name_without_room_for_an_ending_is_told() {
+    let long = format!("etc/{}", "n".repeat(255));
+    let scene = Scene::new();
+    scene.install(&[&pack("long 1-1").config(&long, "one").build()]);
+    scene.write(&long, "mine");
+    let error = scene.change(&[], &["long"]).unwrap_err();
+    let Error::Refused(findings) = &error else { panic!("{error}") };
+    assert!(matches!(&findings[..], [Finding::LongName { ending: ".save", .. }]), "{findings:?}");
+    assert!(findings[0].to_string().contains("rename it first"));
+    assert_eq!(scene.read(&long), "mine");
 }
 
 #[test]
