@@ -626,6 +626,18 @@ fn list_as_a_user() {
     print!("{text}");
 }
 
+/// Its file system maps no owners, and what it has is everybody's.
+#[test]
+fn a_device_of_the_host_keeps_its_owner_when_it_is_bound_writable() {
+    let owner = || std::fs::metadata("/dev/null").map(|found| (found.uid(), found.gid())).unwrap();
+    let (base, before) = (Base::new(), owner());
+    let mut room = base.sh("true");
+    let (source, target) = ("/dev/null".into(), "/etc/passwd".into());
+    room.mounts.push(Mount::Bind { source, target, access: Access::Rw, owner: Owner::Caller });
+    assert!(run(&room).0.success());
+    assert_eq!(owner(), before);
+}
+
 #[test]
 fn root_and_an_ordinary_user_see_the_same_numbers() {
     let (base, dir) = (Base::new(), TempDir::new().unwrap());

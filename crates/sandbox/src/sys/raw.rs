@@ -160,6 +160,15 @@ pub(crate) fn chown(dir: RawFd, path: &CStr, uid: u32, gid: u32) -> Sys<()> {
     unsafe { sys!(libc::SYS_fchownat, dir, path.as_ptr(), uid, gid, flags) }.map(drop)
 }
 
+/// Whether a descriptor is of a device, or of something that nobody can tell.
+pub(crate) fn is_device(fd: RawFd) -> bool {
+    let mut stat = std::mem::MaybeUninit::<libc::stat>::uninit();
+    // SAFETY: the kernel writes one structure of that size, exclusively borrowed.
+    let known = unsafe { sys!(libc::SYS_fstat, fd, stat.as_mut_ptr()) };
+    // SAFETY: it was written, since the call succeeded.
+    known.is_err() || matches!(unsafe { stat.assume_init() }.st_mode & libc::S_IFMT, libc::S_IFCHR | libc::S_IFBLK)
+}
+
 /// Gives a pipe without a name to a user; other descriptors stay as they are.
 pub(crate) fn give_pipe(pipe: RawFd, owner: crate::Ids) {
     const PIPEFS_MAGIC: i64 = 0x5049_5045;

@@ -50,7 +50,7 @@ pub(crate) enum Step {
     Clone { slot: Slot, dir: Option<Slot>, path: CString, recursive: bool },
     /// Sets attributes of a mount, and those of the mounts below it if `recursive`, and takes it from among those of the host:
     /// what is mounted there does not come into the room, nor the other way round. Where its file system cannot map owners, the
-    /// directory itself is given to `chown` instead.
+    /// directory or file itself is given to `chown` instead, but no device, which is everybody's.
     Attributes { slot: Slot, set: u64, recursive: bool, idmap: Option<RawFd>, chown: Option<Ownership> },
     /// Sets attributes of a mount and of those below it, which go on following the host's.
     Restrict { slot: Slot, set: u64 },
@@ -390,7 +390,7 @@ fn attributes(mount: RawFd, set: u64, recursive: bool, idmap: Option<RawFd>, cho
     match raw::mount_setattr(mount, set, recursive, idmap, libc::MS_PRIVATE) {
         Err(libc::EINVAL | libc::EPERM) if idmap.is_some() => {
             raw::mount_setattr(mount, set, recursive, None, libc::MS_PRIVATE)?;
-            own(mount, c"", chown)
+            own(mount, c"", chown.filter(|_| !raw::is_device(mount)))
         }
         other => other,
     }
