@@ -5,6 +5,8 @@ use std::fmt;
 use std::io::{self, Read};
 use std::num::NonZeroUsize;
 
+use zstd::zstd_safe::DParameter;
+
 use crate::frame::{self, Most, Next};
 use crate::pool::{Pool, Setting, Work};
 use crate::source::Source;
@@ -25,6 +27,8 @@ struct Task {
     used: u64,
     /// How many bytes the buffers take, some of which were made for larger frames.
     weight: usize,
+    /// Whether the checksum at the frame's end is left alone.
+    is_unchecked: bool,
     error: Option<io::Error>,
 }
 
@@ -60,6 +64,8 @@ pub(crate) struct Frames<R> {
     spare: Vec<Task>,
     /// No threads but the caller's: a frame is decoded when it is wanted, and is still near the processor then.
     is_alone: bool,
+    /// The frames' checksums are not computed.
+    is_unchecked: bool,
     rest: Rest,
 }
 
@@ -95,8 +101,14 @@ impl<R: Read> Frames<R> {
             used: 0,
             spare: Vec::new(),
             is_alone: threads == NonZeroUsize::MIN,
+            is_unchecked: false,
             rest: Rest::Unread,
         }
+    }
+
+    /// Computes no checksums from here on.
+    pub(crate) fn leave_unchecked(&mut self) {
+        self.is_unchecked = true;
     }
 
     pub(crate) fn source(&self) -> &Source<R> {
@@ -188,6 +200,7 @@ impl<R: Read> Frames<R> {
                 Ok(Next::Frame(whole)) => {
                     task.set_size(whole.content);
                     task.used = self.source.used();
+                    task.is_unchecked = self.is_unchecked;
                     self.weight += task.weight;
                     if self.ahead == 1 {
                         // Who wants no more than the first frame needs no threads.
@@ -251,6 +264,7 @@ fn decode(decoder: &mut Option<Decompressor>, task: &mut Task) -> io::Result<()>
         Some(decoder) => decoder,
         None => decoder.insert(Decompressor::new()?),
     };
+    decoder.set_parameter(DParameter::ForceIgnoreChecksum(task.is_unchecked))?;
     task.content.clear();
     task.content.reserve_exact(task.size);
     // What is larger than the claim does not fit, and zstd refuses what is smaller.

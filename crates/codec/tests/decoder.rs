@@ -221,6 +221,23 @@ fn a_slow_source_is_read_as_well() {
     }
 }
 
+/// The first frame is decoded whole; what does not tell its size is decoded piece by piece.
+#[test]
+fn checksums_are_left_alone_for_who_has_digests() {
+    let content = b"content content content";
+    let mut frame = packed(Format::Zstd, content);
+    let mut sized = zstd::bulk::Compressor::new(3).unwrap();
+    sized.include_checksum(true).unwrap();
+    let mut whole = sized.compress(content).unwrap();
+    for file in [&mut frame, &mut whole] {
+        *file.last_mut().unwrap() ^= 1;
+        assert!(unpacked(file).is_err());
+        let mut read = Vec::new();
+        Decoder::new(&file[..], Bounds::default()).unwrap().unchecked().read_to_end(&mut read).unwrap();
+        assert_eq!(read, content);
+    }
+}
+
 #[test]
 fn decoders_and_encoders_go_to_other_threads() {
     fn is_send<T: Send>() {}
