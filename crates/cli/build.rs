@@ -36,7 +36,9 @@ fn main() -> io::Result<()> {
         println!("cargo::rustc-link-arg-bins=-Wl,-z,pack-relative-relocs");
     }
     println!("cargo::rerun-if-changed={ORDER}");
-    let order = env::current_dir()?.join(ORDER);
+    // Beside what cargo keeps of this, which goes with it when the checkout is moved.
+    let order = kept(ORDER);
+    fs::copy(ORDER, &order)?;
     if env::var_os("OPT_LEVEL").is_some_and(|level| level != "0") && links_with(&order) {
         println!("cargo::rustc-link-arg-bins=-T{}", order.display());
     }
@@ -75,9 +77,14 @@ fn links_with(script: &Path) -> bool {
     })
 }
 
+/// Where a file or folder that is made here is kept.
+fn kept(name: &str) -> PathBuf {
+    PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default()).join(name)
+}
+
 /// A folder where the linker finds the archives by the libraries' names.
 fn replaced(libraries: &[Instead]) -> io::Result<PathBuf> {
-    let folder = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default()).join("archives");
+    let folder = kept("archives");
     fs::create_dir_all(&folder)?;
     for (library, archives) in libraries {
         let names: Vec<String> = archives.iter().map(|name| format!("-l:{name}")).collect();

@@ -247,7 +247,7 @@ impl Bench {
             "{} && mkdir -p out/var/lib/dpkg/info out/var/lib/dpkg/updates && touch out/var/lib/dpkg/status && sync -f .",
             clear("out")
         );
-        let install = "dpkg --root=out --force-not-root --force-script-chrootless --force-bad-path --log=/dev/null -i in/one.deb >/dev/null";
+        let install = "dpkg --root=out --force-not-root --force-script-chrootless --force-bad-path --refuse-unsafe-io --log=/dev/null -i in/one.deb >/dev/null";
         let trust = format!(
             "[ -f key ] || {pkg} trust key new key --no-passphrase --owner bench && {pkg} trust sign in/one.kpkg --key key && {} && mkdir out && {pkg} trust key add key.pub --tier trusted --root out && sync -f .",
             clear("out")
