@@ -271,6 +271,11 @@ fn hint(error: &anyhow::Error) -> Option<String> {
                     .to_owned(),
             )
         }
+        installdb::Error::Refused(findings)
+            if findings.iter().any(|found| matches!(found, installdb::Finding::Denied { .. })) =>
+        {
+            Some("say it as root, or as the user whose folder it is, once he may write there (`chmod u+w`)".to_owned())
+        }
         installdb::Error::ChangedSince { txn, .. } => {
             Some(format!("`pkg rollback {}` takes all that came after it back, too", txn - 1))
         }

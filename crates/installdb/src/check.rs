@@ -1,26 +1,28 @@
+mod config;
 mod ground;
+mod orphans;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use pkgformat::{Entry, EntryKind, Use};
 use pkgfs::{Batch, ErrorKind as DiskError, FileKind, Root, Stat};
-use pkgtypes::{Digest, PkgPath};
+use pkgtypes::{Mode, PkgPath};
 
 use crate::accounts::Accounts;
 use crate::accounts::account_file::Attributes;
-use crate::content::{content, digest_of};
+use crate::content::digest_of;
 use crate::displaced::{Displacement, Displacing, Manner};
 use crate::error::Result;
 use crate::folding::Folds;
 use crate::layout::{Fate, Layout, Made, MadeContent, Staging, What};
 use crate::links::Links;
 use crate::originals::Beside;
-use crate::request::{Content, Unowned};
+use crate::request::Unowned;
 use crate::rights::Rights;
 use crate::space::Space;
 use crate::stage::Staged;
-use crate::step::{Step, staged_path};
-use crate::tree::{self, Before, EntryRef, Packages};
+use crate::step::{self, Step, staged_path};
+use crate::tree::{Before, EntryRef, Packages};
 use crate::work::Work;
 use crate::{
     Error, Finding, Forgotten, InstallDb, LinkProblem, Notice, Operation, Progress, bringing, folding, held, kept,
@@ -107,6 +109,8 @@ struct Survey<'a> {
     clear: Vec<Step>,
     remove: Vec<Step>,
     attributes: Vec<Step>,
+    /// Folders that are opened for the time of the change, and their modes.
+    shut: Vec<(PkgPath, Mode)>,
     /// Orphans that are in `clear` already, or in whose places something comes under another case.
     cleared: HashSet<usize>,
     /// The files among the orphans, by what their paths have in common with others of another case; made when it is needed.
@@ -137,6 +141,7 @@ impl<'a> Survey<'a> {
             clear: Vec::new(),
             remove: Vec::new(),
             attributes: Vec::new(),
+            shut: Vec::new(),
             cleared: HashSet::new(),
             alike: None,
             unknown: BTreeSet::new(),
@@ -168,8 +173,9 @@ impl<'a> Survey<'a> {
         }
         self.check_rights()?;
         self.space.check(self.root, &mut self.findings)?;
+        let attributes = (self.attributes, self.shut.as_slice());
         let layout = Layout {
-            steps: assemble(self.clear, &mut self.stagings, self.remove, self.attributes),
+            steps: assemble(self.clear, &mut self.stagings, self.remove, attributes),
             stagings: self.stagings,
             fates: self.fates,
             made: self.made,
@@ -285,45 +291,6 @@ impl<'a> Survey<'a> {
     fn is_followed(&self, node: usize) -> bool {
         let EntryRef { package, entry } = self.work.tree.nodes[node].source;
         self.work.incoming[package].standing.is_link(entry)
-    }
-
-    /// Where nothing is, the package's comes, unless it comes back and its administrator's version is there still.
-    fn absent(&mut self, node: usize) -> Result<Fate> {
-        let entry = self.entry(node);
-        if !self.returns(node) || !entry.uses.contains(&Use::Config) {
-            return self.stage(node);
-        }
-        let package = self.package(node);
-        let since = self.work.ground.since;
-        let saved = since.map(|since| self.db.saved_as(&package, &entry.path, since)).transpose()?.flatten();
-        if !self.bring_back_saved(&entry.path, saved)? {
-            return self.stage(node);
-        }
-        // The package's version had lain beside it, if his was made of another one.
-        if self.base(node)?.is_some_and(|base| Some(base) != content(entry)) {
-            self.stage_beside(node, None)?;
-        }
-        Ok(Fate::Stays)
-    }
-
-    /// The version of a configuration file that the administrator's was made of, as far as that is remembered.
-    fn base(&self, node: usize) -> Result<Option<Digest>> {
-        let base = self.db.base(self.packages.new_named(self.work.tree.nodes[node].source))?;
-        Ok(base.map(Digest::of))
-    }
-
-    /// Gives the administrator's version of a configuration file its name back, where it is there still.
-    fn bring_back_saved(&mut self, path: &PkgPath, saved: Option<PkgPath>) -> Result<bool> {
-        let Some(saved) = saved else { return Ok(false) };
-        let is_there =
-            self.root.stat(&saved)?.is_some_and(|stat| matches!(stat.kind, FileKind::File | FileKind::Symlink));
-        if !is_there || self.db.owner_except(&saved, &HashSet::new())?.is_some() {
-            return Ok(false);
-        }
-        self.space.enter(self.root, path.parent())?;
-        self.push_staging(path.clone(), What::Save(saved.clone()));
-        self.clear.push(Step::Remove(saved));
-        Ok(true)
     }
 
     /// Whether the node's package comes back to where it was before.
@@ -550,213 +517,6 @@ impl<'a> Survey<'a> {
         Ok(())
     }
 
-    /// Three contents decide: the old package's, the new one's, and what the administrator made of it.
-    fn config_file(&mut self, node: usize, old: EntryRef, stat: &Stat) -> Result<Fate> {
-        let entry = self.entry(node);
-        let (old, new) = (content(self.packages.old_entry(old)), content(entry));
-        let disk = if stat.kind == FileKind::File { Some(digest_of(self.root, &entry.path)?) } else { None };
-        if disk.is_some() && (disk == new || disk == old) {
-            self.drop_outdated(&entry.path, &[old, new])?;
-            // What he accepted in the place of his own goes, and his own comes back.
-            let since = self.work.ground.since.filter(|_| self.returns(node) && disk != new);
-            let named = self.packages.new_named(self.work.tree.nodes[node].source);
-            let saved = since.map(|since| self.db.accepted_since(named, since)).transpose()?.flatten();
-            let saved = saved.map(|saved| self.db.stands(&saved)).transpose()?;
-            return if self.bring_back_saved(&entry.path, saved)? { Ok(Fate::Stays) } else { self.stage(node) };
-        }
-        if (old.is_some() && old == new) || self.is_as_before(node, old, new)? {
-            return Ok(Fate::Stays);
-        }
-        self.stage_beside(node, old)?;
-        Ok(Fate::Stays)
-    }
-
-    /// Plans to place the node beside the administrator's version, which was made of `old`, unless it is known already.
-    fn stage_beside(&mut self, node: usize, old: Option<Digest>) -> Result<()> {
-        let entry = self.entry(node);
-        if let Some(target) = self.free_name(&entry.path, ".new", old, self.package(node))? {
-            self.notices.push(Notice::NewBeside { path: entry.path.clone(), new: target.clone() });
-            if let Some(old) = old {
-                let path = self.packages.new_named(self.work.tree.nodes[node].source).clone();
-                self.besides.push(Beside { path, old, is_further: self.root.stat(&target)?.is_some() });
-            }
-            self.stage_at(node, target, What::Beside(node))?;
-        }
-        Ok(())
-    }
-
-    /// Whether a file was changed already when the version that goes now came, and is what it should be again. That version
-    /// had left its own beside it, which goes with it. Where its own is not there any more, nobody knows, and the file is
-    /// taken for such a one if the old content is not there either, and it was not made of the version that goes.
-    fn is_as_before(&mut self, node: usize, old: Option<Digest>, new: Option<Digest>) -> Result<bool> {
-        if !self.returns(node) {
-            return Ok(false);
-        }
-        if self.drop_outdated(&self.entry(node).path.clone(), &[old])? {
-            return Ok(true);
-        }
-        if old.is_some() && self.base(node)? == old {
-            return Ok(false);
-        }
-        let package = self.work.tree.nodes[node].source.package;
-        let is_stock = matches!(self.work.contents[package], Content::Stock(_));
-        Ok(is_stock && new.is_none_or(|new| !matches!(kept::find(self.db, new), Ok(Some(_)))))
-    }
-
-    /// Takes away what an earlier transaction left beside a configuration file, if it is one of these versions still: the
-    /// administrator has nothing to decide about it any more.
-    fn drop_outdated(&mut self, path: &PkgPath, versions: &[Option<Digest>]) -> Result<bool> {
-        let Ok(beside) = path.with_file_name(&[path.file_name(), b".new"].concat()) else { return Ok(false) };
-        let is_file = self.root.stat(&beside)?.is_some_and(|stat| stat.kind == FileKind::File);
-        let planned = |node: &tree::Node| self.packages.entry(node).path.cmp(&beside);
-        let outdated = is_file
-            && versions.contains(&Some(digest_of(self.root, &beside)?))
-            && self.db.owner_except(&beside, &HashSet::new())?.is_none()
-            && self.work.tree.nodes.binary_search_by(planned).is_err();
-        if outdated {
-            self.clear.push(Step::Remove(beside));
-        }
-        Ok(outdated)
-    }
-
-    /// The path with an ending, if nothing but an earlier file of this ending stands there, which is kept; otherwise a
-    /// finding. Of one with the content `left` nobody needs to hear: a package left it.
-    fn free_name(
-        &mut self,
-        path: &PkgPath,
-        ending: &'static str,
-        left: Option<Digest>,
-        package: pkgtypes::PackageName,
-    ) -> Result<Option<PkgPath>> {
-        let Ok(name) = path.with_file_name(&[path.file_name(), ending.as_bytes()].concat()) else {
-            self.findings.push(Finding::LongName { package, path: path.clone(), ending });
-            return Ok(None);
-        };
-        let planned = self.work.tree.nodes.iter().any(|node| self.packages.new_entry(node.source).path == name);
-        let stat = self.root.stat(&name)?;
-        let is_dir = stat.as_ref().is_some_and(|stat| stat.kind == FileKind::Dir);
-        if planned || is_dir || self.db.owner_except(&name, &HashSet::new())?.is_some() {
-            self.findings.push(Finding::Unowned { path: name, package });
-            return Ok(None);
-        }
-        if let Some(stat) = stat {
-            self.displace_earlier(path, &name, stat, left)?;
-        }
-        Ok(Some(name))
-    }
-
-    /// An earlier version beside a configuration file gives way to another one.
-    fn displace_earlier(&mut self, path: &PkgPath, name: &PkgPath, stat: Stat, left: Option<Digest>) -> Result<()> {
-        let is_file = stat.kind == FileKind::File;
-        let is_itself = self.root.stat(path)?.is_some_and(|other| (other.dev, other.ino) == (stat.dev, stat.ino));
-        if is_itself {
-            return Ok(());
-        }
-        let was_left = is_file && left.is_some() && Some(digest_of(self.root, name)?) == left;
-        let manner = if was_left { Manner::Same } else { Manner::Replaced };
-        self.displacement.displacing.push(Displacing { path: name.clone(), manner, stat, is_again: false });
-        Ok(())
-    }
-
-    /// Takes away what nobody owns any more.
-    fn survey_orphans(&mut self) -> Result<()> {
-        let mut folders = Batch::new(self.root);
-        let mut absent: Option<&PkgPath> = None;
-        let mut standing = Vec::new();
-        for (index, &at) in self.work.tree.orphans.iter().enumerate() {
-            let old = self.packages.old_entry(at);
-            if self.cleared.contains(&index) || absent.is_some_and(|folder| old.path.is_within(folder)) {
-                continue;
-            }
-            let stat = match folders.at(&old.path).and_then(|place| place.stat()) {
-                Ok(stat) => stat,
-                Err(error) if matches!(error.kind, DiskError::NotFound | DiskError::WrongType | DiskError::Symlink) => {
-                    None
-                }
-                Err(error) => return Err(error.into()),
-            };
-            match stat {
-                None => absent = Some(&old.path),
-                Some(stat) => standing.push((at, old, stat)),
-            }
-        }
-        let others = self.others_among(&standing)?;
-        let mut steps = Vec::new();
-        for (at, old, stat) in &standing {
-            if let Some((other_path, row)) = others.get(&old.path) {
-                let (path, other_path) = (old.path.clone(), other_path.clone());
-                let other = self.db.record_of(*row)?.meta().name.clone();
-                self.notices.push(Notice::Others { path, other_path, other });
-                continue;
-            }
-            match self.ground.get(&old.path) {
-                None => steps.extend(self.survey_orphan(old, stat, *at)?),
-                Some(true) => {}
-                // What comes back is put over it.
-                Some(false) => drop(self.survey_orphan(old, stat, *at)?),
-            }
-        }
-        // What is in a folder goes before the folder.
-        steps.reverse();
-        self.remove = steps;
-        Ok(())
-    }
-
-    /// Which of these a package that stays has under another name, because of a link that was made after both came.
-    fn others_among(&self, standing: &[(EntryRef, &Entry, Stat)]) -> Result<HashMap<PkgPath, (PkgPath, i64)>> {
-        let leaving: HashSet<i64> = self.packages.outgoing.iter().map(|outgoing| outgoing.row).collect();
-        if standing.is_empty() || self.db.count()? == leaving.len() as u64 {
-            return Ok(HashMap::new());
-        }
-        let doubtful = standing.iter().filter(|(_, old, stat)| !may_be(old, stat)).map(|(_, old, _)| &old.path);
-        let places = standing.iter().map(|(_, old, _)| &old.path);
-        Links::new(self.db).kept_by_others(places, &doubtful.collect(), &leaving)
-    }
-
-    fn survey_orphan(&mut self, old: &Entry, stat: &Stat, at: EntryRef) -> Result<Option<Step>> {
-        let (was_dir, is_dir) = (matches!(old.kind, EntryKind::Dir { .. }), stat.kind == FileKind::Dir);
-        if self.packages.outgoing[at.package].standing.is_link(at.entry) && stat.kind == FileKind::Symlink {
-            return Ok(None);
-        }
-        if was_dir != is_dir && old.kind != EntryKind::Ghost {
-            self.notices.push(Notice::LeftAlone { path: old.path.clone() });
-            return Ok(None);
-        }
-        if is_dir && (self.work.links.targets.contains(&old.path) || self.comes_under_another_case(&old.path)?) {
-            return Ok(None);
-        }
-        if is_dir {
-            return Ok(Some(Step::RemoveDir(old.path.clone())));
-        }
-        if old.uses.contains(&Use::Config) {
-            self.drop_outdated(&old.path, &[content(old)])?;
-        }
-        if self.is_changed_config(old, stat)? {
-            let package = self.packages.outgoing[at.package].record.meta().name.clone();
-            if let Some(saved) = self.free_name(&old.path, ".save", None, package)? {
-                self.notices.push(Notice::Saved { path: old.path.clone(), saved: saved.clone() });
-                self.push_staging(saved, What::Save(old.path.clone()));
-            }
-        }
-        Ok(Some(Step::Remove(old.path.clone())))
-    }
-
-    /// Whether a folder that goes is one that comes, too.
-    fn comes_under_another_case(&self, folder: &PkgPath) -> Result<bool> {
-        if self.work.tree.nodes.is_empty() || !folding::is_folded(self.root, folder)? {
-            return Ok(false);
-        }
-        let name = folding::alike(folder.as_bytes());
-        Ok(self.work.tree.nodes.iter().any(|node| folding::alike(self.packages.entry(node).path.as_bytes()) == name))
-    }
-
-    fn is_changed_config(&self, old: &Entry, stat: &Stat) -> Result<bool> {
-        if !old.uses.contains(&Use::Config) {
-            return Ok(false);
-        }
-        Ok(stat.kind != FileKind::File || Some(digest_of(self.root, &old.path)?) != content(old))
-    }
-
     /// The files with users and groups are steps like any other: the old ones or the new ones stand, whatever happens.
     fn place_accounts(&mut self, accounts: &Accounts) -> Result<()> {
         for file in accounts.changed() {
@@ -827,6 +587,15 @@ impl<'a> Survey<'a> {
         Ok(staging)
     }
 
+    /// The mode of a folder that is this user's, and where he may not write only because a package that has it wants that.
+    fn shut(&self, path: &PkgPath) -> Result<Option<Mode>> {
+        let Some((row, number)) = self.db.owner_except(path, &HashSet::new())? else { return Ok(None) };
+        let record = self.db.record_of(row)?;
+        let wanted = record.manifest().entries().get(number).map(|entry| self.rights.grant(entry).mode);
+        let stat = self.root.stat(path)?.filter(|stat| self.rights.may_set(stat) && Some(stat.mode) == wanted);
+        Ok(stat.map(|stat| stat.mode).filter(|mode| step::opened(*mode) != *mode))
+    }
+
     /// Whether names can be made and removed in every folder where that is needed, and be staged there.
     fn check_rights(&mut self) -> Result<()> {
         let targets = self.stagings.iter().map(|staging| &staging.target);
@@ -840,7 +609,13 @@ impl<'a> Survey<'a> {
             match self.root.may_change(folder.as_ref()).map_err(|error| (error.kind.clone(), error)) {
                 // A folder that is made in this transaction, or cleared away in it.
                 Ok(()) | Err((DiskError::NotFound | DiskError::WrongType | DiskError::Symlink, _)) => {}
-                Err((DiskError::Denied, _)) => self.findings.push(held::denied(self.root, folder)),
+                Err((DiskError::Denied, _)) => match held::denied(self.root, folder) {
+                    Finding::Denied { path: Some(path) } => match self.shut(&path)? {
+                        Some(mode) => self.shut.push((path, mode)),
+                        None => self.findings.push(Finding::Denied { path: Some(path) }),
+                    },
+                    found => self.findings.push(found),
+                },
                 Err((DiskError::ReadOnly, _)) => self.findings.push(Finding::ReadOnly { path: folder }),
                 Err((_, error)) => return Err(error.into()),
             }
@@ -871,13 +646,21 @@ fn removal(old: &Entry) -> Step {
 }
 
 /// Puts the steps into the order in which they are done, and tells each staging its number.
-fn assemble(clear: Vec<Step>, stagings: &mut [Staging], remove: Vec<Step>, attributes: Vec<Step>) -> Vec<Step> {
-    let mut steps = clear;
+fn assemble(
+    clear: Vec<Step>,
+    stagings: &mut [Staging],
+    remove: Vec<Step>,
+    (attributes, shut): (Vec<Step>, &[(PkgPath, Mode)]),
+) -> Vec<Step> {
+    let give = |path: &PkgPath, mode| Step::Attributes { path: path.clone(), mode, owner: None, xattrs: Vec::new() };
+    let mut steps: Vec<Step> = shut.iter().map(|(path, mode)| give(path, step::opened(*mode))).collect();
+    steps.extend(clear);
     for staging in stagings {
         staging.step = steps.len();
         steps.push(Step::Place(staging.target.clone()));
     }
     steps.extend(remove);
+    steps.extend(shut.iter().map(|(path, mode)| give(path, *mode)));
     steps.extend(attributes);
     steps
 }

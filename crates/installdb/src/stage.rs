@@ -99,7 +99,8 @@ impl<'db, 'p> Staged<'db, 'p> {
         progress: &mut dyn Progress,
     ) -> Result<Self> {
         let mut guard = Guard::begin(db, work.time, work.user.as_ref(), &work.argv, &layout.steps)?;
-        let filled = fill::fill(guard.db(), guard.txn, &mut work, &layout, rights, progress)
+        let filled = step::open(guard.db().root(), &layout.steps)
+            .and_then(|()| fill::fill(guard.db(), guard.txn, &mut work, &layout, rights, progress))
             .map_err(|error| folding::explain(guard.db().root(), guard.txn, &work, &layout, error));
         let asked = filled.and_then(|(found, rest)| {
             let findings = folding::find(guard.db().root(), guard.txn, &layout)?;

@@ -120,11 +120,55 @@ pub(crate) fn stage_name(root: &Root, source: &PkgPath, target: &PkgPath, staged
     Ok(())
 }
 
+/// The mode that lets a folder's owner make and remove names in it.
+pub(crate) fn opened(mode: Mode) -> Mode {
+    Mode::from_raw(mode.bits() | 0o200)
+}
+
+/// The folders that a list begins with opening for their owner, and the modes that it gives them back.
+fn shut(steps: &[Step]) -> Vec<(&PkgPath, Mode)> {
+    let attributes = |step: &'_ Step| matches!(step, Step::Attributes { .. });
+    let (opening, rest) = steps.split_at(steps.iter().take_while(|step| attributes(step)).count());
+    if opening.is_empty() {
+        return Vec::new();
+    }
+    let closing: Vec<&Step> = rest.iter().filter(|step| attributes(step)).collect();
+    let closed = |open: &Step| {
+        closing.iter().find_map(|close| match (open, close) {
+            (Step::Attributes { path, mode: open, .. }, Step::Attributes { path: same, mode, .. })
+                if path == same && mode != open && opened(*mode) == *open =>
+            {
+                Some((same, *mode))
+            }
+            _ => None,
+        })
+    };
+    opening.iter().filter_map(closed).collect()
+}
+
+/// Opens for their owner what the list begins with opening, so that something can be staged there.
+pub(crate) fn open(root: &Root, steps: &[Step]) -> Result<()> {
+    let mut folders = Batch::new(root);
+    shut(steps).into_iter().try_for_each(|(path, mode)| set_mode(&mut folders, path, mode, opened(mode)))
+}
+
+/// Gives a folder another mode, unless somebody did.
+fn set_mode(folders: &mut Batch<'_>, path: &PkgPath, from: Mode, to: Mode) -> Result<()> {
+    match standing(folders, path)? {
+        Some((place, stat)) if stat.kind == FileKind::Dir && stat.mode == from => Ok(place.set_mode(to)?),
+        _ => Ok(()),
+    }
+}
+
 /// Does all steps that are still to do.
 pub(crate) fn run(root: &Root, conn: &Connection, txn: i64, steps: &[Step]) -> Result<()> {
     let (mut folders, placing) = (Batch::new(root), Placing::new(root, conn, txn));
+    let shut = shut(steps);
     for (n, step) in steps.iter().enumerate() {
         match step {
+            Step::Attributes { path, mode, .. } if shut.contains(&(path, *mode)) => {
+                set_mode(&mut folders, path, opened(*mode), *mode)?;
+            }
             Step::Remove(path) => remove(&mut folders, path)?,
             Step::RemoveDir(path) => remove_dir(&mut folders, path)?,
             Step::Place(path) => placing.place(&mut folders, path, &checked_staged_path(path, txn, n))?,
@@ -148,7 +192,8 @@ pub(crate) fn discard(root: &Root, txn: i64, steps: &[Step]) -> Result<()> {
             }
         }
     }
-    Ok(())
+    let mut folders = Batch::new(root);
+    shut(steps).into_iter().try_for_each(|(path, mode)| set_mode(&mut folders, path, opened(mode), mode))
 }
 
 fn ignore(answer: pkgfs::Result<()>, kinds: &[ErrorKind]) -> Result<()> {

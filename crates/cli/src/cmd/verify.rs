@@ -113,7 +113,7 @@ fn conclude(differences: &[Difference], voice: &Voice) -> u8 {
         unreadable => {
             let paths = render::count(unreadable as u64, "path");
             voice.error(format_args!("{paths} could not be read, so nothing is known about them"));
-            voice.hint("run it as the user who installed the packages");
+            voice.hint("run it as root, or as a user who may read them");
             exit::FAILED
         }
     }

@@ -49,7 +49,10 @@ fn before() -> [Packed; 2] {
         .file("usr/share/tool/was/deep", 0o644, "a folder that becomes a link")
         .config("etc/tool.conf", "one")
         .config("etc/untouched.conf", "one")
-        .dir("srv/tool", 0o755);
+        .dir("srv/tool", 0o755)
+        .dir("usr/lib/shut", 0o555)
+        .file("usr/lib/shut/old", 0o644, "dropped later")
+        .file("usr/lib/shut/tool", 0o644, "one");
     let gone =
         telling(sharing(pack("gone 1-1")), "gone-1").config("etc/gone.conf", "one").file("usr/lib/gone/x", 0o644, "x");
     [tool.build(), gone.build()]
@@ -65,7 +68,10 @@ fn after() -> [Packed; 2] {
         .symlink("usr/share/tool/was", "turns")
         .config("etc/tool.conf", "two")
         .config("etc/untouched.conf", "two")
-        .dir("srv/tool", 0o700);
+        .dir("srv/tool", 0o700)
+        .dir("usr/lib/shut", 0o555)
+        .file("usr/lib/shut/new", 0o644, "new")
+        .file("usr/lib/shut/tool", 0o644, "two");
     let new = telling(sharing(pack("new 1-1")), "new-1")
         .file("opt/new/bin/new", 0o755, "new")
         .file("opt/new/large", 0o644, "0123456789abcdef".repeat(80_000))

@@ -8,7 +8,7 @@ use std::process::Command;
 use installdb::{InstallDb, Installed, Outcome, Request, Unowned};
 use pkgtypes::Digest;
 
-use crate::scene::{Packed, Scene, pack, request, run, scratch_in_memory, snapshot};
+use crate::scene::{Packed, Scene, Scratch, pack, request, run, scratch_in_memory, snapshot};
 use crate::victim::{self, Call};
 
 /// What stands before: a package with a bit of everything, and one whose configuration was edited.
@@ -106,8 +106,8 @@ fn victim() {
 
 /// A copy of a root, down to owners, times and names of one file. A kill leaves the same on every file system, and where
 /// there is one in memory nobody waits for a disk.
-pub(crate) fn copy(root: &Path) -> tempfile::TempDir {
-    let copy = scratch_in_memory();
+pub(crate) fn copy(root: &Path) -> Scratch {
+    let copy = Scratch::from(scratch_in_memory());
     let from = root.join(".");
     assert!(Command::new("cp").arg("-a").arg(&from).arg(copy.path()).status().unwrap().success());
     copy

@@ -211,9 +211,33 @@ fn memory() -> Option<&'static Path> {
     MEMORY.get_or_init(|| can_all().is_some()).then_some(memory)
 }
 
+/// A folder that goes with all that is in it, whatever may be written there.
+pub(crate) struct Scratch(tempfile::TempDir);
+
+impl Scratch {
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl From<tempfile::TempDir> for Scratch {
+    fn from(folder: tempfile::TempDir) -> Self {
+        Self(folder)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if !rustix::process::geteuid().is_root() {
+            // What is not this user's can not be taken away either.
+            let _ = std::process::Command::new("chmod").args(["-Rf", "u+w"]).arg(self.path()).status();
+        }
+    }
+}
+
 /// A root.
 pub(crate) struct Scene {
-    scratch: tempfile::TempDir,
+    scratch: Scratch,
     pub(crate) options: Options,
 }
 
@@ -221,11 +245,11 @@ impl Scene {
     pub(crate) fn new() -> Self {
         let scratch = tempfile::tempdir().unwrap();
         fs::set_permissions(scratch.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        Self { scratch, options: Options::default() }
+        Self { scratch: scratch.into(), options: Options::default() }
     }
 
     pub(crate) fn in_memory() -> Self {
-        Self { scratch: scratch_in_memory(), options: Options::default() }
+        Self { scratch: scratch_in_memory().into(), options: Options::default() }
     }
 
     /// The same once more, in memory.

@@ -489,6 +489,45 @@ fn a_folder_that_may_not_be_changed_is_found_beforehand() {
     assert!(refused.contains(&Finding::Denied { path: Some(path("usr")) }), "{refused:?}");
 }
 
+/// As the folders of Fedora's packages are. Root needs no permission.
+#[test]
+fn a_folder_that_its_package_wants_shut_is_opened_for_a_change() {
+    let scene = Scene::new();
+    let of = |version: &str, shut: u32, file: &str| {
+        let package = pack(&format!("tool {version}")).dir("usr", 0o555).dir("usr/lib", shut);
+        package.file(&format!("usr/lib/{file}"), 0o644, version).config("usr/lib/conf", version).build()
+    };
+    let mode = |at: &str| fs::metadata(scene.at(at)).unwrap().mode() & 0o7777;
+    scene.install(&[&of("1-1", 0o555, "one")]);
+    fs::write(scene.at("usr/lib/conf"), "edited").unwrap();
+    scene.install(&[&of("2-1", 0o555, "two")]);
+    assert_eq!((mode("usr"), mode("usr/lib")), (0o555, 0o555));
+    assert!(scene.at("usr/lib/two").exists() && !scene.at("usr/lib/one").exists());
+    scene.install(&[&of("3-1", 0o550, "three")]);
+    assert_eq!((mode("usr"), mode("usr/lib")), (0o555, 0o550));
+    assert!(!scene.installed().verify(&[]).unwrap().iter().any(installdb::Difference::is_damage));
+
+    // What is taken back leaves them as they were.
+    let before = scene.tree();
+    let package = of("4-1", 0o555, "four");
+    let mut db = scene.open();
+    let staged = db.plan(scene.request(&[&package], &[])).unwrap().check().unwrap().stage(&mut ()).unwrap();
+    drop(staged);
+    assert_eq!(scene.tree(), before);
+    drop(db);
+
+    // One that the administrator shut stays shut.
+    if !rustix::process::geteuid().is_root() {
+        fs::set_permissions(scene.at("usr/lib"), fs::Permissions::from_mode(0o500)).unwrap();
+        let refused = findings(&scene, &[&package], &[]);
+        assert!(refused.contains(&Finding::Denied { path: Some(path("usr/lib")) }), "{refused:?}");
+        fs::set_permissions(scene.at("usr/lib"), fs::Permissions::from_mode(0o550)).unwrap();
+    }
+    scene.remove(&["tool"]);
+    assert!(!scene.at("usr/lib/three").exists());
+    assert_eq!(mode("usr/lib"), 0o550, "the administrator's version of a file is in it");
+}
+
 #[test]
 fn a_root_that_may_not_be_changed_is_refused_at_once() {
     if rustix::process::geteuid().is_root() {
