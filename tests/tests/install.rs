@@ -45,9 +45,13 @@ fn what_is_installed_already_is_left_as_it_is() {
     env.pkg(&again).code(0).err_has(&["nothing was changed"]);
     assert_eq!(transactions(), 2);
     env.pkg(&[again.as_slice(), &["--reinstall"]].concat()).code(0).err_has(&["reinstall hello"]);
+    env.pkg(&[again.as_slice(), &["hello.kpkg"]].concat()).code(0).err_has(&["nothing was changed"]);
     assert_eq!(transactions(), 3);
-    // The same version with other content is another package.
+    // The same version with other content is another package, and of two of a name none is taken because the other is there.
+    fs::copy(env.path("hello.kpkg"), env.path("first.kpkg")).unwrap();
+    fs::copy(env.path("hello.kpkg.sigs"), env.path("first.kpkg.sigs")).unwrap();
     env.install("hello", &[("bin/hello", "hallo")]);
+    env.pkg(&[again.as_slice(), &["first.kpkg"]].concat()).code(7).err_has(&["`hello` stands in the plan twice"]);
     assert_eq!(transactions(), 4);
     // Of several only what is missing comes.
     env.pkg(&["remove", "hello", "--root", "root", "-y"]).code(0);

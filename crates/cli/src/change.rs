@@ -1,5 +1,6 @@
 //! Changing a root: from package files to a finished transaction, told to the person who asked.
 
+use std::collections::BTreeMap;
 use std::io::{IsTerminal, Read, Write};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
@@ -101,10 +102,12 @@ pub fn run(root: &Path, change: Change<'_>, manner: Manner, voice: &Voice) -> an
     let mut request = request();
     request.options = change.options;
     request.remove = change.remove;
+    request.remove.sort();
+    request.remove.dedup();
     refuse_missing(root, &request.remove)?;
     // A removal trusts nobody, so it needs no look at whom the root trusts.
     let store = if change.install.is_empty() { Store::default() } else { Store::open(root)? };
-    request.install = all_incoming(&store, &change.install, &change.exceptions)?;
+    request.install = each_once(all_incoming(&store, &change.install, &change.exceptions)?)?;
     if !change.again && request.remove.is_empty() && is_done(root, &request.install)? {
         request.install.iter().for_each(|incoming| tell_installed(incoming, voice));
         return tell_nothing(NOTHING, manner, voice);
@@ -126,6 +129,21 @@ pub fn run(root: &Path, change: Change<'_>, manner: Manner, voice: &Voice) -> an
         return tell_nothing(NOTHING, manner, voice);
     }
     carry_out(db.plan(request)?.check()?, root, manner, voice)
+}
+
+/// Each package once, however often it was named; not two of one name.
+fn each_once(install: Vec<Incoming<'_>>) -> installdb::Result<Vec<Incoming<'_>>> {
+    let mut seen = BTreeMap::new();
+    let mut once = Vec::with_capacity(install.len());
+    for incoming in install {
+        let (name, id) = (incoming.record().meta().name.clone(), incoming.record().id());
+        match seen.insert(name.clone(), id) {
+            None => once.push(incoming),
+            Some(other) if other == id => {}
+            Some(_) => return Err(installdb::Error::Twice { name }),
+        }
+    }
+    Ok(once)
 }
 
 const NOTHING: &str = "all of this is installed; nothing was changed";
@@ -353,6 +371,7 @@ fn is_loss(told: &Notice) -> bool {
         told,
         Notice::NotKept { .. }
             | Notice::PastLeftOut
+            | Notice::FolderTaken { .. }
             | Notice::Replaced { kept: false, .. }
             | Notice::NotBack { why: NotBack::Lost, .. }
     )
@@ -553,6 +572,10 @@ fn notice(notice: &Notice) -> String {
         Notice::PastLeftOut => {
             "the disk is full, so nothing is kept for an undo: it will need package files".to_owned()
         }
+        Notice::FolderTaken { path, package, mode, owner: (uid, gid) } => format!(
+            "`/{path}`, which no package owned (mode {:04o}, owner {uid}:{gid}), gets what `{package}` wants",
+            mode.bits()
+        ),
         Notice::Replaced { path, kept: true } => {
             format!("`/{path}`, which no package owned, gives way; an undo brings it back")
         }

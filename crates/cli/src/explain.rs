@@ -254,7 +254,8 @@ fn hint(error: &anyhow::Error) -> Option<String> {
             Some("`pkg recover` goes on once the cause is gone".to_owned())
         }
         installdb::Error::Refused(findings)
-            if findings.iter().any(|found| matches!(found, installdb::Finding::Unowned { .. })) =>
+            if findings.iter().any(|found| matches!(found, installdb::Finding::Unowned { .. }))
+                && !findings.iter().any(|found| matches!(found, installdb::Finding::Reserved { .. })) =>
         {
             Some("`--unowned adopt` keeps such files, `--unowned replace` replaces them".to_owned())
         }
@@ -300,7 +301,8 @@ fn hint(error: &anyhow::Error) -> Option<String> {
             Some("nothing was installed into this root yet; `--root DIR` names another".to_owned())
         }
         installdb::Error::Unmet(_) => Some(
-            "give the package files of what is missing, too, or take out what clashes; `--ignore-relations` goes ahead"
+            "give the package files of what is missing, too, or take out what clashes or needs what goes; \
+             `--ignore-relations` goes ahead"
                 .to_owned(),
         ),
         installdb::Error::Disk(error)
@@ -353,7 +355,7 @@ fn disk_hint(kind: &pkgfs::ErrorKind) -> Option<String> {
         pkgfs::ErrorKind::Quota => "make room or have the quota raised, then say it once more",
         pkgfs::ErrorKind::ReadOnly => "mount it so that it can be written, then say it once more",
         pkgfs::ErrorKind::Denied => "say it as a user who may do that",
-        pkgfs::ErrorKind::Symlink => "put a folder in the place of the link, and mount there what it led to",
+        pkgfs::ErrorKind::Symlink => "put a file or folder in the place of the link",
         pkgfs::ErrorKind::Other => "look after the disk: the kernel's log (`dmesg`) may say more",
         _ => return None,
     };

@@ -50,7 +50,7 @@ pub fn run(back: &Back, what: impl Fn(&Installed) -> anyhow::Result<Reversal>, v
     change::tell_recovery(&db, back.manner, voice)?;
     let reversal = what(&db)?;
     if reversal.is_empty() {
-        change::tell_nothing("everything is as it was then; nothing was changed", back.manner, voice)?;
+        change::tell_nothing("the packages are those of then; nothing was changed", back.manner, voice)?;
         return Ok(exit::DONE);
     }
     let cache = back.cache.clone().or_else(|| places::cache(None).ok());

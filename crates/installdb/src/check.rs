@@ -324,6 +324,10 @@ impl<'a> Survey<'a> {
         let differs = stat.mode != grant.mode || grant.owner.is_some_and(|owner| owner != (stat.uid, stat.gid));
         if wants && differs && self.rights.may_set(stat) {
             let (path, xattrs) = (entry.path.clone(), Vec::new());
+            if self.work.tree.nodes[node].before == Before::Nobody {
+                let (package, owner) = (self.package(node), (stat.uid, stat.gid));
+                self.notices.push(Notice::FolderTaken { path: path.clone(), package, mode: stat.mode, owner });
+            }
             self.attributes.push(Step::Attributes { path, mode: grant.mode, owner: grant.owner, xattrs });
         }
         Fate::Stays

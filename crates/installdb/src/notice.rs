@@ -1,4 +1,4 @@
-use pkgtypes::{PackageName, PkgPath};
+use pkgtypes::{Mode, PackageName, PkgPath};
 
 use crate::{Interference, NotGiven};
 
@@ -67,6 +67,17 @@ pub enum Notice {
     NotGiven(Vec<NotGiven>),
     /// The disk is so full that nothing is kept for an undo: it needs package files.
     PastLeftOut,
+    /// A folder that no package owned gets the permissions and the owner that a package wants.
+    FolderTaken {
+        /// The folder.
+        path: PkgPath,
+        /// The package.
+        package: PackageName,
+        /// The permissions that it has until then.
+        mode: Mode,
+        /// Its user and group until then.
+        owner: (u32, u32),
+    },
     /// Something that no package owned gives way to a package's, because that was asked for.
     Replaced {
         /// The path.

@@ -69,7 +69,7 @@ fn run_scripts(db: &mut InstallDb, before: &[PendingScript], args: &Args, voice:
     };
     failed.iter().try_for_each(|script| tell("script-failed", script, args, voice))?;
     if failed.is_empty() && before.iter().any(|script| args.again || is_due(script)) {
-        voice.status("all scripts that had failed have succeeded");
+        voice.status("all scripts that were left have succeeded");
     }
     if !args.again {
         let given_up = before.iter().filter(|script| script.is_given_up);

@@ -652,6 +652,20 @@ fn folders_are_brought_back_by_another_installation() {
 }
 
 #[test]
+fn a_folder_of_nobodys_is_not_opened_without_a_word() {
+    let scene = Scene::new();
+    fs::create_dir_all(scene.at("opt/b")).unwrap();
+    fs::set_permissions(scene.at("opt"), fs::Permissions::from_mode(0o700)).unwrap();
+    fs::set_permissions(scene.at("opt/b"), fs::Permissions::from_mode(0o755)).unwrap();
+    let before = fs::metadata(scene.at("opt")).unwrap();
+    let done = scene.install(&[&pack("b 1-1").file("opt/b/file", 0o644, "b").build()]);
+    let (mode, owner) = (Mode::from_raw(0o700), (before.uid(), before.gid()));
+    let taken = Notice::FolderTaken { path: path("opt"), package: name("b"), mode, owner };
+    let told = done.notices.iter().filter(|notice| matches!(notice, Notice::FolderTaken { .. }));
+    assert_eq!(told.collect::<Vec<_>>(), [&taken]);
+}
+
+#[test]
 fn why_a_package_is_there_and_where_a_word_stands() {
     let scene = Scene::new();
     let package = |spec: &str, provides: &[&str], requires: &[&str]| {
