@@ -14,7 +14,9 @@ use crate::schema::Found;
 use crate::scripts::call::PATIENCE;
 use crate::scripts::pending::{self, PendingScript, Results, Which};
 use crate::space::Space;
-use crate::{Error, Finding, Installed, LinkProblem, Progress, Recovery, header, held, home, journal, recover, schema};
+use crate::{
+    Error, Finding, Installed, LinkProblem, Progress, Recovery, header, held, home, journal, memory, recover, schema,
+};
 
 /// The packages of a root, to be changed. One process at a time has it; questions are answered through [`Installed`],
 /// which this dereferences to.
@@ -56,7 +58,7 @@ impl InstallDb {
         if !header::is_there(&root, &home)? {
             make_file(&root, &home)?;
         }
-        let mut conn = connect(&root, &home)?;
+        let mut conn = memory::with_room(&root, &home, || connect(&root, &home))?;
         // Who may change the folder may not be the file's owner, or nobody may, and sqlite would say so in the middle.
         if conn.is_readonly(MAIN_DB).during("open the file", &conn)? {
             return Err(Error::Refused(vec![held::denied(&root, Some(home.database()))]));

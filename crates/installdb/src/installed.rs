@@ -7,7 +7,7 @@ use rusqlite::{Connection, OpenFlags, Transaction};
 use crate::error::{DbResult as _, Result};
 use crate::home::Home;
 use crate::log::keep_log;
-use crate::{Error, header, schema};
+use crate::{Error, header, memory, schema};
 
 /// How long a question waits for a process that is just then creating or repairing the database's shared memory.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
@@ -35,6 +35,11 @@ impl Installed {
         let file = database_file(&root, &home)?;
         if !header::is_there(&root, &home)? {
             return Err(Error::NoDatabase { path: file });
+        }
+        if memory::is_patchy(&root, &home)?
+            && let Ok(conn) = open_with(&file, READ_ONLY_MEMORY)
+        {
+            return Ok(Self { root, conn, home, _still: None });
         }
         match open_shared(&file) {
             Err(error @ Error::Sqlite { .. }) if header::is_empty(&root, &home.log())? => {

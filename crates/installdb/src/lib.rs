@@ -144,6 +144,7 @@ mod kept;
 mod layout;
 mod links;
 mod log;
+mod memory;
 mod notice;
 mod operation;
 mod order;

@@ -147,13 +147,21 @@ impl Place<'_> {
         Ok((file, stat))
     }
 
+    /// Opens a file for reading and writing, as it is.
+    ///
+    /// # Errors
+    /// As `openat(2)`.
+    pub fn open_for_writing(&self) -> Result<File> {
+        self.open("open the file", OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOCTTY, Mode::from_raw(0))
+    }
+
     /// Keeps this much space behind the end of a regular file for later writes to it, as far as the file system can do
     /// that; nothing else of the file changes.
     ///
     /// # Errors
     /// As `openat(2)` and `fallocate(2)`, except that a file system without the latter is no error.
     pub fn reserve(&self, bytes: u64) -> Result<()> {
-        let file = self.open("open the file", OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY, Mode::from_raw(0))?;
+        let file = self.open_for_writing()?;
         let end = fd::stat(&file).map_err(self.io_error("look at"))?.size;
         match rustix::fs::fallocate(&file, FallocateFlags::KEEP_SIZE, end, bytes) {
             Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),

@@ -350,6 +350,27 @@ fn fill_to_the_end(root: &Path) {
     }
 }
 
+/// sqlite reaches its shared memory without asking the file system, which ends who writes where it has no block.
+#[test]
+fn whatever_room_is_left_nobody_is_ended_for_want_of_a_block() {
+    with_ext4("full_disk::few_blocks", 24, "-m5 -b1024 -Jsize=4");
+}
+
+#[test]
+#[ignore = "runs inside the test above"]
+fn few_blocks() {
+    let Some(root) = medium() else { return };
+    for _ in 0..20 {
+        install(&root, &[&small()]).unwrap();
+        let mut filler = fs::File::create(root.join("filler")).unwrap();
+        while filler.write_all(&[1; 1024]).is_ok() {}
+        assert_eq!(Installed::open(&root).unwrap().list(&[]).unwrap().len(), 1);
+        run(&mut InstallDb::open(&root).unwrap(), request(&[], &["small"])).unwrap();
+        assert_eq!(Installed::open(&root).unwrap().list(&[]).unwrap().len(), 0);
+        fs::remove_file(root.join("filler")).unwrap();
+    }
+}
+
 /// Packages go from a disk that takes nothing any more, whoever asks; and what was kept of them does.
 #[test]
 fn a_disk_that_is_full_for_everybody_lets_packages_go() {
