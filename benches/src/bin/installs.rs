@@ -49,7 +49,7 @@ struct Bench {
     pkg: PathBuf,
 }
 
-/// `--force-all` is `--force-unsafe-io`, too, as which containers of Debian have it in their configuration: no file is synced then.
+/// `--force-all` is `--force-unsafe-io`, too, which Debian's containers have in their configuration: no file is synced then.
 const DPKG: &str = "dpkg --force-all --refuse-unsafe-io --log=/dev/null";
 const PACMAN: &str = "pacman --noconfirm --noscriptlet --noprogressbar -dd --config pacman.conf --overwrite '*'";
 /// How many Debian packages are enough.

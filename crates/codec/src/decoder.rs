@@ -86,8 +86,8 @@ impl<R: Read> Decoder<R> {
         Ok(Self { format, bounds, taken: 0, is_unchecked: false, state })
     }
 
-    /// Does not compute the checksums at the ends of zstd frames (about a tenth of the time of decoding), for who holds all that comes
-    /// out against digests. Damage comes out as content then, if it can be decoded at all.
+    /// Does not compute the checksums at the ends of zstd frames, for who holds all that comes out against digests. Damage
+    /// comes out as content then, if it can be decoded at all.
     #[must_use]
     pub fn unchecked(mut self) -> Self {
         self.is_unchecked = true;

@@ -31,8 +31,8 @@ pub enum Access {
 pub enum Owner {
     /// As for an ordinary caller: files of root belong to [`Ids`] inside, and what is written there belongs to root outside.
     /// Made by an id-mapped mount; what is mounted below the source is not visible. On a file system that has none (an overlay,
-    /// NFS) files of root belong to nobody inside, the top of a writable source, if it is no device, is given to [`Room::host_id`], and so is what
-    /// is written there.
+    /// NFS) files of root belong to nobody inside, the top of a writable source, if it is no device, is given to
+    /// [`Room::host_id`], and so is what is written there.
     Caller,
     /// Unchanged: files of root belong to nobody inside, and their mode bits for "others" decide. What is mounted below the
     /// source is visible.
